@@ -1,0 +1,38 @@
+/** Undoes a `Clock.after` that has not fired yet; afterwards it does nothing. */
+export type Cancel = () => void;
+
+/**
+ * Where the time comes from. Whoever asks for the time is handed one of these, so that a day of
+ * ticks is a test of milliseconds; `Date.now` stands nowhere else.
+ */
+export interface Clock {
+  /** Milliseconds since the Unix epoch as the wall shows them. May step in either direction. */
+  now(): number;
+
+  /** Milliseconds since some fixed instant. Never steps; compared with `now` it shows a step. */
+  monotonic(): number;
+
+  /**
+   * Calls back once after about `delayMs`. It may fire up to a millisecond before `now` says so,
+   * and a delay above 2^31−1 ms fires early: look at the clock again.
+   */
+  after(delayMs: number, callback: () => void): Cancel;
+}
+
+/** The longest delay that `setTimeout` keeps; a longer one would fire at once. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** The computer's own clock. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), LONGEST_TIMEOUT_MS));
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Writes milliseconds since the epoch as an RFC 3339 instant in UTC with milliseconds. */
+export function instant(unixMs: number): string {
+  return new Date(unixMs).toISOString();
+}

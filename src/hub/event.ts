@@ -1,0 +1,54 @@
+/** The instant that a tick stands for, and its neighbours; all instants RFC 3339. */
+export interface Tick {
+  readonly schedule: string;
+  readonly due: string;
+  /** The `due` of the tick of this schedule sent before; null: the first since start. */
+  readonly previous: string | null;
+  /** Null: the schedule is paused or over. */
+  readonly next: string | null;
+  /** `floor(due / every)`, with `every` only. */
+  readonly seq?: number;
+  /** Set on a run that someone asked for. */
+  readonly manual?: true;
+}
+
+/** Who published: present on what a client sent, absent on the server's own words. */
+export interface Sender {
+  readonly connection: string;
+  readonly device?: string;
+  readonly user?: string;
+}
+
+/** JSON, already written as text: an event's data is encoded once, at the gate. */
+export type JsonText = string;
+
+/** Data that is the same for every room, or differs by room. */
+export type RoomData = JsonText | ((room: string) => JsonText);
+
+/**
+ * What a room's members receive. With `tick` it is a value (no id, not kept); with `id` it is a
+ * message (kept, numbered); with neither it is the server's own (`hello`, `status`, `closing`).
+ */
+export interface RoomEvent {
+  readonly id?: string;
+  /** Absent on what is addressed to devices, connections or users. */
+  readonly room?: string;
+  readonly event: string;
+  /** When it was sent, RFC 3339. */
+  readonly time: string;
+  readonly data?: JsonText;
+  readonly tick?: Tick;
+  readonly from?: Sender;
+  /** Sent again, to somebody who was not here the first time. */
+  readonly replay?: true;
+}
+
+/** The event as the JSON object that clients get. */
+export function eventText(event: RoomEvent): JsonText {
+  const { data, tick, ...head } = event;
+  let text = JSON.stringify(head);
+  // `data` is spliced in as it stands: it was encoded when it came in, and may be large.
+  if (data !== undefined) text = `${text.slice(0, -1)},"data":${data}}`;
+  if (tick !== undefined) text = `${text.slice(0, -1)},"tick":${JSON.stringify(tick)}}`;
+  return text;
+}

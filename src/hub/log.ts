@@ -1,0 +1,54 @@
+import type { JsonText, RoomEvent, Sender } from './event.ts';
+
+/** A message before it has a number. */
+export interface Entry {
+  readonly room: string;
+  readonly event: string;
+  /** RFC 3339. */
+  readonly time: string;
+  readonly data: JsonText;
+  readonly from?: Sender;
+}
+
+/** A message with its number. */
+export interface Message extends RoomEvent {
+  readonly id: string;
+  readonly room: string;
+}
+
+export interface Appended {
+  /** One for each entry, in their order. */
+  readonly messages: readonly Message[];
+  /** Settles when the entries are where they survive a crash; rejects if they never will. */
+  readonly stored: Promise<void>;
+}
+
+/** What a room's history can give to somebody who comes back. */
+export interface History {
+  /** `true`: all that was missed is here; `false`: there is a gap; `null`: no id was given. */
+  readonly resumed: boolean | null;
+  /** Oldest first. Without an id, and after a gap: the newest that are kept. */
+  readonly messages: readonly Message[];
+}
+
+/**
+ * Where messages get their numbers and are kept. Numbers grow through all rooms of one log, so that
+ * one id stands for a place in any set of rooms; an id is `<epoch>-<position>`, opaque outside.
+ * Ticks never come here.
+ */
+export interface Log {
+  /** The id of the newest message; of position 0 while there is none. */
+  head(): Promise<string>;
+
+  /**
+   * Numbers the entries in their order and keeps them. Rejects if they cannot be numbered: then
+   * none of them may be delivered.
+   */
+  append(entries: readonly Entry[]): Promise<Appended>;
+
+  /**
+   * What is kept of each room after `id`, the newest `limit` messages a room at most. An id that
+   * the log does not know, that lies ahead of it or does not parse is a gap, no error.
+   */
+  since(rooms: readonly string[], id: string | undefined, limit: number): Promise<Map<string, History>>;
+}
