@@ -10,10 +10,18 @@ export interface Entry {
   readonly from?: Sender;
 }
 
-/** A message with its number. */
-export interface Message extends RoomEvent {
+/** A place in the log. */
+export interface Position {
+  /** Grows by one with each message, through all rooms; 0: before the first. */
+  readonly position: number;
+  /** The same for clients: `<epoch>-<position>`, opaque, compared for equality only. */
   readonly id: string;
-  readonly room: string;
+}
+
+/** A message with its number. */
+export interface Message extends Position {
+  /** With `id` and `room`. */
+  readonly event: RoomEvent;
 }
 
 export interface Appended {
@@ -33,12 +41,11 @@ export interface History {
 
 /**
  * Where messages get their numbers and are kept. Numbers grow through all rooms of one log, so that
- * one id stands for a place in any set of rooms; an id is `<epoch>-<position>`, opaque outside.
- * Ticks never come here.
+ * one id stands for a place in any set of rooms. Ticks never come here.
  */
 export interface Log {
-  /** The id of the newest message; of position 0 while there is none. */
-  head(): Promise<string>;
+  /** The place of the newest message. */
+  head(): Promise<Position>;
 
   /**
    * Numbers the entries in their order and keeps them. Rejects if they cannot be numbered: then
@@ -50,5 +57,9 @@ export interface Log {
    * What is kept of each room after `id`, the newest `limit` messages a room at most. An id that
    * the log does not know, that lies ahead of it or does not parse is a gap, no error.
    */
-  since(rooms: readonly string[], id: string | undefined, limit: number): Promise<Map<string, History>>;
+  since(
+    rooms: readonly string[],
+    id: string | undefined,
+    limit: number,
+  ): Promise<ReadonlyMap<string, History>>;
 }

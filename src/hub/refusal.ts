@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import type { CloseReason } from './close-reason.ts';
 
 /** One thing wrong with an input: where (a path or a parameter's name) and what. */
 export interface InputError {
@@ -10,8 +11,8 @@ export interface RefusalDetails {
   readonly errors?: readonly InputError[];
   /** When it is worth trying again; absent: not by itself. */
   readonly retryAfterMs?: number;
-  /** For a room that is closed: false says not to come back. */
-  readonly reconnect?: boolean;
+  /** The same in the words of a stream, for those who cannot read an HTTP status (EventSource). */
+  readonly closing?: CloseReason;
   /** More headers of the HTTP answer. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly cause?: unknown;

@@ -1,0 +1,105 @@
+import type { Peer } from '../hub/connection.ts';
+import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/names.ts';
+import { Refusal } from '../hub/refusal.ts';
+import type { Origins } from './origins.ts';
+import type { RoomRules } from './room-rules.ts';
+
+/** Somebody before a room: over WebSocket, SSE or plain HTTP, they are all asked the same. */
+export interface Caller {
+  /** Path and query; scheme and host are not looked at. */
+  readonly url: URL;
+  /** A header by its lower-case name. */
+  readonly header: (name: string) => string | undefined;
+  readonly remoteAddress: string;
+}
+
+/** What somebody may have. */
+export interface Admission {
+  readonly rooms: readonly string[];
+  readonly peer: Peer;
+  /** The id after which messages were missed. */
+  readonly since: string | undefined;
+}
+
+export interface AccessRules {
+  readonly origins: Origins;
+  readonly rooms: RoomRules;
+  /** Why nobody is let in at the moment. */
+  readonly closed: () => Refusal | undefined;
+  /** Why a room cannot be entered at the moment. */
+  readonly lockOf: (room: string) => Refusal | undefined;
+  /** Hears of each origin that was turned away. */
+  readonly onOriginRefused: (origin: string, detail: string) => void;
+}
+
+/**
+ * The one decision that guards rooms, for all representations. Checks in the order in which the
+ * answers matter: names (400), host (421), origin (403), the room's rule (401, 403), and last what
+ * passes by itself (503, 423). Throws a `Refusal`.
+ */
+export function admit(caller: Caller, rules: AccessRules): Admission {
+  const rooms = roomsOf(caller.url);
+  const device = deviceOf(caller.url);
+  checkOrigin(caller, rules);
+  for (const room of rooms) rules.rooms.checkSubscribe(room);
+  const closed = rules.closed();
+  if (closed) throw closed;
+  const locks = rooms.map((room) => rules.lockOf(room));
+  // Who asks for several rooms gets those that are open; only where none is, is it a refusal.
+  if (locks.every((lock) => lock !== undefined)) throw locks[0];
+  const userAgent = caller.header('user-agent');
+  return {
+    rooms,
+    // After a reconnect the header is newer than the address that the page was loaded with.
+    since: caller.header('last-event-id') || caller.url.searchParams.get('since') || undefined,
+    peer: { remoteAddress: caller.remoteAddress, ...(device && { device }), ...(userAgent && { userAgent }) },
+  };
+}
+
+/** Host and origin alone, for what is not in a room. Throws a `Refusal`. */
+export function checkOrigin(caller: Caller, rules: Pick<AccessRules, 'origins' | 'onOriginRefused'>): void {
+  const host = caller.header('host');
+  const origin = caller.header('origin');
+  rules.origins.checkHost(host);
+  try {
+    rules.origins.check(origin, host);
+  } catch (refusal) {
+    if (refusal instanceof Refusal && origin !== undefined) rules.onOriginRefused(origin, refusal.message);
+    throw refusal;
+  }
+}
+
+/** The rooms that an address names: `/rooms/{room}`, or `/rooms?room=a&room=b`. Throws a `Refusal`. */
+export function roomsOf(url: URL): readonly string[] {
+  const [, top, name, ...rest] = url.pathname.split('/');
+  if (top !== 'rooms' || rest.length > 0) {
+    throw new Refusal(404, `there is nothing at ${url.pathname}: rooms are at /rooms/{room}`);
+  }
+  const names = name === undefined ? url.searchParams.getAll('room') : [decoded(name)];
+  if (names.length === 0) invalid('room', 'no room is named: use /rooms/{room} or /rooms?room=a&room=b');
+  for (const room of names) {
+    if (!isRoomName(room)) invalid('room', `${JSON.stringify(room)} is not a room name: ${ROOM_ACCEPTS}`);
+  }
+  return [...new Set(names)];
+}
+
+/** An empty device is none: pages with nothing to say must not share one. */
+function deviceOf(url: URL): string | undefined {
+  const device = url.searchParams.get('device') || undefined;
+  if (device !== undefined && !isDeviceName(device)) {
+    invalid('device', `${JSON.stringify(device)} is not a device: ${DEVICE_ACCEPTS}`);
+  }
+  return device;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return invalid('room', `${JSON.stringify(text)} is not well encoded: % stands before two hexadecimal digits`);
+  }
+}
+
+function invalid(path: string, message: string): never {
+  throw new Refusal(400, message, { errors: [{ path, message }] });
+}

@@ -1,0 +1,54 @@
+import { type RoomMatcher, roomMatcher } from '../hub/names.ts';
+import { Refusal } from '../hub/refusal.ts';
+
+/** What the config file says of rooms: the first rule that matches counts. */
+export interface RoomRule {
+  readonly match: string;
+  readonly subscribe: 'anyone' | 'token' | 'nobody';
+  readonly publish: 'members' | 'token' | 'nobody';
+  /** How many messages are kept and shown. */
+  readonly history: number;
+}
+
+const DEFAULT_HISTORY = 10;
+
+/** Who may listen in a room, who may publish there, and how much of it is kept. */
+export class RoomRules {
+  readonly #rules: readonly { rule: RoomRule; index: number; matches: RoomMatcher }[];
+
+  constructor(rules: readonly RoomRule[]) {
+    this.#rules = rules.map((rule, index) => ({ rule, index, matches: roomMatcher(rule.match) }));
+  }
+
+  historyOf(room: string): number {
+    return this.#find(room)?.rule.history ?? DEFAULT_HISTORY;
+  }
+
+  /** Throws a 401 or 403 `Refusal` where the caller may not listen in the room. */
+  checkSubscribe(room: string): void {
+    const found = this.#find(room);
+    if (!found || found.rule.subscribe === 'anyone') return;
+    const { rule, index } = found;
+    const line = `rooms[${index}].subscribe is "${rule.subscribe}"`;
+    if (rule.subscribe === 'token') {
+      throw new Refusal(401, `room "${room}" needs a token: ${line}`, {
+        headers: { 'WWW-Authenticate': 'Bearer' },
+      });
+    }
+    throw new Refusal(403, `nobody may listen in room "${room}": ${line}`);
+  }
+
+  /** Throws a 403 `Refusal`, naming the config line that would allow it, where members may not publish. */
+  checkPublish(room: string): void {
+    const found = this.#find(room);
+    if (found?.rule.publish === 'members') return;
+    const remedy = found
+      ? `rooms[${found.index}].publish is "${found.rule.publish}": "members" would allow it`
+      : `no rule of "rooms" matches it: {"match": "${room}", "publish": "members"} would allow it`;
+    throw new Refusal(403, `clients may not publish in room "${room}": ${remedy}`);
+  }
+
+  #find(room: string) {
+    return this.#rules.find(({ matches }) => matches(room));
+  }
+}

@@ -1,0 +1,63 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { Refusal } from '../hub/refusal.ts';
+
+/** A `viewer` reads, an `operator` also acts. */
+export type Role = 'viewer' | 'operator';
+
+/** Who a token belongs to. */
+export interface TokenHolder {
+  readonly name: string;
+  readonly role: Role;
+}
+
+/** A token as it is kept: its SHA-256 in hexadecimal, never itself. */
+export interface TokenEntry extends TokenHolder {
+  readonly sha256: string;
+}
+
+/** Says whose token this is; null: nobody's. */
+export type TokenCheck = (token: string) => TokenHolder | null;
+
+/**
+ * Builds the check for a list of tokens. It takes the same time whichever token is right, and
+ * however much of a wrong one is. Throws a `TypeError` for what is no SHA-256.
+ */
+export function tokenCheck(entries: readonly TokenEntry[]): TokenCheck {
+  const known = entries.map(({ name, role, sha256 }) => {
+    const digest = Buffer.from(sha256, 'hex');
+    if (digest.length !== 32) throw new TypeError(`token "${name}": sha256 must be 64 hexadecimal digits`);
+    return { holder: { name, role }, digest };
+  });
+  return (token) => {
+    // Node reads header bytes as Latin-1; taken back the same way, a token in UTF-8 is what it was.
+    const digest = createHash('sha256').update(token, 'latin1').digest();
+    let found: TokenHolder | null = null;
+    for (const each of known) {
+      if (timingSafeEqual(each.digest, digest)) found ??= each.holder;
+    }
+    return found;
+  };
+}
+
+/**
+ * Finds out who sends a request from its `Authorization: Bearer` header; a token in the address
+ * would end up in logs and histories and is never taken. Throws a 401 `Refusal`.
+ */
+export function tokenHolder(request: Request, check: TokenCheck): TokenHolder {
+  const authorization = request.headers.get('authorization');
+  const token = authorization?.match(/^Bearer +(\S+)$/i)?.[1];
+  const holder = token === undefined ? null : check(token);
+  if (holder !== null) return holder;
+  throw new Refusal(401, whyUnknown(request, authorization, token), {
+    headers: { 'WWW-Authenticate': 'Bearer' },
+  });
+}
+
+function whyUnknown(request: Request, authorization: string | null, token: string | undefined): string {
+  if (token !== undefined) return 'this token is not known here';
+  if (authorization !== null) return 'the Authorization header must read "Bearer <token>"';
+  const inAddress = new URL(request.url).searchParams.has('access_token');
+  return inAddress
+    ? 'a token is not taken from the address: send the header "Authorization: Bearer <token>"'
+    : 'a token is needed: send the header "Authorization: Bearer <token>"';
+}

@@ -1,0 +1,78 @@
+import { STATUS_CODES } from 'node:http';
+import { z } from '@hono/zod-openapi';
+import { writeCursor } from './cursor.ts';
+
+/** What answers are declared with. */
+
+export const instantField = z.string().openapi({ format: 'date-time', example: '2026-11-20T18:00:03.000Z' });
+
+/** Why a request was turned down, RFC 9457. */
+export const problemField = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  })
+  .openapi('Problem', { description: 'Why a request was turned down (RFC 9457).' });
+
+/** An answer of 200 in JSON. */
+export function json<Schema extends z.ZodType>(
+  description: string,
+  schema: Schema,
+  example: z.input<Schema>,
+) {
+  return { description, content: { 'application/json': { schema, example } } };
+}
+
+/** What a call says, for example, with each status. */
+const SAID: Readonly<Record<number, string>> = {
+  400: 'room: "-" is not a room name: 1 to 128 of A-Z a-z 0-9 . _ : -, starting with a letter or digit',
+  401: 'a token is needed: send the header "Authorization: Bearer <token>"',
+  403: 'this needs a token of the role "operator", and that of "wall" is a viewer\'s',
+  404: 'nothing of this name is here',
+  413: 'the body is larger than 1048576 bytes (limits.maxBodyBytes)',
+  415: 'multipart is not accepted: send the JSON itself as the body',
+  503: 'the server is restarting: come back soon',
+};
+
+/** A refusal in words of its own. */
+export function refused(status: number, detail: string) {
+  const title = STATUS_CODES[status] ?? 'Refused';
+  const example = { type: 'about:blank', title, status, detail };
+  return {
+    description: title,
+    content: { 'application/problem+json': { schema: problemField, example } },
+  };
+}
+
+/** The refusals of a call, by status. */
+export function refusals<Status extends number>(...statuses: readonly Status[]) {
+  const entries = statuses.map((status) => [status, refused(status, SAID[status] ?? '')]);
+  // Object.fromEntries forgets which keys it was given.
+  return Object.fromEntries(entries) as Record<Status, ReturnType<typeof refused>>;
+}
+
+/** A page of a list. */
+export function pageOf<Item extends z.ZodType>(item: Item) {
+  return z.object({
+    items: z.array(item).readonly(),
+    next: z
+      .string()
+      .nullable()
+      .openapi({ description: 'The `cursor` of the next page; null: this is the last.' }),
+  });
+}
+
+/** Cuts what was asked for with one item more than fits on the page, which tells if there is another. */
+export function toPage<Item>(
+  list: string,
+  found: readonly Item[],
+  limit: number,
+  key: (item: Item) => string,
+) {
+  const items = found.slice(0, limit);
+  const last = items.at(-1);
+  return { items, next: found.length > limit && last !== undefined ? writeCursor(list, key(last)) : null };
+}

@@ -1,0 +1,117 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import type { Administration } from '../hub/administration.ts';
+import { CLOSE } from '../hub/close-reason.ts';
+import { instantField, json, pageOf, refusals, toPage } from './answers.ts';
+import { deviceName, noQuery, pageQuery, reason, roomName, someName } from './fields.ts';
+import { type AdminEnv, operatorOnly } from './guard.ts';
+
+const transport = z.enum(['websocket', 'sse'], { error: 'expected websocket or sse' });
+
+const connectionEntry = z
+  .object({
+    id: z.string(),
+    rooms: z.array(z.string()).readonly(),
+    transport,
+    device: z.string().nullable(),
+    user: z.string().nullable(),
+    remoteAddress: z.string(),
+    userAgent: z.string().nullable(),
+    connectedAt: instantField,
+    lastSeenAt: instantField,
+    sent: z.int().openapi({ description: 'Events handed to the socket.' }),
+    conflated: z.int().openapi({ description: 'Ticks that a newer one replaced before they could leave.' }),
+    bufferedBytes: z.int(),
+    roundTripMs: z.number().nullable().openapi({ description: 'Of the last ping; always null on SSE.' }),
+  })
+  .openapi('Connection');
+
+const example: z.input<typeof connectionEntry> = {
+  id: 'q8d1-000000000007',
+  rooms: ['lobby'],
+  transport: 'websocket',
+  device: 'wall-3',
+  user: null,
+  remoteAddress: '127.0.0.1',
+  userAgent: 'Mozilla/5.0',
+  connectedAt: '2026-11-20T17:12:40.518Z',
+  lastSeenAt: '2026-11-20T18:00:01.003Z',
+  sent: 951,
+  conflated: 0,
+  bufferedBytes: 0,
+  roundTripMs: 1.4,
+};
+
+const params = z.object({ id: someName.openapi({ example: example.id }) });
+const common = { tags: ['Connections'], security: [{ token: [] }] };
+
+export const connectionRoutes = {
+  list: createRoute({
+    ...common,
+    method: 'get',
+    path: '/admin/connections',
+    operationId: 'listConnections',
+    summary: 'The connections, by id',
+    request: {
+      query: pageQuery('connections', {
+        room: roomName.optional().openapi({ example: 'lobby' }),
+        user: someName.optional(),
+        device: deviceName.optional().openapi({ example: 'wall-3' }),
+        transport: transport.optional(),
+      }),
+    },
+    responses: {
+      200: json('A page of connections.', pageOf(connectionEntry), { items: [example], next: null }),
+      ...refusals(400, 401),
+    },
+  }),
+  get: createRoute({
+    ...common,
+    method: 'get',
+    path: '/admin/connections/{id}',
+    operationId: 'getConnection',
+    summary: 'One connection',
+    request: { params, query: noQuery },
+    responses: { 200: json('The connection.', connectionEntry, example), ...refusals(400, 401, 404) },
+  }),
+  close: createRoute({
+    ...common,
+    method: 'delete',
+    path: '/admin/connections/{id}',
+    operationId: 'closeConnection',
+    summary: 'Close a connection with 4004',
+    middleware: operatorOnly,
+    request: {
+      params,
+      query: z.strictObject({
+        reason: reason.openapi({ description: 'What its client is told.', example: 'replaced by wall-4' }),
+      }),
+    },
+    responses: {
+      200: json('Closed.', z.object({ id: z.string(), code: z.literal(4004), reason: z.string() }), {
+        id: example.id,
+        code: 4004,
+        reason: 'replaced by wall-4',
+      }),
+      ...refusals(400, 401, 403, 404),
+    },
+  }),
+};
+
+export function addConnections(app: OpenAPIHono<AdminEnv>, hub: Administration): void {
+  app.openapi(connectionRoutes.list, async (c) => {
+    const { limit, cursor, ...narrowedBy } = c.req.valid('query');
+    const found = await hub.connections({ ...narrowedBy, limit: limit + 1, after: cursor });
+    return c.json(
+      toPage('connections', found, limit, ({ id }) => id),
+      200,
+    );
+  });
+  app.openapi(connectionRoutes.get, async (c) => c.json(await hub.connection(c.req.valid('param').id), 200));
+  app.openapi(connectionRoutes.close, async (c) => {
+    const { id } = c.req.valid('param');
+    const { code, reason: usual } = CLOSE.byAdministrator;
+    const { reason: said = usual } = c.req.valid('query');
+    await hub.closeConnection(id, said);
+    return c.json({ id, code, reason: said }, 200);
+  });
+}

@@ -1,0 +1,89 @@
+import { z } from '@hono/zod-openapi';
+import {
+  DEVICE_ACCEPTS,
+  EVENT_ACCEPTS,
+  isDeviceName,
+  isEventName,
+  isRoomName,
+  isRoomPattern,
+  PATTERN_ACCEPTS,
+  ROOM_ACCEPTS,
+} from '../hub/names.ts';
+import { readCursor } from './cursor.ts';
+import { durationMs } from './duration.ts';
+
+/** What requests are made of: each field checks one value and says what it would accept. */
+
+/** How much of a wrong value is shown to its sender. */
+export const SHOWN_CHARACTERS = 80;
+
+/** A value as it stands in a message: as JSON, cut where it is long. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'undefined';
+  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)}…`;
+}
+
+/** A text that passes `test`; otherwise the message names it and what would do. */
+function text(test: (value: string) => boolean, what: string, accepts: string) {
+  return z
+    .string({ error: `expected a text: ${accepts}` })
+    .refine(test, { error: ({ input }) => `${shown(input)} is not ${what}: ${accepts}` })
+    .openapi({ description: accepts });
+}
+
+export const roomName = text(isRoomName, 'a room name', ROOM_ACCEPTS);
+export const roomPattern = text(isRoomPattern, 'a room pattern', PATTERN_ACCEPTS);
+export const eventName = text(isEventName, 'an event name', EVENT_ACCEPTS);
+export const deviceName = text(isDeviceName, 'a device', DEVICE_ACCEPTS);
+
+/** A connection's id, a user or a schedule's name: whether it is one is known by who has it. */
+export const someName = text((value) => value !== '', 'a name', 'at least one character');
+
+/** What people are told when a room or a connection is closed. */
+export const reason = text(
+  (value) => /^[^\p{C}\p{Zl}\p{Zp}]{1,200}$/u.test(value),
+  'a reason',
+  '1 to 200 printable characters',
+).optional();
+
+export const flag = z.enum(['true', 'false'], {
+  error: ({ input }) => `${shown(input)} is neither true nor false`,
+});
+
+/** Longer than a year is a mistake, and far below what an instant can hold. */
+const LONGEST_LOCK_MS = 366 * 86_400_000;
+
+/** How long a room stays shut, milliseconds. */
+export const lock = text(
+  (value) => (durationMs(value) ?? Number.POSITIVE_INFINITY) <= LONGEST_LOCK_MS,
+  'a duration',
+  'a whole number and one of ms s m h d, such as 30s, at most 366d',
+)
+  .transform((value) => durationMs(value) ?? 0)
+  .openapi({ type: 'string' });
+
+/** The query of a list, with the fields that narrow it. */
+export function pageQuery<Shape extends z.ZodRawShape>(list: string, narrowedBy: Shape) {
+  return z.strictObject({
+    limit: text(
+      (value) => /^\d{1,4}$/.test(value) && Number(value) >= 1 && Number(value) <= 1000,
+      'a limit',
+      'a whole number from 1 to 1000',
+    )
+      .default('100')
+      .transform(Number)
+      .openapi({ type: 'integer', minimum: 1, maximum: 1000, default: 100, example: 100 }),
+    cursor: text(
+      (value) => readCursor(list, value) !== undefined,
+      'a cursor of this list',
+      'what "next" of the page before said',
+    )
+      .transform((value) => readCursor(list, value))
+      .optional()
+      .openapi({ type: 'string', description: '`next` of the page before; absent: the first page.' }),
+    ...narrowedBy,
+  });
+}
+
+/** The query of a call that takes none. */
+export const noQuery = z.strictObject({});

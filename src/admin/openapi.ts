@@ -1,0 +1,41 @@
+import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
+import { stringify } from 'yaml';
+import { adminRoutes } from './admin.ts';
+import { publicRoutes } from './public-routes.ts';
+
+const ABOUT = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Belfry',
+    version: '1',
+    description:
+      'Pushes the time, or any other feed, to every room on a schedule; listeners come over WebSocket or SSE. Every refusal is a problem of RFC 9457. Durations are texts with a unit, `30s`; instants are RFC 3339 in UTC.',
+  },
+  servers: [{ url: '/', description: 'The server that this document came from.' }],
+  tags: [
+    { name: 'Listening', description: 'Rooms, as their members see them.' },
+    { name: 'Rooms', description: 'Look at rooms, close them, open them again.' },
+    { name: 'Connections', description: 'Look at connections and close them.' },
+    { name: 'Broadcast', description: 'Send an event.' },
+    { name: 'Schedules', description: 'Look at schedules, run, pause and resume them.' },
+    { name: 'Health', description: 'For those who watch the server.' },
+  ],
+};
+
+/** The whole HTTP interface as an OpenAPI 3.1 document, made from the routes' own declarations. */
+export function openApiDocument(): object {
+  const { openAPIRegistry, getOpenAPI31Document } = new OpenAPIHono();
+  openAPIRegistry.registerComponent('securitySchemes', 'token', {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'A token of `admin.tokens`; a `viewer` reads, an `operator` also acts.',
+  });
+  const routes: readonly RouteConfig[] = [...publicRoutes, ...adminRoutes];
+  for (const { middleware: _code, ...route } of routes) openAPIRegistry.registerPath(route);
+  return getOpenAPI31Document(ABOUT);
+}
+
+/** The document as `openapi.yaml` holds it. */
+export function openApiYaml(): string {
+  return stringify(openApiDocument(), { lineWidth: 100, aliasDuplicateObjects: false });
+}

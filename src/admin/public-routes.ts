@@ -1,0 +1,251 @@
+import type { RouteConfig } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
+import { instantField, json, refusals, refused } from './answers.ts';
+import { roomName } from './fields.ts';
+
+/** The server's other routes, served elsewhere and described here, so that one document holds all. */
+
+const tick = z
+  .object({
+    schedule: z.string(),
+    due: instantField.openapi({ description: 'The instant it stands for.' }),
+    previous: instantField.nullable().openapi({ description: 'The `due` sent before; null: the first.' }),
+    next: instantField.nullable().openapi({ description: 'Null: the schedule is paused or over.' }),
+    seq: z.int().optional().openapi({ description: '`floor(due / every)`, with `every` only.' }),
+    manual: z.literal(true).optional(),
+  })
+  .openapi('Tick');
+
+const roomEvent = z
+  .object({
+    id: z.string().optional().openapi({ description: 'On messages: opaque, for `since`.' }),
+    room: z.string().optional(),
+    event: z.string(),
+    time: instantField,
+    data: z.unknown(),
+    tick: tick.optional(),
+    from: z
+      .object({ connection: z.string(), device: z.string().optional(), user: z.string().optional() })
+      .optional()
+      .openapi({ description: 'On what a client published.' }),
+    replay: z.literal(true).optional().openapi({ description: 'On what is sent again.' }),
+  })
+  .openapi('Event', { description: 'What members receive: a tick with `tick`, a message with `id`.' });
+
+const roomNow = z.object({
+  room: z.string(),
+  connections: z.int(),
+  ticks: z.array(roomEvent).openapi({ description: 'The newest of each schedule.' }),
+  events: z.array(roomEvent).openapi({ description: 'Messages, the newest last.' }),
+  last: z.string().openapi({ description: 'What to send as `since` next time.' }),
+  resumed: z.boolean().nullable().openapi({ description: 'False: there is a gap; null: no `since` given.' }),
+});
+
+const roomNowExample = {
+  room: 'lobby',
+  connections: 15,
+  ticks: [
+    {
+      room: 'lobby',
+      event: 'time',
+      time: '2026-11-20T18:00:03.001Z',
+      data: {
+        iso: '2026-11-20T18:00:03.001Z',
+        unixMs: 1795197603001,
+        timezone: 'Europe/Berlin',
+        local: '2026-11-20T19:00:03.001+01:00',
+      },
+      tick: {
+        schedule: 'clock',
+        due: '2026-11-20T18:00:03.000Z',
+        previous: '2026-11-20T18:00:00.000Z',
+        next: '2026-11-20T18:00:06.000Z',
+        seq: 598399201,
+      },
+    },
+  ],
+  events: [
+    {
+      id: 'k3f9-42',
+      room: 'lobby',
+      event: 'message',
+      time: '2026-11-20T18:00:04.120Z',
+      data: { text: 'hello' },
+    },
+  ],
+  last: 'k3f9-42',
+  resumed: null,
+};
+
+const listening = {
+  device: z.string().optional().openapi({
+    description: 'What the listener is called: 1 to 128 printable characters.',
+    example: 'wall-3',
+  }),
+  since: z.string().optional().openapi({ description: 'The last id seen.', example: 'k3f9-41' }),
+};
+
+const lastEventId = z.object({
+  'Last-Event-ID': z.string().optional().openapi({ description: 'The same as `since`.' }),
+});
+
+const stream = {
+  schema: z.string(),
+  example:
+    'id: k3f9-42\ndata: {"id":"k3f9-42","room":"lobby","event":"message","time":"2026-11-20T18:00:04.120Z","data":{"text":"hello"}}\n\n',
+};
+
+const switching = {
+  description: 'With `Upgrade: websocket`: a subscription; one JSON object per text frame.',
+};
+const goneForGood = { description: 'On SSE: closed for good, do not come back.' };
+const livePage = { schema: z.string(), example: '<!doctype html>…' };
+
+const fromElsewhere = {
+  403: refused(403, 'origin "https://x" is not allowed: add it to server.allowedOrigins'),
+  421: refused(421, 'this server is not "x:8080": set server.publicUrl if it is'),
+};
+
+const turnedDown = {
+  ...refusals(400, 503),
+  ...fromElsewhere,
+  406: refused(
+    406,
+    'there is no image/png of a room: ask for application/json, text/event-stream or text/html',
+  ),
+  423: refused(423, 'room "lobby" is closed: come back in 28 s'),
+  429: refused(429, 'too fast: come back in 1 s'),
+};
+
+const plain = (description: string) => ({
+  description,
+  content: { 'text/plain': { schema: z.string(), example: 'ok\n' } },
+});
+
+/** Any other refusal, for calls that name none of their own. */
+const anyRefusal = { '4XX': { ...refused(405, 'this takes GET, HEAD'), description: 'Refused.' } };
+
+const common = { method: 'get' as const, security: [] };
+
+export const publicRoutes: readonly RouteConfig[] = [
+  {
+    ...common,
+    path: '/',
+    tags: ['Listening'],
+    operationId: 'front',
+    summary: 'The page to look at first',
+    responses: {
+      302: {
+        description: 'To `/rooms/lobby`.',
+        headers: z.object({ Location: z.string().openapi({ example: '/rooms/lobby' }) }),
+      },
+      ...anyRefusal,
+    },
+  },
+  {
+    ...common,
+    path: '/rooms/{room}',
+    tags: ['Listening'],
+    operationId: 'listen',
+    summary: 'Listen to a room, or look at it',
+    description:
+      'One address, four representations: `Upgrade: websocket` is a subscription over WebSocket; `Accept: text/event-stream` one over SSE; `text/html` first, the live page, which holds no data itself; `application/json`, `*/*` or no `Accept` the current ticks and the newest messages. On SSE `data` holds one event as JSON and messages have an `id`; there is no `event` field, so that `onmessage` gets everything; a refusal for a while is `retry`, one `closing` event and the end. All of them vary by `Accept` and `Origin` and are not cached; any other `Accept` is a 406.',
+    request: {
+      params: z.object({ room: roomName.openapi({ example: 'lobby' }) }),
+      query: z.object({
+        ...listening,
+        limit: z.int().optional().openapi({ description: 'JSON: how many messages at most.', default: 10 }),
+      }),
+      headers: lastEventId,
+    },
+    responses: {
+      101: switching,
+      200: {
+        description: 'The room, as asked for.',
+        content: {
+          'application/json': { schema: roomNow, example: roomNowExample },
+          'text/event-stream': stream,
+          'text/html': livePage,
+        },
+      },
+      204: goneForGood,
+      ...turnedDown,
+    },
+  },
+  {
+    ...common,
+    path: '/rooms',
+    tags: ['Listening'],
+    operationId: 'listenToSeveral',
+    summary: 'Listen to several rooms on one connection',
+    description:
+      'As `/rooms/{room}`, over WebSocket or SSE: `/rooms?room=a&room=b`. A locked room is left out; `data.rooms` of `hello` names those that were joined.',
+    request: {
+      query: z.object({
+        room: z
+          .array(z.string())
+          .min(1)
+          .openapi({ description: 'Once for each room.', example: ['lobby', 'ops-1'] }),
+        ...listening,
+      }),
+      headers: lastEventId,
+    },
+    responses: {
+      101: switching,
+      200: { description: 'The stream.', content: { 'text/event-stream': stream } },
+      204: goneForGood,
+      ...turnedDown,
+    },
+  },
+  {
+    ...common,
+    path: '/time',
+    tags: ['Listening'],
+    operationId: 'time',
+    summary: "The server's clock, for those who have no WebSocket",
+    request: {
+      query: z.object({
+        t0: z.number().openapi({ description: "The client's clock, milliseconds.", example: 1795197603001 }),
+      }),
+    },
+    responses: {
+      200: json(
+        'When the request came and when the answer left, milliseconds since the epoch.',
+        z.object({ t0: z.number(), t1: z.number(), t2: z.number() }),
+        { t0: 1795197603001, t1: 1795197603004, t2: 1795197603004 },
+      ),
+      ...refusals(400),
+      ...fromElsewhere,
+    },
+  },
+  {
+    ...common,
+    path: '/livez',
+    tags: ['Health'],
+    operationId: 'live',
+    summary: 'Whether the process lives',
+    responses: { 200: plain('It does.'), ...anyRefusal },
+  },
+  {
+    ...common,
+    path: '/readyz',
+    tags: ['Health'],
+    operationId: 'ready',
+    summary: 'Whether newcomers are welcome',
+    responses: { 200: plain('They are.'), ...refusals(503), ...anyRefusal },
+  },
+  {
+    ...common,
+    path: '/openapi.yaml',
+    tags: ['Health'],
+    operationId: 'openapi',
+    summary: 'This document',
+    responses: {
+      200: {
+        description: 'OpenAPI 3.1.',
+        content: { 'application/yaml': { schema: z.string(), example: 'openapi: 3.1.0\n' } },
+      },
+      ...anyRefusal,
+    },
+  },
+];

@@ -1,0 +1,35 @@
+import { StringDecoder } from 'node:string_decoder';
+
+/** Far above what a server takes: input without an end of line must not fill the memory. */
+const LONGEST_LINE = 1024 * 1024;
+
+/**
+ * Reads a stream line by line. Empty lines are left out, and one of more than a million characters
+ * comes in pieces. The returned function stops reading and leaves the stream paused.
+ */
+export function onLines(input: NodeJS.ReadableStream, onLine: (line: string) => void): () => void {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  const emit = (line: string) => {
+    const text = line.endsWith('\r') ? line.slice(0, -1) : line;
+    if (text !== '') onLine(text);
+  };
+  const onData = (chunk: Buffer | string) => {
+    rest += typeof chunk === 'string' ? chunk : decoder.write(chunk);
+    const lines = rest.split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) emit(line);
+    if (rest.length > LONGEST_LINE) onEnd();
+  };
+  const onEnd = () => {
+    emit(rest + decoder.end());
+    rest = '';
+  };
+  input.on('data', onData);
+  input.on('end', onEnd);
+  return () => {
+    input.off('data', onData);
+    input.off('end', onEnd);
+    input.pause();
+  };
+}

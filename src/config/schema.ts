@@ -1,0 +1,148 @@
+import { z } from 'zod';
+import type { FeedKind } from '../feed/feed.ts';
+import { isObject } from './document.ts';
+import { hostFault, isHost, isLoopback } from './host.ts';
+import { allowedOrigin, publicUrl } from './origin.ts';
+import { roomPattern, schedule } from './schedule.ts';
+import { adminToken, sha256Of, tokenFault } from './token.ts';
+
+/** A day: what a timer can be set to, and more than anybody waits. */
+const LONGEST_SECONDS = 86_400;
+
+const seconds = (least: number) => z.number().min(least).max(LONGEST_SECONDS);
+
+/** 0 in the file is none, which comparisons understand best as infinity. */
+const limit = (byDefault: number) =>
+  z
+    .int()
+    .min(0)
+    .prefault(byDefault)
+    .transform((value) => (value === 0 ? Number.POSITIVE_INFINITY : value));
+
+const host = z
+  .string()
+  .transform((text) => text.replace(/^\[(.*)\]$/, '$1'))
+  .refine(isHost, { error: ({ input }) => hostFault(String(input)) });
+
+const server = z.strictObject({
+  host: host.prefault('127.0.0.1').describe('The address to listen on; "0.0.0.0" is every one.'),
+  port: z.int().min(0).max(65_535).default(8080).describe('The port to listen on; 0 is any that is free.'),
+  publicUrl: publicUrl
+    .optional()
+    .describe('What the world calls this server, such as "https://wall.example.com"; links use it.'),
+  allowedOrigins: z
+    .array(allowedOrigin)
+    .default([])
+    .describe('Where pages may come from: exact origins, "null" and "file://" (from disk), or "*".'),
+  heartbeatSeconds: seconds(0.1).default(25).describe('How often connections are pinged, in seconds.'),
+  idleSeconds: seconds(0.1)
+    .default(60)
+    .describe('After how many seconds without a sign of life one is closed.'),
+  emptyRoomSeconds: seconds(0).default(10).describe('How long an empty room is remembered, in seconds.'),
+  drainSeconds: seconds(0)
+    .default(5)
+    .describe('How long a stop spreads the closing of connections, in seconds.'),
+});
+
+const room = z.strictObject({
+  match: roomPattern.describe('The rooms it is for, as a pattern; the first rule that matches holds.'),
+  subscribe: z.enum(['anyone', 'token', 'nobody']).default('anyone').describe('Who may listen.'),
+  publish: z
+    .enum(['members', 'token', 'nobody'])
+    .default('nobody')
+    .describe('Who may publish: who is in the room, who is in it with a token for it, or nobody.'),
+  history: z.int().min(0).max(100_000).default(10).describe('How many messages are kept.'),
+});
+
+const limits = z.strictObject({
+  maxPayloadBytes: limit(16_384).describe('The largest frame a client may send, in bytes; 0 is no limit.'),
+  maxBodyBytes: limit(1_048_576).describe('The largest body of an admin request, in bytes; 0 is no limit.'),
+  eventBytes: limit(65_536).describe('The largest data of one event, in bytes of JSON; 0 is no limit.'),
+});
+
+/** What the schema is built from. */
+export interface SchemaOptions {
+  /** The types that a schedule's feed may have. */
+  readonly feedKinds: readonly FeedKind[];
+  /** Where `tokenEnv` and `BELFRY_ADMIN_TOKEN` are looked up. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** The config file: each key with its default, unit and description, and what holds between keys. */
+export function configSchema({ feedKinds, env }: SchemaOptions) {
+  return z
+    .strictObject({
+      $schema: z.string().optional().describe('Where editors find the schema of this file.'),
+      server: server.prefault({}).describe('Where the server listens, and how it keeps connections.'),
+      admin: z
+        .strictObject({
+          tokens: z
+            .array(adminToken(env))
+            .superRefine(uniqueNames, { when: ({ value }) => Array.isArray(value) })
+            .default([])
+            .describe('Who may use the admin API, besides BELFRY_ADMIN_TOKEN.'),
+        })
+        .prefault({})
+        .describe('The admin API.'),
+      rooms: z.array(room).default([]).describe('Rules for rooms; the first that matches holds.'),
+      schedules: z
+        .array(schedule(feedKinds))
+        .superRefine(uniqueNames, { when: ({ value }) => Array.isArray(value) })
+        .default([])
+        .describe('What is sent, and when.'),
+      limits: limits.prefault({}).describe('The most of everything.'),
+    })
+    .superRefine((config, context) => checkAccess(config, env, context), {
+      when: ({ value }) => isObject(value),
+    })
+    .transform(({ $schema, ...config }) => {
+      const token = env.BELFRY_ADMIN_TOKEN;
+      if (!token) return config;
+      const named = { name: 'env', role: 'operator' as const, sha256: sha256Of(token) };
+      return { ...config, admin: { tokens: [...config.admin.tokens, named] } };
+    });
+}
+
+/** The configuration as the program uses it: complete, checked, secrets only as hashes. */
+export type Config = z.output<ReturnType<typeof configSchema>>;
+export type RoomRule = Config['rooms'][number];
+
+/** The entries may be wrong in other ways, and then are not what their type says. */
+function uniqueNames(entries: readonly unknown[], context: z.RefinementCtx): void {
+  const first = new Map<unknown, number>();
+  entries.forEach((entry, index) => {
+    const name: unknown = Object(entry).name;
+    const earlier = first.get(name);
+    if (typeof name !== 'string') return;
+    if (earlier === undefined) first.set(name, index);
+    else
+      context.addIssue({
+        code: 'custom',
+        path: [index, 'name'],
+        message: `"${name}" is the name of entry ${earlier} already: write another`,
+      });
+  });
+}
+
+/** Whoever can reach the server from elsewhere must not find it without a token. */
+function checkAccess(
+  config: { server?: { host?: unknown }; admin?: { tokens?: unknown } },
+  env: NodeJS.ProcessEnv,
+  context: z.RefinementCtx,
+): void {
+  const token = env.BELFRY_ADMIN_TOKEN ?? '';
+  const fault = token === '' ? undefined : tokenFault(token);
+  if (fault !== undefined) context.addIssue(`the environment variable BELFRY_ADMIN_TOKEN ${fault}`);
+
+  const host = config.server?.host;
+  const tokens = config.admin?.tokens;
+  // Tokens that are wrong have faults of their own.
+  const configured =
+    token !== '' || (tokens !== undefined && !(Array.isArray(tokens) && tokens.length === 0));
+  if (configured || typeof host !== 'string' || !isHost(host) || isLoopback(host)) return;
+  context.addIssue({
+    code: 'custom',
+    path: ['admin', 'tokens'],
+    message: `a token is needed when server.host is "${host}", which others can reach: add one here or set BELFRY_ADMIN_TOKEN`,
+  });
+}

@@ -1,0 +1,72 @@
+import type { Readable } from 'node:stream';
+import { z } from 'zod';
+import type { JsonText } from '../hub/event.ts';
+import { isPointer, POINTER_ACCEPTS, pick, pointer } from './pick.ts';
+
+/** The options that all feeds have which read somebody else's bytes. */
+export const contentOptions = {
+  maxBytes: z.int().min(1).default(65_536).describe('The largest content that is taken, in bytes.'),
+  pick: z
+    .string()
+    .refine(isPointer, { error: ({ input }) => `${JSON.stringify(input)} is not ${POINTER_ACCEPTS}` })
+    .optional()
+    .describe('A JSON Pointer (RFC 6901) to the part of the content to send; all of it where absent.'),
+};
+
+/**
+ * Reads a stream to its end, and not a chunk further than `maxBytes`: a longer one is destroyed.
+ * `subject` is what the error calls the content.
+ */
+export async function readAtMost(stream: Readable, maxBytes: number, subject: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    bytes += chunk.length;
+    // Leaving the loop destroys the stream.
+    if (bytes > maxBytes) throw tooLarge(maxBytes, subject);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+export function tooLarge(maxBytes: number, subject: string): Error {
+  return new Error(`${subject} is larger than ${maxBytes} bytes: raise maxBytes if that is as it should be`);
+}
+
+/** How bytes become JSON: `either` is JSON if it parses, and otherwise text without the space around it. */
+export type Form = 'json' | 'text' | 'either';
+
+/**
+ * Content as a feed sends it: JSON text on one line. Throws where it is not UTF-8 (a wall that shows
+ * replacement characters would hide the fault), not the JSON it claims to be, or has nothing at `at`.
+ */
+export function jsonText(bytes: Uint8Array, form: Form, at: string | undefined, subject: string): JsonText {
+  const document = parsed(decoded(bytes, subject), form, subject);
+  const value = at === undefined ? document : pick(document, pointer(at));
+  if (value === undefined) throw new Error(`${subject} holds nothing at ${JSON.stringify(at)}`);
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    // Parsing has no limit of depth, writing has that of the stack.
+    throw new Error(`${subject} is nested too deeply`, { cause });
+  }
+}
+
+function decoded(bytes: Uint8Array, subject: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new Error(`${subject} is not UTF-8`, { cause });
+  }
+}
+
+function parsed(text: string, form: Form, subject: string): unknown {
+  if (form === 'text') return text;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    if (form === 'either') return text.trim();
+    const detail = cause instanceof Error ? cause.message : cause;
+    throw new Error(`${subject} is not JSON: ${detail}`, { cause });
+  }
+}

@@ -1,0 +1,158 @@
+import { STATUS_CODES } from 'node:http';
+import { z } from 'zod';
+import type { Clock } from '../clock.ts';
+import type { JsonText, Tick } from '../hub/event.ts';
+import { BackOff } from './back-off.ts';
+import { contentOptions, jsonText, readAtMost, tooLarge } from './content.ts';
+import { feedKind, type ReadFeed } from './feed.ts';
+import { headerFault, isHttpUrl, requestHeaders } from './http-options.ts';
+import { type Answer, ask, type Headers, shown } from './request.ts';
+
+const options = z.object({
+  url: z
+    .string()
+    // The value is not named: it may hold a password.
+    .refine(isHttpUrl, {
+      error: 'is not a URL that can be asked: write one that starts with http:// or https://',
+    })
+    .describe('What to ask. It may be anywhere; redirects lead to its host and to public addresses only.'),
+  method: z
+    .enum(['GET', 'POST'], {
+      error: ({ input }) => `${JSON.stringify(input)} is not a method for a feed: write "GET" or "POST"`,
+    })
+    .default('GET')
+    .describe('The method of the request, which has no body.'),
+  headers: z
+    .record(z.string(), z.string())
+    .superRefine((headers, context) => {
+      for (const [name, value] of Object.entries(headers)) {
+        const message = headerFault(name, value);
+        if (message) context.addIssue({ code: 'custom', path: [name], message });
+      }
+    })
+    .default({})
+    .describe('Headers of the request. Secrets stand in it as ${NAME}, from the environment.'),
+  ...contentOptions,
+});
+
+/**
+ * What a URL answers, read once per tick: JSON by its content type, otherwise its text. An upstream
+ * that fails is left in peace for a while, except by runs by hand.
+ */
+export const httpFeed = feedKind({
+  type: 'http',
+  description: 'What a URL answers.',
+  options,
+  create: (parsed, { clock }) => new HttpFeed(parsed, clock),
+});
+
+/** An answer that is no value. Its message goes on where "GET http://…" ends. */
+class AnswerError extends Error {
+  override readonly name = 'AnswerError';
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, retryAfterMs?: number) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** A value, and the headers that ask whether it is still the one. */
+interface Kept {
+  readonly url: string;
+  readonly conditions: Headers;
+  readonly value: JsonText;
+}
+
+class HttpFeed implements ReadFeed {
+  readonly #options: z.output<typeof options>;
+  readonly #clock: Clock;
+  readonly #backOff: BackOff;
+  readonly #url: URL;
+  readonly #headers: Headers;
+  /** For error texts. */
+  readonly #name: string;
+  #kept: Kept | undefined;
+  #asking = false;
+
+  constructor(parsed: z.output<typeof options>, clock: Clock) {
+    this.#options = parsed;
+    this.#clock = clock;
+    this.#backOff = new BackOff(clock);
+    this.#url = new URL(parsed.url);
+    this.#headers = requestHeaders(this.#url, parsed.headers);
+    this.#name = `${parsed.method} ${shown(this.#url)}`;
+  }
+
+  async read(tick: Tick, signal: AbortSignal): Promise<JsonText> {
+    if (this.#asking) throw new Error(`${this.#name}: the request before has not ended`);
+    if (!tick.manual) this.#backOff.check();
+    this.#asking = true;
+    try {
+      const value = await this.#ask(signal);
+      this.#backOff.succeeded();
+      return value;
+    } catch (error) {
+      // Nobody wants it any more: that says nothing about the upstream.
+      signal.throwIfAborted();
+      const answered = error instanceof AnswerError;
+      const failure = new Error(`${this.#name}${answered ? ' ' : ': '}${explained(error)}`, { cause: error });
+      this.#backOff.failed(failure.message, answered ? error.retryAfterMs : undefined);
+      throw failure;
+    } finally {
+      this.#asking = false;
+    }
+  }
+
+  #ask(signal: AbortSignal): Promise<JsonText> {
+    const { method } = this.#options;
+    const kept = this.#kept;
+    const conditions = (url: URL) => (kept?.url === url.href ? kept.conditions : {});
+    const question = { url: this.#url, method, headers: this.#headers, conditions };
+    return ask(question, signal, async (answer) => {
+      if (answer.status === 304 && kept?.url === answer.url.href) return kept.value;
+      const value = await this.#value(answer);
+      if (method === 'GET') this.#kept = { url: answer.url.href, conditions: validators(answer), value };
+      return value;
+    });
+  }
+
+  async #value(answer: Answer): Promise<JsonText> {
+    const { maxBytes, pick } = this.#options;
+    const { status } = answer;
+    if (status < 200 || status > 299) {
+      const meaning = STATUS_CODES[status] ?? 'with a status that has no name';
+      throw new AnswerError(`answered ${status} ${meaning}`, this.#retryAfterMs(answer));
+    }
+    if ((answer.header('content-encoding') ?? 'identity') !== 'identity')
+      throw new AnswerError('answered with a compressed body, although it was asked not to');
+    if (Number(answer.header('content-length')) > maxBytes) throw tooLarge(maxBytes, 'the answer');
+    const bytes = await readAtMost(answer.body, maxBytes, 'the answer');
+    const form = JSON_TYPE.test(answer.header('content-type') ?? '') ? 'json' : 'text';
+    return jsonText(bytes, form, pick, 'the answer');
+  }
+
+  /** Seconds or a date (RFC 9110); anything else is as if it were not there. */
+  #retryAfterMs(answer: Answer): number | undefined {
+    const text = answer.header('retry-after') ?? '';
+    const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - this.#clock.now();
+    return ms > 0 ? ms : undefined;
+  }
+}
+
+const JSON_TYPE = /^(?:application\/json|[^;\s]+\+json)\s*(?:;|$)/i;
+
+function validators(answer: Answer): Headers {
+  const tag = answer.header('etag');
+  const modified = answer.header('last-modified');
+  return {
+    ...(tag === undefined ? {} : { 'if-none-match': tag }),
+    ...(modified === undefined ? {} : { 'if-modified-since': modified }),
+  };
+}
+
+/** Where every address of a host refuses, Node's error has a code and no message. */
+function explained(error: unknown): string {
+  const { message, code } = error as NodeJS.ErrnoException; // undici throws nothing but errors
+  return message || code || 'failed';
+}

@@ -1,0 +1,7 @@
+import type { FeedKind } from './feed.ts';
+import { httpFeed } from './http.ts';
+import { messageFeed } from './message.ts';
+import { timeFeed } from './time.ts';
+
+/** The kinds of feed that come with Belfry. */
+export const feedKinds: readonly FeedKind[] = [timeFeed, messageFeed, httpFeed];

@@ -1,0 +1,26 @@
+import { members } from './received.ts';
+
+/** The time of day here, with the date where it is not today's. */
+export function localTime(at: Date): string {
+  const time = at.toLocaleTimeString([], { hourCycle: 'h23' });
+  const today = at.toDateString() === new Date().toDateString();
+  return today ? time : `${at.toLocaleDateString()} ${time}`;
+}
+
+/** A value as somebody would read it: a text as it is, `{"text": …}` as its text, else JSON. */
+export function readable(value: unknown): string {
+  if (typeof value === 'string') return value;
+  const { text, ...rest } = members(value);
+  if (typeof text === 'string' && Object.keys(rest).length === 0) return text;
+  return JSON.stringify(value) ?? '';
+}
+
+/** Cuts what is too long for a line. */
+export function line(text: string, longest = 400): string {
+  return text.length > longest ? `${text.slice(0, longest)}…` : text;
+}
+
+/** Milliseconds as somebody would say them. */
+export function lateness(ms: number): string {
+  return Math.abs(ms) < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}

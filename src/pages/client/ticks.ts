@@ -1,0 +1,112 @@
+import { Chain } from './chain.ts';
+import { element } from './elements.ts';
+import { members, type Received, type Tick } from './received.ts';
+import { lateness, localTime, readable } from './text.ts';
+
+/** Above it the schedule that has been silent longest goes. */
+const MOST_SCHEDULES = 100;
+
+/** The newest tick of each schedule, and whether all before it were seen. */
+export class Ticks {
+  readonly #list: HTMLElement;
+  readonly #cards = new Map<string, Card>();
+
+  constructor(list: HTMLElement) {
+    this.#list = list;
+  }
+
+  /** Shows a tick; false: its chain is broken. */
+  tick(tick: Tick, received: Received): boolean {
+    return this.#card(tick.schedule).tick(tick, received);
+  }
+
+  status(data: unknown): void {
+    const { schedule, state, since, detail } = members(data);
+    this.#card(String(schedule)).status(String(state), String(since), detail ? String(detail) : '');
+  }
+
+  #card(schedule: string): Card {
+    const card = this.#cards.get(schedule) ?? new Card(schedule);
+    this.#cards.delete(schedule);
+    this.#cards.set(schedule, card);
+    if (!card.item.isConnected) this.#list.append(card.item);
+    for (const [name, oldest] of this.#cards) {
+      if (this.#cards.size <= MOST_SCHEDULES) break;
+      oldest.item.remove();
+      this.#cards.delete(name);
+    }
+    return card;
+  }
+}
+
+/** One schedule. */
+class Card {
+  readonly item = element('li', 'tick');
+  readonly #value = element('p', 'value', '–');
+  readonly #note = element('p', 'note');
+  readonly #state = element('p', 'state');
+  readonly #facts: Readonly<Record<'received' | 'due' | 'seq' | 'late' | 'chain', HTMLElement>>;
+  readonly #chain = new Chain();
+  #taken = 0;
+  #breaks = 0;
+  #lastBreak = '';
+
+  constructor(schedule: string) {
+    const list = element('dl', '');
+    const fact = (className: string, name: string) => {
+      const value = element('dd', className, '–');
+      const pair = element('div', '');
+      pair.append(element('dt', '', name), value);
+      list.append(pair);
+      return value;
+    };
+    this.#facts = {
+      received: fact('received', 'Local time'),
+      due: fact('due', 'Due'),
+      seq: fact('seq', 'Seq'),
+      late: fact('late', 'Late'),
+      chain: fact('chain', 'Chain'),
+    };
+    this.#state.hidden = true;
+    this.item.append(element('h3', '', schedule), this.#value, this.#note, this.#state, list);
+  }
+
+  tick(tick: Tick, { data, replay }: Received): boolean {
+    const now = new Date();
+    const unbroken = this.#chain.take(tick);
+    this.#taken += 1;
+    if (!unbroken) {
+      this.#breaks += 1;
+      this.#lastBreak = localTime(now);
+    }
+    this.#show(data);
+    const { received, due, seq, late, chain } = this.#facts;
+    received.textContent = localTime(now);
+    due.textContent = tick.due;
+    seq.textContent = tick.seq === undefined ? '–' : String(tick.seq);
+    // What is sent again was not late when it was sent.
+    late.textContent = replay ? 'sent again' : lateness(now.getTime() - Date.parse(tick.due));
+    chain.className = this.#breaks === 0 ? 'chain unbroken' : 'chain broken';
+    chain.textContent =
+      this.#breaks === 0
+        ? `✓ unbroken, ${this.#taken} ticks`
+        : `✗ broken ${this.#breaks} times, last ${this.#lastBreak}`;
+    return unbroken;
+  }
+
+  status(state: string, since: string, detail: string): void {
+    if (state === 'changed') this.#chain.restart();
+    this.#state.hidden = state === 'ok' || state === 'changed';
+    this.#state.textContent = `${state} since ${localTime(new Date(since))}${detail && `: ${detail}`}`;
+  }
+
+  /** A clock's data are shown as a clock, anything else as what it says. */
+  #show(data: unknown): void {
+    const { local, timezone } = members(data);
+    const clock = typeof local === 'string' ? /^(\S+)T(\d\d:\d\d:\d\d)/.exec(local) : null;
+    const text = clock?.[2] ?? readable(data);
+    this.#value.textContent = text;
+    this.#value.className = text.length > 24 ? 'value long' : 'value';
+    this.#note.textContent = clock ? `${timezone}, ${clock[1]}` : '';
+  }
+}

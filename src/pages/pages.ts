@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { Hono } from 'hono';
+import { etag } from 'hono/etag';
+
+/** Compiled, the browser's code lies in the folder beside; run from source, where the build put it. */
+const CODE = new URL(
+  import.meta.url.endsWith('.ts') ? '../../dist/pages/client/' : 'client/',
+  import.meta.url,
+);
+
+const ROOM_PAGE = readFileSync(new URL('room.html', import.meta.url), 'utf8');
+
+/**
+ * What the pages may do in a browser: run our code, talk to our origin (`'self'` covers `ws:` and
+ * `wss:` of it as well), and never turn text into markup or script.
+ */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'self'",
+  "require-trusted-types-for 'script'",
+].join('; ');
+
+/**
+ * The live page of a room, the same bytes for every room: it holds no data, and what it connects to
+ * is admitted then. Its links are relative, so that it works behind a path prefix.
+ */
+export function roomPage(): Response {
+  return new Response(ROOM_PAGE, {
+    headers: {
+      'Content-Type': 'text/html; charset=utf-8',
+      'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+      'X-Content-Type-Options': 'nosniff',
+      'Referrer-Policy': 'no-referrer',
+      'Cache-Control': 'no-store',
+      Vary: 'Accept, Origin',
+    },
+  });
+}
+
+/**
+ * What the pages load, under `/pages/`: style, icon and code, read once here and asked for anew by
+ * browsers each time, with an ETag. Throws where the build has not been run.
+ */
+export function createPages(): Hono {
+  const app = new Hono();
+  app.use('/pages/*', etag());
+  serve(app, new URL('room.css', import.meta.url), 'text/css; charset=utf-8');
+  serve(app, new URL('icon.svg', import.meta.url), 'image/svg+xml');
+  for (const name of code()) serve(app, new URL(name, CODE), 'text/javascript; charset=utf-8');
+  return app;
+}
+
+function code(): string[] {
+  try {
+    return readdirSync(CODE).filter((name) => name.endsWith('.js'));
+  } catch (cause) {
+    throw new Error(`the pages' code is not in ${CODE.pathname}: run "npm run build"`, { cause });
+  }
+}
+
+function serve(app: Hono, file: URL, type: string): void {
+  const body = readFileSync(file);
+  const headers = {
+    'Content-Type': type,
+    'Cache-Control': 'no-cache',
+    ETag: `"${createHash('sha256').update(body).digest('base64url')}"`,
+    'X-Content-Type-Options': 'nosniff',
+  };
+  app.get(`/pages/${file.pathname.split('/').pop()}`, (c) => c.body(body, 200, headers));
+}

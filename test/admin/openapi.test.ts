@@ -1,0 +1,191 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { createAdmin } from '../../src/admin/admin.ts';
+import { openApiYaml } from '../../src/admin/openapi.ts';
+import { FakeHub, FakeSchedules, FakeServer, roomEntry } from './fakes.ts';
+
+const FILE = new URL('../../openapi.yaml', import.meta.url);
+const text = readFileSync(FILE, 'utf8');
+
+interface Content {
+  readonly schema: object;
+  readonly example?: unknown;
+}
+interface Answer {
+  readonly content?: Record<string, Content>;
+}
+interface Operation {
+  readonly operationId: string;
+  readonly security: object[];
+  readonly responses: Record<string, Answer>;
+  readonly requestBody?: { readonly content: Record<string, Content> };
+}
+const document: {
+  readonly components: { readonly schemas: Record<string, object> };
+  readonly paths: Record<string, Record<string, Operation>>;
+} = parse(text);
+
+const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({
+    call: `${method.toUpperCase()} ${path}`,
+    operation,
+  })),
+);
+
+/** A schema of the file as a check; what it does not mention is no part of an answer. */
+function checkOf(schema: object): z.ZodType {
+  const inOne = { ...schema, $defs: document.components.schemas };
+  const rewritten = JSON.stringify(inOne).replaceAll('#/components/schemas/', '#/$defs/');
+  return z.fromJSONSchema(JSON.parse(rewritten, closed));
+}
+
+/** Makes every object schema refuse properties that it does not name. */
+function closed(_key: string, value: unknown): unknown {
+  const named = typeof value === 'object' && value !== null && 'type' in value && 'properties' in value;
+  return named ? { ...value, additionalProperties: false } : value;
+}
+
+describe('openapi.yaml', () => {
+  it('is what the routes declare: run "npm run openapi" where it is not', () => {
+    expect(text).toBe(openApiYaml());
+  });
+
+  it('is clean to the linter', () => {
+    const redocly = new URL('../../node_modules/.bin/redocly', import.meta.url).pathname;
+    const env = { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' };
+    const output = execFileSync(redocly, ['lint', '--format=json', FILE.pathname], {
+      env,
+      cwd: new URL('../..', import.meta.url),
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    expect(JSON.parse(output)).toMatchObject({ totals: { errors: 0, warnings: 0 }, problems: [] });
+  }, 30_000);
+
+  it('has exactly the admin routes that are served', () => {
+    const tokens = () => null;
+    const admin = createAdmin({
+      hub: new FakeHub(),
+      schedules: new FakeSchedules(),
+      tokens,
+      maxBodyBytes: 1,
+    });
+    const served = admin.routes
+      .filter(({ method }) => method !== 'ALL')
+      .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`);
+    const declared = operations.map(({ call }) => call).filter((call) => call.includes(' /admin'));
+    expect([...new Set(served)].sort()).toEqual(declared.sort());
+    expect(declared).toHaveLength(13);
+  });
+
+  it('asks for a token under /admin and nowhere else', () => {
+    for (const { call, operation } of operations)
+      expect([call, operation.security]).toEqual([call, call.includes(' /admin') ? [{ token: [] }] : []]);
+  });
+
+  it('has an example of every body, which fits its schema', () => {
+    const wrong = operations.flatMap(({ call, operation }) =>
+      [operation.requestBody ?? {}, ...Object.values(operation.responses)].flatMap((body: Answer) =>
+        Object.entries(body.content ?? {})
+          .filter(([, { schema, example }]) => !checkOf(schema).safeParse(example).success)
+          .map(([type]) => `${call} ${type}`),
+      ),
+    );
+    expect(wrong).toEqual([]);
+  });
+});
+
+/** Successes and refusals of each call: its id, the status to come, the request. */
+const TRIED: [id: string, status: number, request: string][] = [
+  ['listRooms', 200, 'GET /admin/rooms?limit=1'],
+  ['listRooms', 400, 'GET /admin/rooms?limit=0'],
+  ['getRoom', 200, 'GET /admin/rooms/lobby'],
+  ['getRoom', 400, 'GET /admin/rooms/-'],
+  ['getRoom', 404, 'GET /admin/rooms/attic'],
+  ['closeRoom', 200, 'DELETE /admin/rooms/lobby'],
+  ['closeRoom', 200, 'DELETE /admin/rooms/lobby?reconnect=true'],
+  ['closeRoom', 400, 'DELETE /admin/rooms/lobby?lock=1'],
+  ['closeRoom', 404, 'DELETE /admin/rooms/attic'],
+  ['unlockRoom', 200, 'DELETE /admin/rooms/lobby/lock'],
+  ['unlockRoom', 400, 'DELETE /admin/rooms/-/lock'],
+  ['unlockRoom', 404, 'DELETE /admin/rooms/attic/lock'],
+  ['listConnections', 200, 'GET /admin/connections'],
+  ['listConnections', 400, 'GET /admin/connections?x='],
+  ['getConnection', 200, 'GET /admin/connections/q8d1-01'],
+  ['getConnection', 400, 'GET /admin/connections/q8d1-01?x='],
+  ['getConnection', 404, 'GET /admin/connections/nobody'],
+  ['closeConnection', 200, 'DELETE /admin/connections/q8d1-01'],
+  ['closeConnection', 400, 'DELETE /admin/connections/q8d1-01?reason='],
+  ['closeConnection', 404, 'DELETE /admin/connections/nobody'],
+  ['broadcast', 200, 'POST /admin/broadcast'],
+  ['broadcast', 400, 'POST /admin/broadcast'],
+  ['broadcast', 413, 'POST /admin/broadcast'],
+  ['broadcast', 415, 'POST /admin/broadcast'],
+  ['listSchedules', 200, 'GET /admin/schedules'],
+  ['listSchedules', 400, 'GET /admin/schedules?cursor=x'],
+  ['getSchedule', 200, 'GET /admin/schedules/clock'],
+  ['getSchedule', 400, 'GET /admin/schedules/clock?x='],
+  ['getSchedule', 404, 'GET /admin/schedules/tides'],
+  ...['run', 'pause', 'resume'].flatMap((what): typeof TRIED => [
+    [`${what}Schedule`, 200, `POST /admin/schedules/clock/${what}`],
+    [`${what}Schedule`, 400, `POST /admin/schedules/clock/${what}?x=`],
+    [`${what}Schedule`, 404, `POST /admin/schedules/tides/${what}`],
+  ]),
+];
+
+/** The bodies with which a broadcast comes to each status. */
+const BODIES: Readonly<Record<number, string>> = {
+  200: '{"data":1}',
+  400: '{}',
+  413: `{"data":"${'x'.repeat(100)}"}`,
+  415: '--',
+};
+
+describe('real answers', () => {
+  it('would be caught with a field that is missing or not declared', () => {
+    const check = checkOf({ $ref: '#/components/schemas/Room' });
+    const { history, ...rest } = roomEntry('lobby');
+    expect(check.safeParse({ ...rest, history }).success).toBe(true);
+    expect(check.safeParse(rest).success).toBe(false);
+    expect(check.safeParse({ ...rest, history, secret: 1 }).success).toBe(false);
+  });
+
+  const admin = operations.filter(({ call }) => call.includes(' /admin'));
+
+  async function expectAsDeclared(id: string, response: Response) {
+    const operation = admin.find(({ operation }) => operation.operationId === id)?.operation;
+    const type = response.headers.get('content-type') ?? '';
+    const declared = operation?.responses[response.status]?.content?.[type];
+    if (declared === undefined) throw new Error(`${id} does not declare ${response.status} in ${type}`);
+    const body = await response.json();
+    expect(checkOf(declared.schema).safeParse(body)).toMatchObject({ success: true });
+  }
+
+  it.each(TRIED)('%s answers %i as declared: %s', async (id, status, request) => {
+    const body = id === 'broadcast' ? BODIES[status] : undefined;
+    const headers = { 'Content-Type': status === 415 ? 'multipart/mixed' : 'application/json' };
+    const response = await new FakeServer(100).call(request, { body, headers });
+    expect(response.status).toBe(status);
+    await expectAsDeclared(id, response);
+  });
+
+  it.each(admin)('$call turns strangers and viewers away as declared', async ({ call, operation }) => {
+    const request = call.replace('{room}', 'lobby').replace('{id}', 'q8d1-01').replace('{name}', 'clock');
+    const server = new FakeServer();
+    await expectAsDeclared(operation.operationId, await server.call(request, { token: null }));
+    const asViewer = await server.call(request, { token: 'viewer-token' });
+    expect(asViewer.status).toBe(call.startsWith('GET') ? 200 : 403);
+    await expectAsDeclared(operation.operationId, asViewer);
+  });
+
+  it('are tried for every call and status that is declared, but for 401, 403 and what the hub alone says', () => {
+    const tried = new Set(TRIED.map(([id, status]) => `${id} ${status}`));
+    const declared = admin.flatMap(({ operation: { operationId, responses } }) =>
+      Object.keys(responses).map((status) => `${operationId} ${status}`),
+    );
+    expect(declared.filter((each) => !/ (401|403|503)$/.test(each)).sort()).toEqual([...tried].sort());
+  });
+});

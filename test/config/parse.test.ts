@@ -1,0 +1,395 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: what feeds write for a variable.
+import { describe, expect, it } from 'vitest';
+import { faultsOf, parse, schedule } from './fixture.ts';
+
+const scheduled = (more: object) => ({ schedules: [schedule(more)] });
+const tokens = (...list: unknown[]) => ({ admin: { tokens: list } });
+
+/** What stands in the file, and each fault as `path: message`. */
+const BROKEN: readonly [string, unknown, ...string[]][] = [
+  ['a list for the file', [], ': [] is not an object { … }'],
+  ['a number for the file', 5, ': 5 is not an object { … }'],
+  ['null for the file', null, ': null is not an object { … }'],
+  ['a misspelt key', { shedules: [] }, ': unknown key "shedules": did you mean "schedules"?'],
+  ['a key like no other', { qqq: 1 }, ': unknown key "qqq"'],
+  ['the key __proto__', JSON.parse('{"__proto__":{}}'), ': unknown key "__proto__"'],
+  [
+    'two misspelt keys in one object',
+    { server: { hots: 1, prot: 2 } },
+    'server: unknown key "hots": did you mean "host"?',
+    'server: unknown key "prot": did you mean "port"?',
+  ],
+  ['a port in quotes', { server: { port: '8080' } }, 'server.port: "8080" is not a number: write 8080'],
+  ['a port too large', { server: { port: 70000 } }, 'server.port: 70000 is too large: write at most 65535'],
+  ['half a port', { server: { port: 1.5 } }, 'server.port: 1.5 is not a whole number'],
+  [
+    'an address for a host',
+    { server: { host: 'http://0.0.0.0' } },
+    'server.host: "http://0.0.0.0" is not a host: write an address or a name, such as "0.0.0.0"',
+  ],
+  [
+    'an empty host',
+    { server: { host: '' } },
+    'server.host: "" is not a host: write an address or a name, such as "0.0.0.0"',
+  ],
+  [
+    'a host that others reach, without a token',
+    { server: { host: '0.0.0.0' } },
+    'admin.tokens: a token is needed when server.host is "0.0.0.0", which others can reach: add one here or set BELFRY_ADMIN_TOKEN',
+  ],
+  [
+    'a public URL without a scheme',
+    { server: { publicUrl: 'wall.example.com' } },
+    'server.publicUrl: "wall.example.com" is not a public URL: write one such as "https://wall.example.com"',
+  ],
+  [
+    'a public URL with a path',
+    { server: { publicUrl: 'https://X.com:443/a?b' } },
+    'server.publicUrl: "https://X.com:443/a?b" is not a public URL: write "https://x.com", without path, query or user',
+  ],
+  [
+    'an origin that is not in a list',
+    { server: { allowedOrigins: 'https://x' } },
+    'server.allowedOrigins: "https://x" is not a list [ … ]: write ["https://x"]',
+  ],
+  [
+    'origins that no browser sends',
+    {
+      server: {
+        allowedOrigins: ['https://x/', 'x.com', 'https://*.x.com', 'file:///a', 'ws://x:80', 'https://a b'],
+      },
+    },
+    'server.allowedOrigins[0]: "https://x/" is not an origin: write "https://x"',
+    'server.allowedOrigins[1]: "x.com" is not an origin: write "https://x.com"',
+    'server.allowedOrigins[2]: "https://*.x.com" is not an origin: write each origin in full, or "*" alone for all',
+    'server.allowedOrigins[3]: "file:///a" is not an origin: write "file://"',
+    'server.allowedOrigins[4]: "ws://x:80" is not an origin: write "http://x"',
+    'server.allowedOrigins[5]: "https://a b" is not an origin: write "https://wall.example.com"',
+  ],
+  [
+    'seconds out of bounds',
+    { server: { heartbeatSeconds: 0, idleSeconds: -1, drainSeconds: '5', emptyRoomSeconds: 1e9 } },
+    'server.heartbeatSeconds: 0 is too small: write at least 0.1',
+    'server.idleSeconds: -1 is too small: write at least 0.1',
+    'server.emptyRoomSeconds: 1000000000 is too large: write at most 86400',
+    'server.drainSeconds: "5" is not a number: write 5',
+  ],
+  [
+    'a token out of place, which is not repeated',
+    tokens('s3cret'),
+    'admin.tokens[0]: what stands here is not an object { … }',
+  ],
+  [
+    'a token entry without a token',
+    tokens({ name: 'a' }),
+    'admin.tokens[0]: has no token: write exactly one of "token", "tokenEnv" and "sha256"',
+  ],
+  [
+    'a token given twice',
+    tokens({ name: 'a', token: 'x', sha256: 'y' }),
+    'admin.tokens[0].sha256: is not a SHA-256: write its 64 hexadecimal digits',
+    'admin.tokens[0]: has "token" and "sha256": write exactly one of "token", "tokenEnv" and "sha256"',
+  ],
+  [
+    'a token variable that is not set',
+    tokens({ name: 'a', tokenEnv: 'OPS_TOKE' }),
+    'admin.tokens[0].tokenEnv: the environment variable OPS_TOKE (did you mean "OPS_TOKEN"?) is not set',
+  ],
+  [
+    'a token variable that is empty',
+    tokens({ name: 'a', tokenEnv: 'EMPTY' }),
+    'admin.tokens[0].tokenEnv: the environment variable EMPTY is not set',
+  ],
+  [
+    'a token that cannot be sent',
+    tokens({ name: 'a', token: 'a b' }),
+    'admin.tokens[0].token: holds a blank or a control character, which cannot be sent: leave it out',
+  ],
+  [
+    'a misspelt role and a name used twice',
+    tokens({ name: 'a', token: 'x' }, { name: 'a', token: 'y', role: 'oprator' }),
+    'admin.tokens[1].role: "oprator" is not one of "viewer", "operator": did you mean "operator"?',
+    'admin.tokens[1].name: "a" is the name of entry 0 already: write another',
+  ],
+  [
+    'a room rule with nothing right',
+    { rooms: [{ match: 'a b', publish: 'member', history: -1, subscribe: true }] },
+    'rooms[0].match: "a b" is not a room pattern: write a room name in which * stands for any run of characters',
+    'rooms[0].subscribe: true is not one of "anyone", "token", "nobody"',
+    'rooms[0].publish: "member" is not one of "members", "token", "nobody": did you mean "members"?',
+    'rooms[0].history: -1 is too small: write at least 0',
+  ],
+  ['a rule for no room', { rooms: [{}] }, 'rooms[0].match: is missing: write a string'],
+  ['a number for a duration', scheduled({ every: 3 }), 'schedules[0].every: 3 is not a duration: write "3s"'],
+  [
+    'a duration without a unit',
+    scheduled({ every: '3' }),
+    'schedules[0].every: "3" is not a duration: write "3s"',
+  ],
+  [
+    'a duration in words',
+    scheduled({ every: '3 sec' }),
+    'schedules[0].every: "3 sec" is not a duration: write a number and one of ms s m h d, such as "3s"',
+  ],
+  [
+    'an interval too short',
+    scheduled({ every: '99ms' }),
+    'schedules[0].every: "99ms" is too short: write a whole number of milliseconds from "100ms" to "36500d"',
+  ],
+  [
+    'an interval of half a millisecond more',
+    scheduled({ every: '100.5ms' }),
+    'schedules[0].every: "100.5ms" is not whole: write a whole number of milliseconds from "100ms" to "36500d"',
+  ],
+  [
+    'a timeout too long',
+    scheduled({ timeout: '2d' }),
+    'schedules[0].timeout: "2d" is too long: write a whole number of milliseconds from "1ms" to "1d"',
+  ],
+  [
+    'a schedule of nothing',
+    { schedules: [{}] },
+    'schedules[0].name: is missing: write a string',
+    'schedules[0].feed: is missing: write an object { … }',
+    'schedules[0]: has no cadence: write "every": "3s", or "cron": "*/5 * * * *"',
+  ],
+  [
+    'two cadences',
+    scheduled({ cron: '* * * * *' }),
+    'schedules[0]: has "every" and "cron": write only one of them',
+  ],
+  [
+    'a wrong pattern in a wrong zone',
+    scheduled({ every: undefined, cron: '* * *', timezone: 'Europe/Berlni' }),
+    'schedules[0].timezone: "Europe/Berlni" is not a time zone: did you mean "Europe/Berlin"?',
+    'schedules[0].cron: "* * *" is not a calendar pattern: write 5 fields (minute hour day month weekday) or 6 (second first)',
+  ],
+  [
+    'a minute that no hour has',
+    scheduled({ every: undefined, cron: '61 * * * *' }),
+    'schedules[0].cron: "61 * * * *" is not a calendar pattern (Invalid value for minute: 61): write 5 fields (minute hour day month weekday) or 6 (second first)',
+  ],
+  [
+    'a number for a pattern',
+    scheduled({ every: undefined, cron: 5 }),
+    'schedules[0].cron: 5 is not a string',
+  ],
+  [
+    'a name used twice, beside another fault',
+    { schedules: [schedule({ paused: 'true' }), schedule({})] },
+    'schedules[0].paused: "true" is not true or false: write true',
+    'schedules[1].name: "a" is the name of entry 0 already: write another',
+  ],
+  [
+    'a name that is no name',
+    scheduled({ name: 'a/b' }),
+    'schedules[0].name: "a/b" is not a schedule name: write 1 to 128 of A-Z a-z 0-9 . _ : -, starting with a letter or digit',
+  ],
+  [
+    "the server's event",
+    scheduled({ event: 'hello' }),
+    'schedules[0].event: "hello" is an event that only the server sends: write another name',
+  ],
+  [
+    'an event for displays',
+    scheduled({ event: 'display.show' }),
+    'schedules[0].event: "display.show" is for administrators: write a name without "display."',
+  ],
+  [
+    'an event that is no name',
+    scheduled({ event: '5' }),
+    'schedules[0].event: "5" is not an event name: write a letter and up to 63 of A-Z a-z 0-9 . _ -',
+  ],
+  [
+    'no room at all',
+    scheduled({ rooms: [] }),
+    'schedules[0].rooms: [] is too short: write at least 1 of them',
+  ],
+  [
+    'a misspelt type of feed',
+    scheduled({ feed: { type: 'plian' } }),
+    'schedules[0].feed.type: "plian" is not one of "plain", "address": did you mean "plain"?',
+  ],
+  [
+    'a feed without a type',
+    scheduled({ feed: {} }),
+    'schedules[0].feed.type: is missing: write one of "plain", "address"',
+  ],
+  ['a word for a feed', scheduled({ feed: 'time' }), 'schedules[0].feed: "time" is not an object { … }'],
+  [
+    'a variable that is not set, beside a misspelt option',
+    scheduled({ feed: { type: 'address', url: '${NOWHERE}', hedaers: {} } }),
+    'schedules[0].feed.url: the environment variable NOWHERE is not set (a plain "${" is written "$${")',
+    'schedules[0].feed: unknown key "hedaers": did you mean "headers"?',
+  ],
+  [
+    'entries that are no objects',
+    { schedules: [5, null] },
+    'schedules[0]: 5 is not an object { … }',
+    'schedules[1]: null is not an object { … }',
+  ],
+  [
+    'limits out of bounds',
+    { limits: { eventBytes: -1, maxBodyBytes: '1', maxPayloadBytes: 1.5 } },
+    'limits.maxPayloadBytes: 1.5 is not a whole number',
+    'limits.maxBodyBytes: "1" is not a number: write 1',
+    'limits.eventBytes: -1 is too small: write at least 0',
+  ],
+];
+
+describe('parseConfig', () => {
+  it.each(BROKEN)('refuses %s', (_what, document, ...expected) => {
+    const faults = faultsOf(() => parse(document, { OPS_TOKEN: 'x', EMPTY: '' }));
+    expect(faults.map(({ path, message }) => `${path}: ${message}`)).toEqual(expected);
+  });
+
+  it('completes an empty file with the defaults', () => {
+    expect(parse({})).toEqual({
+      server: {
+        host: '127.0.0.1',
+        port: 8080,
+        allowedOrigins: [],
+        heartbeatSeconds: 25,
+        idleSeconds: 60,
+        emptyRoomSeconds: 10,
+        drainSeconds: 5,
+      },
+      admin: { tokens: [] },
+      rooms: [],
+      schedules: [],
+      limits: { maxPayloadBytes: 16_384, maxBodyBytes: 1_048_576, eventBytes: 65_536 },
+    });
+  });
+
+  it('completes rooms and schedules', () => {
+    const config = parse({ rooms: [{ match: 'a-*' }], ...scheduled({ every: '1.5s' }) });
+    expect(config.rooms).toEqual([{ match: 'a-*', subscribe: 'anyone', publish: 'nobody', history: 10 }]);
+    expect(config.schedules).toEqual([
+      {
+        name: 'a',
+        cadence: { every: '1.5s', everyMs: 1500 },
+        rooms: ['*'],
+        event: 'plain',
+        paused: false,
+        timeoutMs: 10_000,
+        feed: { type: 'plain', options: {} },
+      },
+    ]);
+  });
+
+  it('keeps the zone of a calendar', () => {
+    const { schedules } = parse(
+      scheduled({ every: undefined, cron: '0 9 * * 1', timezone: 'Asia/Tokyo', event: 'start' }),
+    );
+    expect(schedules[0]).toMatchObject({
+      cadence: { cron: '0 9 * * 1', timezone: 'Asia/Tokyo' },
+      event: 'start',
+    });
+  });
+
+  it('takes a limit of 0 as none', () => {
+    expect(parse({ limits: { eventBytes: 0 } }).limits.eventBytes).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('writes origins as browsers do', () => {
+    const allowedOrigins = [
+      'HTTPS://Wall.Example.com:443',
+      'http://x:8080',
+      'null',
+      'file://',
+      '*',
+      'capacitor://localhost',
+    ];
+    const { server } = parse({ server: { allowedOrigins, publicUrl: 'https://Wall.example.com/' } });
+    expect(server.publicUrl).toBe('https://wall.example.com');
+    expect(server.allowedOrigins).toEqual([
+      'https://wall.example.com',
+      'http://x:8080',
+      'null',
+      'file://',
+      '*',
+      'capacitor://localhost',
+    ]);
+  });
+
+  it('does not change the document', () => {
+    const document = scheduled({ feed: { type: 'address', url: 'https://${HOST}' } });
+    const before = structuredClone(document);
+    parse(document, { HOST: 'x' });
+    expect(document).toEqual(before);
+  });
+});
+
+describe('parseConfig > tokens', () => {
+  const SHA256_OF_ABC = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
+
+  it('keeps only hashes, however the token is given, and lets them read unless told otherwise', () => {
+    const document = tokens(
+      { name: 'a', token: 'abc' },
+      { name: 'b', tokenEnv: 'ABC', role: 'operator' },
+      { name: 'c', sha256: SHA256_OF_ABC.toUpperCase() },
+    );
+    expect(parse(document, { ABC: 'abc' }).admin.tokens).toEqual([
+      { name: 'a', role: 'viewer', sha256: SHA256_OF_ABC },
+      { name: 'b', role: 'operator', sha256: SHA256_OF_ABC },
+      { name: 'c', role: 'viewer', sha256: SHA256_OF_ABC },
+    ]);
+  });
+
+  it('takes BELFRY_ADMIN_TOKEN for an operator named env, on any host', () => {
+    const config = parse({ server: { host: '0.0.0.0' } }, { BELFRY_ADMIN_TOKEN: 'abc' });
+    expect(config.admin.tokens).toEqual([{ name: 'env', role: 'operator', sha256: SHA256_OF_ABC }]);
+  });
+
+  it('takes an empty BELFRY_ADMIN_TOKEN for none', () => {
+    expect(parse({}, { BELFRY_ADMIN_TOKEN: '' }).admin.tokens).toEqual([]);
+    expect(faultsOf(() => parse({ server: { host: '::' } }, { BELFRY_ADMIN_TOKEN: '' }))).toHaveLength(1);
+  });
+
+  it('refuses a BELFRY_ADMIN_TOKEN that cannot be sent, without repeating it', () => {
+    const [fault] = faultsOf(() => parse({}, { BELFRY_ADMIN_TOKEN: 'abc\n' }));
+    expect(fault?.message).toMatch(/^the environment variable BELFRY_ADMIN_TOKEN holds a blank/);
+    expect(fault?.message).not.toContain('abc');
+  });
+
+  it.each(['127.0.0.1', '127.9.9.9', 'localhost', '::1', '[::1]', '::ffff:127.0.0.1'])(
+    'needs none on %s',
+    (host) => {
+      expect(parse({ server: { host } }).admin.tokens).toEqual([]);
+    },
+  );
+
+  it.each(['0.0.0.0', '::', '192.168.0.7', 'wall.example.com'])('needs one on %s', (host) => {
+    expect(faultsOf(() => parse({ server: { host } })).map(({ path }) => path)).toEqual(['admin.tokens']);
+    expect(parse({ server: { host }, ...tokens({ name: 'a', token: 'abc' }) }).server.host).toBe(host);
+  });
+});
+
+describe('parseConfig > ${NAME}', () => {
+  const feed = (url: string, headers = {}) => scheduled({ feed: { type: 'address', url, headers } });
+
+  it('is replaced in every string of a feed, before its options are checked', () => {
+    const { schedules } = parse(
+      feed('${URL}/a', { authorization: 'Bearer ${KEY}', plain: '$${KEY} $5 {KEY}' }),
+      {
+        URL: 'https://x',
+        KEY: '$&',
+      },
+    );
+    expect(schedules[0]?.feed.options).toEqual({
+      url: 'https://x/a',
+      headers: { authorization: 'Bearer $&', plain: '${KEY} $5 {KEY}' },
+    });
+  });
+
+  it('is not replaced anywhere else', () => {
+    expect(() => parse(scheduled({ name: '${NAME}' }), { NAME: 'b' })).toThrow(
+      '"${NAME}" is not a schedule name',
+    );
+  });
+
+  it('stands in messages for what it is', () => {
+    const [fault] = faultsOf(() => parse(feed('no address ${KEY}'), { KEY: 's3"cret' }));
+    expect(fault).toEqual({ path: 'schedules[0].feed.url', message: '"no address ${KEY}" is not a URL' });
+  });
+});

@@ -1,0 +1,252 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { launchBrowser, requireTool } from '../helpers/browser.ts';
+import { closing, type Guest, hello, message, StubServer, tick } from './stub-server.ts';
+
+const chromium = requireTool('chromium');
+
+describe.skipIf(!chromium)('the room page', () => {
+  let browser: Browser;
+  let page: Page;
+  let server: StubServer;
+  /** What the browser complained about: a policy that bars something, a script that throws. */
+  let complaints: string[];
+
+  beforeAll(async () => {
+    browser = await launchBrowser(chromium ?? '');
+  });
+  afterAll(() => browser.close());
+
+  beforeEach(async () => {
+    server = new StubServer();
+    await server.start();
+    page = await browser.newPage();
+    page.setDefaultTimeout(8000);
+    complaints = [];
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    page.on('console', (said) => {
+      if (said.type() === 'error') complaints.push(said.text());
+    });
+  });
+  afterEach(async () => {
+    await page.close();
+    await server.stop();
+  });
+
+  const sees = (where: string, text: string | RegExp) =>
+    page.locator(where).filter({ hasText: text }).first().waitFor({ state: 'visible' });
+
+  /** Opens the page and greets who connects. */
+  async function join(path = '/rooms/lobby'): Promise<Guest> {
+    await page.goto(server.origin + path);
+    const guest = await server.guest();
+    guest.tell(hello());
+    await sees('#state', 'Open over WebSocket');
+    return guest;
+  }
+
+  async function overSse(): Promise<Guest> {
+    const first = await join();
+    await page.getByLabel('SSE').check();
+    await first.left;
+    const guest = await server.guest();
+    guest.tell(hello());
+    await sees('#state', 'Open over SSE');
+    return guest;
+  }
+
+  it('connects on load and shows the value, due and seq of each schedule', async () => {
+    const guest = await join();
+    guest.tell(tick(0));
+    guest.tell(tick(1));
+    guest.tell(tick(0, { schedule: 'price', data: { text: '42 €' } }));
+    await sees('.tick:has(h3:text-is("clock")) .value', '19:00:03');
+    await sees('.tick:has(h3:text-is("clock")) .note', 'Europe/Berlin, 2026-11-20');
+    await sees('.due', '2026-11-20T18:00:03.000Z');
+    await sees('.seq', '598399201');
+    await sees('.chain', 'unbroken, 2 ticks');
+    await sees('.tick:has(h3:text-is("price")) .value', '42 €');
+    expect(await page.title()).toBe('lobby · Belfry');
+    expect(complaints).toEqual([]);
+  });
+
+  it('says when a tick was missed, and starts anew when the schedule changed', async () => {
+    const guest = await join();
+    guest.tell(tick(0));
+    guest.tell({
+      event: 'status',
+      data: { schedule: 'clock', state: 'changed', since: '2026-11-20T18:00:05.000Z' },
+    });
+    guest.tell(tick(3, { previousStep: 2 }));
+    await sees('.chain', 'unbroken, 2 ticks');
+    guest.tell(tick(6, { previousStep: 5 }));
+    await sees('.chain', 'broken 1 times');
+    await sees('#log .failed', 'chain of clock broken before 2026-11-20T18:00:18.000Z');
+  });
+
+  it('shows that a schedule is in trouble until it is well', async () => {
+    const guest = await join();
+    const status = (state: string, detail: string) => ({
+      event: 'status',
+      data: { schedule: 'clock', state, since: '2026-11-20T18:00:05.000Z', lastGood: null, detail },
+    });
+    guest.tell(status('error', 'upstream said 502'));
+    await sees('.tick .state', /error since .*: upstream said 502/);
+    guest.tell(status('ok', ''));
+    await page.locator('.tick .state').waitFor({ state: 'hidden' });
+  });
+
+  it('shows what it is sent as text and never runs it', async () => {
+    const evil = '<img src=x onerror="window.ran=true"><script>window.ran=true</script>';
+    const guest = await join();
+    guest.tell(message(42, { text: evil }, { from: { connection: evil } }));
+    guest.tell(message(43, { other: evil }, { event: evil }));
+    guest.tell(tick(0, { schedule: evil, data: evil }));
+    guest.tell({ event: 'status', data: { schedule: evil, state: evil, since: evil, detail: evil } });
+    guest.tell({ reply: evil, error: { status: 400, title: evil, detail: evil } });
+    guest.tell(closing(4001, evil));
+    guest.end(4001);
+    await sees('#messages .body', evil);
+    await sees('.tick .value', evil);
+    await sees('#log .failed', evil);
+    await sees('#state', `Closed: ${evil} (4001)`);
+    expect(await page.locator('main img, main script').count()).toBe(0);
+    expect(await page.evaluate('window.ran')).toBeUndefined();
+  });
+
+  it('publishes what is typed: JSON as it stands, the rest as text', async () => {
+    const guest = await join();
+    for (const typed of ['hello', '{"level":2}']) {
+      await page.getByLabel('Text, or JSON').fill(typed);
+      await page.getByRole('button', { name: 'Send' }).click();
+    }
+    await expect
+      .poll(() => guest.sent)
+      .toEqual([
+        { action: 'publish', data: { text: 'hello' } },
+        { action: 'publish', data: { level: 2 } },
+      ]);
+    guest.tell({
+      reply: 'publish',
+      error: { status: 403, title: 'Forbidden', detail: 'set rooms[0].publish' },
+    });
+    await sees('#log .failed', 'publish: 403 Forbidden: set rooms[0].publish');
+  });
+
+  it('shows a message once though it is sent again', async () => {
+    const guest = await join();
+    guest.tell(message(42, { text: 'once' }));
+    guest.tell(message(42, { text: 'once' }, { replay: true }));
+    guest.tell(message(43, { text: 'then' }));
+    await sees('#messages .body', 'then');
+    expect(await page.locator('#messages .body').allTextContents()).toEqual(['then', 'once']);
+  });
+
+  it('closes with 1000 when asked to, stays away, and opens again', async () => {
+    const guest = await join();
+    await page.getByRole('button', { name: 'Close' }).click();
+    expect(await guest.left).toBe(1000);
+    await sees('#state', 'Closed: closed here');
+    expect(server.unexpected).toBe(0);
+    await page.getByRole('button', { name: 'Open' }).click();
+    await server.guest();
+    await sees('#state', 'Open over WebSocket');
+  });
+
+  it('comes back when `closing` says, from the last id that it has seen', async () => {
+    const guest = await join();
+    guest.tell(message(42, { text: 'hello' }));
+    guest.tell(closing(1012, 'server is restarting', 50));
+    guest.end(1012);
+    const again = await server.guest();
+    expect(again.url).toBe('/rooms/lobby?since=k3f9-42');
+    again.tell(hello(false));
+    await sees('#log .closed', 'with 1012: server is restarting');
+    await sees('#log .failed', 'the server could not resume');
+  });
+
+  it.each([
+    [4001, 'Closed: connection lost (4001)'],
+    [4004, 'Closed: connection lost (4004)'],
+    [1009, 'Closed: connection lost (1009)'],
+    [1012, 'Waiting: connection lost (1012). Next try at'],
+    [4101, 'Waiting: connection lost (4101). Next try at'],
+    [1006, 'Waiting: connection lost (1006). Next try at'],
+  ])('after %i without a word it says "%s"', async (code, words) => {
+    const guest = await join();
+    guest.end(code);
+    await sees('#state', words);
+  });
+
+  it('comes back at once after 4201', async () => {
+    const guest = await join();
+    guest.end(4201);
+    await server.guest();
+    await sees('#state', 'Open over WebSocket');
+  });
+
+  it('leaves a server that has gone silent', async () => {
+    await page.goto(`${server.origin}/rooms/lobby`);
+    const guest = await server.guest();
+    guest.tell({ ...hello(), data: { ...hello().data, heartbeatSeconds: 0.05 } });
+    await guest.left;
+    await server.guest();
+    await sees('#log .closed', 'nothing heard for 0.125 s');
+  });
+
+  it('says why it was refused, and stays away', async () => {
+    server.refusing = { status: 403, detail: 'add it to server.allowedOrigins' };
+    await page.goto(`${server.origin}/rooms/lobby`);
+    await sees('#state', 'Closed: 403 Refused: add it to server.allowedOrigins');
+    await page.getByLabel('SSE').check();
+    await sees('#log li:first-child', '403 Refused');
+    await sees('#state', 'Closed: 403');
+  });
+
+  it('waits as long as a refusal says', async () => {
+    server.refusing = { status: 423, headers: { 'Retry-After': '1' }, detail: 'room is locked' };
+    await page.goto(`${server.origin}/rooms/lobby`);
+    await sees('#state', 'Waiting: 423 Refused: room is locked. Next try at');
+    server.refusing = undefined;
+    await server.guest();
+    await sees('#state', 'Open over WebSocket');
+  });
+
+  it('listens over SSE, where nothing can be sent', async () => {
+    const guest = await overSse();
+    guest.tell(tick(0));
+    guest.tell(message(42, { text: 'over SSE' }));
+    await sees('.due', '2026-11-20T18:00:00.000Z');
+    await sees('#messages .body', 'over SSE');
+    expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true);
+    guest.tell(closing(1012, 'server is restarting', 50));
+    guest.end(1012);
+    expect((await server.guest()).url).toBe('/rooms/lobby?since=k3f9-42');
+    expect(complaints).toEqual([]);
+  });
+
+  it('stays away from SSE where `closing` says so', async () => {
+    const guest = await overSse();
+    guest.tell(closing(4001, 'closed for the night'));
+    guest.end(4001);
+    await sees('#state', 'Closed: closed for the night (4001)');
+    expect(server.unexpected).toBe(0);
+  });
+
+  it('keeps a path prefix and the query', async () => {
+    server.prefix = '/wall';
+    const guest = await join('/wall/rooms/lobby?device=door%203');
+    expect(guest.url).toBe('/wall/rooms/lobby?device=door%203');
+    expect(await page.locator('h1').innerText()).toBe('lobby');
+    expect(complaints).toEqual([]);
+  });
+
+  it('forgets the oldest messages and lines', async () => {
+    const guest = await join();
+    for (let position = 1; position <= 300; position++)
+      guest.tell(message(position, { text: `no. ${position}` }));
+    await sees('#messages li:first-child', 'no. 300');
+    expect(await page.locator('#messages li').count()).toBe(100);
+    expect(await page.locator('#log li').count()).toBe(200);
+  });
+});

@@ -1,0 +1,1039 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Feed } from '../../src/feed/feed.ts';
+import type { Delivered, Delivery } from '../../src/hub/delivery.ts';
+import type { RoomEvent, Tick } from '../../src/hub/event.ts';
+import { roomMatcher } from '../../src/hub/names.ts';
+import { Refusal } from '../../src/hub/refusal.ts';
+import { calendar, interval } from '../../src/schedule/cadence.ts';
+import type { Listeners } from '../../src/schedule/listeners.ts';
+import type { Report } from '../../src/schedule/report.ts';
+import type { ScheduleOptions } from '../../src/schedule/options.ts';
+import { Schedules } from '../../src/schedule/schedules.ts';
+import { ManualClock, settled } from '../helpers/manual-clock.ts';
+
+const START = '2026-11-20T18:00:00.000Z';
+const HOUR_MS = 3_600_000;
+const EVENT_BYTES = 1000;
+
+/** An instant of the tests: seconds after 18:00:00. */
+const at = (seconds: number) => new Date(Date.parse(START) + seconds * 1000).toISOString();
+const secondsOf = (instant: string | null) =>
+  instant === null ? null : (Date.parse(instant) - Date.parse(START)) / 1000;
+
+/** A hub with one member in each of its rooms. */
+class FakeHub implements Listeners {
+  rooms: string[] = ['lobby'];
+  readonly deliveries: Delivery[] = [];
+
+  anyone(patterns: readonly string[]): boolean {
+    return this.#matching(patterns).length > 0;
+  }
+
+  deliver(delivery: Delivery): Delivered {
+    this.deliveries.push(delivery);
+    const rooms = this.#matching(delivery.rooms);
+    return { rooms: rooms.length, connections: rooms.length, bytes: rooms.length * 100 };
+  }
+
+  /** The ticks delivered, in short: seconds of `due`, `previous` and `next`. */
+  get ticks() {
+    return this.deliveries
+      .flatMap(({ event }) => event.tick ?? [])
+      .map(({ due, previous, next }) => [secondsOf(due), secondsOf(previous), secondsOf(next)]);
+  }
+
+  get dues() {
+    return this.ticks.map(([due]) => due);
+  }
+
+  /** The states told, in their order among the ticks. */
+  get story(): string[] {
+    return this.deliveries.map(({ event, data }) =>
+      event.tick ? `tick ${secondsOf(event.tick.due)}` : `${JSON.parse(String(data)).state}`,
+    );
+  }
+
+  statuses(): Record<string, unknown>[] {
+    return this.deliveries.flatMap(({ event, data }) =>
+      event.event === 'status' ? [{ time: event.time, ...JSON.parse(String(data)) }] : [],
+    );
+  }
+
+  #matching(patterns: readonly string[]): string[] {
+    return this.rooms.filter((room) => patterns.some((pattern) => roomMatcher(pattern)(room)));
+  }
+}
+
+/** A feed whose reads end when the test says so. */
+class FakeFeed {
+  readonly reads: {
+    tick: Tick;
+    signal: AbortSignal;
+    resolve(text: string): void;
+    reject(error: unknown): void;
+  }[] = [];
+  open = 0;
+  mostOpen = 0;
+
+  read(tick: Tick, signal: AbortSignal): Promise<string> {
+    this.open++;
+    this.mostOpen = Math.max(this.mostOpen, this.open);
+    return new Promise<string>((resolve, reject) => {
+      this.reads.push({ tick, signal, resolve, reject });
+      signal.addEventListener('abort', () => reject(signal.reason));
+    }).finally(() => {
+      this.open--;
+    });
+  }
+
+  get last() {
+    const last = this.reads.at(-1);
+    if (!last) throw new Error('nothing was read');
+    return last;
+  }
+}
+
+const computed: Feed = { compute: (_tick, sentAtMs) => JSON.stringify({ unixMs: sentAtMs }) };
+
+let running: { schedules: Schedules; clock: ManualClock } | undefined;
+
+afterEach(() => {
+  running?.schedules.stop();
+  expect(running?.clock.pending ?? 0).toBe(0);
+  running = undefined;
+});
+
+function schedule(options: Partial<ScheduleOptions> = {}): ScheduleOptions {
+  return {
+    name: 'clock',
+    cadence: interval(3000),
+    describedCadence: { every: '3s' },
+    missed: 'latest',
+    rooms: ['*'],
+    event: 'time',
+    paused: false,
+    timeoutMs: 10_000,
+    feed: computed,
+    feedType: 'time',
+    ...options,
+  };
+}
+
+function start(...list: ScheduleOptions[]) {
+  const clock = new ManualClock(START);
+  const hub = new FakeHub();
+  const reports: unknown[][] = [];
+  const report: Report = {
+    ran: (name, run) => reports.push(['ran', name, run.outcome]),
+    turned: (name, state, detail) => reports.push(['turned', name, state, detail]),
+    missed: (name, count) => reports.push(['missed', name, count]),
+    overlapped: (name) => reports.push(['overlapped', name]),
+    stepped: (ms) => reports.push(['stepped', ms]),
+  };
+  const schedules = new Schedules({ clock, hub, report, eventBytes: EVENT_BYTES });
+  schedules.start(list);
+  running = { schedules, clock };
+  return { clock, hub, schedules, reports };
+}
+
+describe('a tick', () => {
+  it('goes to the rooms of its schedule as the contract has it', () => {
+    const { clock, hub } = start(schedule({ rooms: ['lob*', 'hall'], event: 'bell' }));
+    clock.advance(6000);
+    expect(hub.deliveries).toEqual([
+      {
+        rooms: ['lob*', 'hall'],
+        event: {
+          event: 'bell',
+          time: at(3),
+          tick: { schedule: 'clock', due: at(3), previous: null, next: at(6), seq: 598399201 },
+        },
+        data: `{"unixMs":${Date.parse(at(3))}}`,
+      },
+      {
+        rooms: ['lob*', 'hall'],
+        event: {
+          event: 'bell',
+          time: at(6),
+          tick: { schedule: 'clock', due: at(6), previous: at(3), next: at(9), seq: 598399202 },
+        },
+        data: `{"unixMs":${Date.parse(at(6))}}`,
+      },
+    ]);
+  });
+
+  it('carries no seq with a calendar', () => {
+    const { clock, hub } = start(schedule({ cadence: calendar('* * * * *', 'UTC') }));
+    clock.advance(60_000);
+    expect(hub.deliveries[0]?.event.tick).toEqual({
+      schedule: 'clock',
+      due: at(60),
+      previous: null,
+      next: at(120),
+    });
+  });
+
+  it('is made only while somebody listens, and the chain goes past what was not sent', () => {
+    const made: number[] = [];
+    const feed: Feed = { compute: (_, now) => String(made.push(now)) };
+    const { clock, hub } = start(schedule({ rooms: ['lobby'], feed }));
+    clock.advance(3000);
+    hub.rooms = ['hall'];
+    clock.advance(9000);
+    expect(made).toHaveLength(1);
+    hub.rooms = ['lobby'];
+    clock.advance(6000);
+    expect(hub.ticks).toEqual([
+      [3, null, 6],
+      [15, 3, 18],
+      [18, 15, 21],
+    ]);
+  });
+
+  it('is counted on time over 24 hours of every second', async () => {
+    const { clock, hub, schedules } = start(schedule({ cadence: interval(1000) }));
+    let previous: number | null = null;
+    let count = 0;
+    for (let hour = 0; hour < 24; hour++) {
+      clock.advance(HOUR_MS);
+      for (const tick of hub.ticks) {
+        count++;
+        if (tick[0] !== count || tick[1] !== previous) throw new Error(`${tick} after ${previous}`);
+        previous = tick[0];
+      }
+      hub.deliveries.length = 0;
+    }
+    expect(count).toBe(86_400);
+    const { counters, lateness } = await schedules.get('clock');
+    expect(counters).toEqual({
+      runs: 86_400,
+      sent: 86_400,
+      unchanged: 0,
+      missed: 0,
+      overlapped: 0,
+      failed: 0,
+    });
+    expect(lateness).toEqual({ lastMs: 0, medianMs: 0, p99Ms: 0, maxMs: 0 });
+  });
+
+  it('says after a blocked loop how many instants were missed', async () => {
+    const { clock, hub, schedules, reports } = start(schedule({ cadence: interval(1000) }));
+    clock.advance(1700);
+    clock.block(5000);
+    clock.advance(300);
+    expect(hub.ticks).toEqual([
+      [1, null, 2],
+      [6, 1, 7],
+      [7, 6, 8],
+    ]);
+    const { counters, lateness } = await schedules.get('clock');
+    expect(counters).toMatchObject({ runs: 3, sent: 3, missed: 4 });
+    expect(lateness).toMatchObject({ lastMs: 0, maxMs: 700 });
+    expect(reports).toContainEqual(['missed', 'clock', 4]);
+  });
+});
+
+describe('a clock that is set', () => {
+  it('back is told as "changed" before the first instant that comes again', () => {
+    const { clock, hub, reports } = start(schedule());
+    clock.advance(7000);
+    clock.step(-HOUR_MS);
+    clock.advance(7000);
+    expect(hub.story).toEqual(['tick 3', 'tick 6', 'changed', 'tick -3591', 'tick -3588']);
+    expect(hub.ticks.slice(2)).toEqual([
+      [-3591, 6, -3588],
+      [-3588, -3591, -3585],
+    ]);
+    expect(hub.statuses()[0]).toEqual({
+      time: at(-3591),
+      schedule: 'clock',
+      state: 'changed',
+      since: at(-3591),
+      lastGood: at(-3591),
+      detail: 'the clock was set back',
+    });
+    expect(reports).toContainEqual(['stepped', -HOUR_MS]);
+  });
+
+  it('forward leaves instants out and breaks no chain', async () => {
+    const { clock, hub, schedules } = start(schedule());
+    clock.advance(7000);
+    clock.step(HOUR_MS);
+    clock.advance(5000);
+    expect(hub.ticks.slice(2)).toEqual([
+      [3606, 6, 3609],
+      [3609, 3606, 3612],
+      [3612, 3609, 3615],
+    ]);
+    expect((await schedules.get('clock')).counters.missed).toBe(1199);
+  });
+});
+
+describe('a feed that is read', () => {
+  it('is read once for all rooms and sent when it is there', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    hub.rooms = ['a', 'b'];
+    await clock.advanceSettled(3000);
+    expect(feed.reads.map(({ tick }) => tick)).toEqual([
+      { schedule: 'clock', due: at(3), previous: null, next: at(6), seq: 598399201 },
+    ]);
+    await clock.advanceSettled(200);
+    expect(hub.ticks).toEqual([]);
+    feed.last.resolve('42');
+    await settled();
+    expect(hub.ticks).toEqual([[3, null, 6]]);
+    expect(hub.deliveries[0]).toMatchObject({ event: { time: at(3.2) }, data: '42' });
+    expect((await schedules.get('clock')).lateness?.lastMs).toBe(200);
+  });
+
+  it('is never read twice at a time: what is due meanwhile is counted and left out', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules, reports } = start(schedule({ feed }));
+    await clock.advanceSettled(9500);
+    expect(feed.reads).toHaveLength(1);
+    feed.last.resolve('1');
+    await settled();
+    // The instants 6 and 9 have passed: 12 is next.
+    expect(hub.ticks).toEqual([[3, null, 12]]);
+    await clock.advanceSettled(2500);
+    feed.last.resolve('2');
+    await settled();
+    expect(hub.ticks.at(-1)).toEqual([12, 3, 15]);
+    expect((await schedules.get('clock')).counters).toMatchObject({ runs: 2, sent: 2, overlapped: 2 });
+    expect(reports).toContainEqual(['overlapped', 'clock']);
+    expect(feed.mostOpen).toBe(1);
+  });
+
+  it('has a time limit, after which it is aborted and tried again at the next instant', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed, timeoutMs: 2000 }));
+    await clock.advanceSettled(5000);
+    expect(feed.last.signal.aborted).toBe(true);
+    expect(await schedules.get('clock')).toMatchObject({
+      state: 'error',
+      since: at(5),
+      detail: 'no answer within 2 s',
+      counters: { runs: 1, failed: 1 },
+    });
+    await clock.advanceSettled(1000);
+    feed.last.resolve('1');
+    await settled();
+    expect(hub.story).toEqual(['error', 'ok', 'tick 6']);
+  });
+
+  it('that does not heed the abort fails all the same, and is never read beside itself', async () => {
+    let reads = 0;
+    let release = (_text: string) => {};
+    const feed: Feed = {
+      read: () => {
+        reads++;
+        return new Promise((resolve) => {
+          release = resolve;
+        });
+      },
+    };
+    const { clock, hub, schedules } = start(schedule({ feed, timeoutMs: 1000 }));
+    await clock.advanceSettled(9000);
+    expect(reads).toBe(1);
+    expect((await schedules.get('clock')).counters).toMatchObject({ failed: 2, overlapped: 1 });
+    expect(schedules.of('lobby').coming).toEqual([]);
+    expect(await schedules.run('clock')).toMatchObject({
+      detail: 'the read before does not end, although aborted',
+      counters: { failed: 3 },
+    });
+    release('"too late"');
+    await clock.advanceSettled(3000);
+    expect(reads).toBe(2);
+    release('"in time"');
+    await settled();
+    expect(hub.ticks).toEqual([[12, null, 15]]);
+  });
+
+  it('that takes its time to end after an abort is read again when it has ended', async () => {
+    const ends: (() => void)[] = [];
+    const feed: Feed = {
+      read: (_tick, signal) =>
+        new Promise((resolve, reject) => {
+          if (ends.length > 0) resolve('1');
+          ends.push(() => reject(signal.reason));
+        }),
+    };
+    const { clock, hub, schedules } = start(schedule({ feed, timeoutMs: 1000 }));
+    await clock.advanceSettled(3500);
+    const run = schedules.run('clock');
+    await clock.advanceSettled(500);
+    expect((await schedules.get('clock')).counters).toMatchObject({ failed: 1 });
+    expect(ends).toHaveLength(1);
+    ends[0]?.();
+    expect(await run).toMatchObject({ state: 'ok', counters: { failed: 1, sent: 1 } });
+    expect(hub.ticks).toEqual([[3, null, 6]]);
+  });
+
+  it.each([
+    ['rejects with an error', () => Promise.reject(new Error('upstream says 500')), 'upstream says 500'],
+    ['rejects with something else', () => Promise.reject('odd'), 'odd'],
+    [
+      'throws at once',
+      () => {
+        throw new Error('thrown');
+      },
+      'thrown',
+    ],
+    [
+      'answers with too much',
+      () => Promise.resolve(JSON.stringify('x'.repeat(EVENT_BYTES))),
+      '1002 bytes of data are too many: limits.eventBytes is 1000',
+    ],
+    [
+      'answers with too many bytes in few characters',
+      () => Promise.resolve(JSON.stringify('€'.repeat(400))),
+      '1202 bytes of data are too many: limits.eventBytes is 1000',
+    ],
+  ])('that %s has failed, which is told once', async (_, read, detail) => {
+    const { clock, hub, schedules, reports } = start(schedule({ feed: { read } }));
+    await clock.advanceSettled(9000);
+    expect(hub.story).toEqual(['error']);
+    expect(hub.statuses()).toEqual([
+      { time: at(3), schedule: 'clock', state: 'error', since: at(3), lastGood: null, detail },
+    ]);
+    expect((await schedules.get('clock')).counters).toMatchObject({ runs: 3, sent: 0, failed: 3 });
+    expect(reports.filter(([what]) => what === 'turned')).toEqual([['turned', 'clock', 'error', detail]]);
+  });
+
+  it('that fails breaks no chain: the next tick names the last one sent', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub } = start(schedule({ feed }));
+    for (const outcome of ['1', null, null, '2']) {
+      await clock.advanceSettled(3000);
+      if (outcome) feed.last.resolve(outcome);
+      else feed.last.reject(new Error('no'));
+      await settled();
+    }
+    expect(hub.story).toEqual(['tick 3', 'error', 'ok', 'tick 12']);
+    expect(hub.ticks.at(-1)).toEqual([12, 3, 15]);
+    expect(hub.statuses()).toMatchObject([
+      { state: 'error', since: at(6), lastGood: at(3), detail: 'no' },
+      { state: 'ok', since: at(12), lastGood: at(12), detail: null },
+    ]);
+  });
+
+  it('whose listeners left meanwhile sends nothing and moves no chain', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    hub.rooms = [];
+    feed.last.resolve('1');
+    await settled();
+    hub.rooms = ['lobby'];
+    await clock.advanceSettled(3000);
+    feed.last.resolve('2');
+    await settled();
+    expect(hub.ticks.at(-1)).toEqual([6, null, 9]);
+    expect(await schedules.runs('clock', { limit: 10 })).toMatchObject([
+      { outcome: 'sent' },
+      { outcome: 'unheard', sent: null, lateMs: null },
+    ]);
+  });
+});
+
+describe('a computed feed', () => {
+  it('that throws has failed and stops nothing', async () => {
+    let calls = 0;
+    const feed: Feed = {
+      compute: () => {
+        if (calls++ === 0) throw new Error('broken');
+        return '1';
+      },
+    };
+    const { clock, hub } = start(schedule({ feed }));
+    clock.advance(6000);
+    expect(hub.story).toEqual(['error', 'ok', 'tick 6']);
+  });
+
+  it('is measured with the longest room name where its data differs by room', async () => {
+    const feed: Feed = { compute: () => (room) => JSON.stringify(room.repeat(8)) };
+    const { clock, schedules } = start(schedule({ feed }));
+    clock.advance(3000);
+    expect(await schedules.get('clock')).toMatchObject({
+      state: 'error',
+      detail: expect.stringContaining('1026 bytes'),
+    });
+  });
+});
+
+describe('schedules beside each other', () => {
+  it('are not delayed by one that hangs, one that throws, and a report that throws', async () => {
+    const clock = new ManualClock(START);
+    const hub = new FakeHub();
+    const broken = () => {
+      throw new Error('the log is full');
+    };
+    const schedules = new Schedules({
+      clock,
+      hub,
+      report: { ran: broken, turned: broken, missed: broken, overlapped: broken, stepped: broken },
+      eventBytes: EVENT_BYTES,
+    });
+    running = { schedules, clock };
+    schedules.start([
+      schedule({ name: 'hangs', feed: new FakeFeed() }),
+      schedule({
+        name: 'throws',
+        feed: {
+          compute() {
+            throw new Error('no');
+          },
+        },
+      }),
+      schedule({ name: 'good' }),
+    ]);
+    await clock.advanceSettled(60_000);
+    const good = hub.deliveries.flatMap(({ event }) =>
+      event.tick?.schedule === 'good' ? secondsOf(event.tick.due) : [],
+    );
+    expect(good).toEqual(Array.from({ length: 20 }, (_, index) => 3 * (index + 1)));
+    expect((await schedules.get('good')).lateness?.maxMs).toBe(0);
+  });
+
+  it('cost one timer and run in the order of the file', () => {
+    const { clock, hub } = start(...['c', 'a', 'b'].map((name) => schedule({ name })));
+    expect(clock.pending).toBe(1);
+    clock.advance(3000);
+    expect(hub.deliveries.map(({ event }) => event.tick?.schedule)).toEqual(['c', 'a', 'b']);
+  });
+});
+
+describe('pausing', () => {
+  it('sends no ticks, says so, and keeps the chain for afterwards', async () => {
+    const { clock, hub, schedules } = start(schedule());
+    clock.advance(3000);
+    const paused = await schedules.pause('clock');
+    expect(paused).toMatchObject({ state: 'paused', since: at(3), next: [] });
+    clock.advance(9000);
+    expect(await schedules.resume('clock')).toMatchObject({
+      state: 'ok',
+      since: at(12),
+      next: [at(15), at(18), at(21)],
+    });
+    clock.advance(3000);
+    expect(hub.story).toEqual(['tick 3', 'paused', 'ok', 'tick 15']);
+    expect(hub.ticks.at(-1)).toEqual([15, 3, 18]);
+    expect((await schedules.get('clock')).counters.missed).toBe(0);
+  });
+
+  it('twice, and resuming what runs, is fine and told once', async () => {
+    const { hub, schedules } = start(schedule());
+    await schedules.resume('clock');
+    await schedules.pause('clock');
+    await schedules.pause('clock');
+    await schedules.resume('clock');
+    await schedules.resume('clock');
+    expect(hub.story).toEqual(['paused', 'ok']);
+  });
+
+  it('drops what is being read', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    await schedules.pause('clock');
+    await settled();
+    expect(feed.open).toBe(0);
+    expect(hub.story).toEqual(['paused']);
+    expect((await schedules.get('clock')).counters).toMatchObject({ runs: 0, failed: 0 });
+  });
+
+  it('and running by hand in the same turn reads once the dropped read has ended', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    void schedules.pause('clock');
+    const run = schedules.run('clock');
+    await settled();
+    feed.last.resolve('1');
+    expect(await run).toMatchObject({ state: 'paused', counters: { failed: 0, sent: 1 } });
+    expect(hub.story).toEqual(['paused', 'tick 3']);
+    expect(feed.mostOpen).toBe(1);
+  });
+
+  it('drops what had come but was not yet sent', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    feed.last.resolve('1');
+    await schedules.pause('clock');
+    await settled();
+    expect(hub.story).toEqual(['paused']);
+  });
+
+  it('from the start leaves no timer', async () => {
+    const { clock, hub, schedules } = start(schedule({ paused: true }));
+    expect(clock.pending).toBe(0);
+    clock.advance(9000);
+    expect(hub.deliveries).toEqual([]);
+    expect(await schedules.get('clock')).toMatchObject({ state: 'paused', since: START });
+    await schedules.resume('clock');
+    clock.advance(3000);
+    expect(hub.story).toEqual(['ok', 'tick 12']);
+  });
+});
+
+describe('a run by hand', () => {
+  it('sends the newest due instant at once, marked, within the chain', async () => {
+    const { clock, hub, schedules } = start(schedule());
+    clock.advance(4000);
+    const entry = await schedules.run('clock');
+    expect(entry.last).toEqual({ due: at(3), sent: at(4), rooms: 1, connections: 1 });
+    expect(hub.deliveries.at(-1)?.event).toEqual({
+      event: 'time',
+      time: at(4),
+      tick: { schedule: 'clock', due: at(3), previous: at(3), next: at(6), seq: 598399201, manual: true },
+    });
+    clock.advance(2000);
+    expect(hub.ticks.at(-1)).toEqual([6, 3, 9]);
+    expect(hub.story).not.toContain('changed');
+    expect(entry.counters).toMatchObject({ runs: 2, sent: 2 });
+    expect(entry.lateness).toMatchObject({ lastMs: 0 });
+  });
+
+  it('before the first instant stands for the one before the start', async () => {
+    const { clock, hub, schedules } = start(schedule());
+    clock.advance(1000);
+    await schedules.run('clock');
+    clock.advance(2000);
+    expect(hub.ticks).toEqual([
+      [0, null, 3],
+      [3, 0, 6],
+    ]);
+  });
+
+  it('while paused is sent, with nothing next', async () => {
+    const { clock, hub, schedules } = start(schedule({ paused: true }));
+    clock.advance(4000);
+    expect(await schedules.run('clock')).toMatchObject({ state: 'paused', counters: { sent: 1 } });
+    expect(hub.ticks).toEqual([[3, null, null]]);
+  });
+
+  it('reads although nobody listens, which moves no chain', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    hub.rooms = [];
+    await clock.advanceSettled(4000);
+    const run = schedules.run('clock');
+    await settled();
+    feed.last.resolve('1');
+    expect(await run).toMatchObject({ last: null, counters: { runs: 1, sent: 0 } });
+    hub.rooms = ['lobby'];
+    await clock.advanceSettled(2000);
+    feed.last.resolve('2');
+    await settled();
+    expect(hub.ticks.at(-1)).toEqual([6, null, 9]);
+  });
+
+  it('waits for the read that is under way and then reads again, once for all who ask', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    const runs = [schedules.run('clock'), schedules.run('clock')];
+    await settled();
+    expect(feed.reads).toHaveLength(1);
+    feed.last.resolve('1');
+    await settled();
+    expect(feed.reads).toHaveLength(2);
+    feed.last.resolve('2');
+    await Promise.all(runs);
+    expect(hub.deliveries.map(({ event, data }) => [event.tick?.manual, data])).toEqual([
+      [undefined, '1'],
+      [true, '2'],
+    ]);
+    expect(feed.mostOpen).toBe(1);
+  });
+
+  it('that fails answers with the error', async () => {
+    const { clock, schedules } = start(schedule({ feed: { read: () => Promise.reject(new Error('no')) } }));
+    clock.advance(1000);
+    expect(await schedules.run('clock')).toMatchObject({
+      state: 'error',
+      detail: 'no',
+      counters: { failed: 1 },
+    });
+    expect(await schedules.runs('clock', { limit: 1 })).toMatchObject([
+      { manual: true, outcome: 'failed', error: 'no', sent: null },
+    ]);
+  });
+
+  it('that waits when all is stopped reads nothing', async () => {
+    const feed = new FakeFeed();
+    const { clock, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    const run = schedules.run('clock');
+    schedules.stop();
+    await run;
+    await settled();
+    expect(feed.reads).toHaveLength(1);
+    expect(feed.open).toBe(0);
+  });
+});
+
+describe('the current tick', () => {
+  const tickOf = (event: RoomEvent | undefined) =>
+    event?.tick && [secondsOf(event.tick.due), secondsOf(event.tick.previous), secondsOf(event.tick.next)];
+
+  it('is the last one sent, as it was sent, marked as sent again', () => {
+    const { clock, schedules } = start(schedule());
+    clock.advance(4000);
+    expect(schedules.of('hall')).toEqual({
+      statuses: [],
+      coming: [],
+      ticks: [
+        {
+          room: 'hall',
+          event: 'time',
+          time: at(3),
+          data: `{"unixMs":${Date.parse(at(3))}}`,
+          tick: { schedule: 'clock', due: at(3), previous: null, next: at(6), seq: 598399201 },
+          replay: true,
+        },
+      ],
+    });
+  });
+
+  it('is computed for the newest instant where none is at hand, without a trace in the chain', () => {
+    const { clock, hub, schedules } = start(schedule());
+    hub.rooms = [];
+    clock.advance(7000);
+    const first = schedules.of('lobby').ticks[0];
+    expect(tickOf(first)).toEqual([6, null, 9]);
+    expect(first?.time).toBe(at(7));
+    clock.advance(1000);
+    expect(schedules.of('lobby').ticks[0]).toEqual(first);
+    hub.rooms = ['lobby'];
+    clock.advance(1000);
+    expect(hub.ticks).toEqual([[9, null, 12]]);
+  });
+
+  it('holds the data of the room', () => {
+    const feed: Feed = { compute: () => (room) => JSON.stringify(room) };
+    const { clock, schedules } = start(schedule({ feed }));
+    clock.advance(3000);
+    expect(schedules.of('hall').ticks[0]?.data).toBe('"hall"');
+  });
+
+  it('is told of the schedules that reach the room only', () => {
+    const { clock, schedules } = start(
+      schedule({ name: 'a', rooms: ['lobby', 'ops-*'] }),
+      schedule({ name: 'b', rooms: ['hall'], paused: true }),
+    );
+    clock.advance(3000);
+    expect(schedules.of('ops-1').ticks.map(({ tick }) => tick?.schedule)).toEqual(['a']);
+    expect(schedules.of('ops-1').statuses).toEqual([]);
+    expect(schedules.of('hall').ticks).toEqual([]);
+    expect(schedules.of('hall').statuses).toHaveLength(1);
+  });
+
+  it('is read once for all who ask in that moment, and again only when an instant has come', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    hub.rooms = [];
+    await clock.advanceSettled(4000);
+    const [a] = schedules.of('a').coming;
+    const [b] = schedules.of('b').coming;
+    await settled();
+    expect(feed.reads.map(({ tick }) => tick.due)).toEqual([at(3)]);
+    feed.last.resolve('42');
+    expect(await a).toEqual({
+      room: 'a',
+      event: 'time',
+      time: at(4),
+      data: '42',
+      tick: { schedule: 'clock', due: at(3), previous: null, next: at(6), seq: 598399201 },
+      replay: true,
+    });
+    expect((await b)?.room).toBe('b');
+    expect(schedules.of('c')).toMatchObject({ ticks: [{ data: '42' }], coming: [] });
+    expect(feed.reads).toHaveLength(1);
+    expect(hub.deliveries).toEqual([]);
+    await clock.advanceSettled(3000);
+    expect(schedules.of('c')).toMatchObject({ ticks: [], coming: [expect.any(Promise)] });
+  });
+
+  it('that is being read gives way to a live one', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(2000);
+    const [coming] = schedules.of('lobby').coming;
+    await clock.advanceSettled(1000);
+    expect(feed.reads.map(({ tick, signal }) => [secondsOf(tick.due), signal.aborted])).toEqual([
+      [0, true],
+      [3, false],
+    ]);
+    let answered = false;
+    void coming?.then(() => {
+      answered = true;
+    });
+    await settled();
+    expect(answered).toBe(false);
+    feed.last.resolve('1');
+    expect(await coming).toBeUndefined();
+    expect(hub.ticks).toEqual([[3, null, 6]]);
+    expect(schedules.of('lobby').ticks[0]?.data).toBe('1');
+    expect(feed.mostOpen).toBe(1);
+    expect((await schedules.get('clock')).counters).toMatchObject({ overlapped: 0, failed: 0 });
+  });
+
+  it('of who joins during a live read comes live', async () => {
+    const feed = new FakeFeed();
+    const { clock, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    const [coming] = schedules.of('lobby').coming;
+    feed.last.resolve('1');
+    expect(await coming).toBeUndefined();
+    expect(feed.reads).toHaveLength(1);
+  });
+
+  it('that could not be read is not tried again before the next instant, and its status says why', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub, schedules } = start(schedule({ feed }));
+    hub.rooms = [];
+    await clock.advanceSettled(4000);
+    const [coming] = schedules.of('lobby').coming;
+    feed.last.reject(new Error('no'));
+    expect(await coming).toBeUndefined();
+    expect(schedules.of('lobby')).toMatchObject({
+      statuses: [
+        { room: 'lobby', event: 'status', time: at(4), data: expect.stringContaining('"state":"error"') },
+      ],
+      ticks: [],
+      coming: [],
+    });
+    await clock.advanceSettled(2000);
+    expect(schedules.of('lobby').coming).toHaveLength(1);
+  });
+
+  it('that failed live is not tried by those who join', async () => {
+    const { clock, schedules } = start(schedule({ feed: { read: () => Promise.reject(new Error('no')) } }));
+    await clock.advanceSettled(4000);
+    expect(schedules.of('lobby')).toMatchObject({ ticks: [], coming: [], statuses: [{ event: 'status' }] });
+  });
+
+  it('of a paused schedule stays the last one, with nothing next; nothing is read', async () => {
+    const feed = new FakeFeed();
+    const { clock, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    feed.last.resolve('1');
+    await settled();
+    await schedules.pause('clock');
+    await clock.advanceSettled(60_000);
+    const current = schedules.of('lobby');
+    expect(current.ticks.map(tickOf)).toEqual([[3, null, null]]);
+    expect(current.coming).toEqual([]);
+    expect(JSON.parse(current.statuses[0]?.data ?? '')).toEqual({
+      schedule: 'clock',
+      state: 'paused',
+      since: at(3),
+      lastGood: at(3),
+      detail: null,
+    });
+    expect(feed.reads).toHaveLength(1);
+  });
+
+  it('of a run by hand during a pause is not served for ever afterwards', async () => {
+    const { clock, schedules } = start(schedule({ paused: true }));
+    clock.advance(4000);
+    await schedules.run('clock');
+    expect(schedules.of('lobby').ticks.map(tickOf)).toEqual([[3, null, null]]);
+    await schedules.resume('clock');
+    expect(schedules.of('lobby').ticks.map(tickOf)).toEqual([[3, null, 6]]);
+  });
+
+  it('of a schedule that starts paused is none', () => {
+    const { schedules } = start(schedule({ paused: true }));
+    expect(schedules.of('lobby')).toMatchObject({ ticks: [], coming: [], statuses: [{ event: 'status' }] });
+  });
+
+  it('from before the clock was set back is none', () => {
+    const { clock, schedules } = start(schedule());
+    clock.advance(7000);
+    clock.step(-HOUR_MS);
+    expect(schedules.of('lobby').ticks.map(tickOf)).toEqual([[-3594, 6, 9]]);
+  });
+});
+
+describe('listing', () => {
+  it('is ordered by name, complete and plain', async () => {
+    const { clock, schedules } = start(
+      schedule({
+        name: 'market',
+        cadence: calendar('*/5 9-17 * * 1-5', 'America/New_York'),
+        describedCadence: { cron: '*/5 9-17 * * 1-5', timezone: 'America/New_York' },
+        rooms: ['market-*'],
+        event: 'prices',
+        feed: new FakeFeed(),
+        feedType: 'http',
+      }),
+      schedule(),
+    );
+    clock.advance(3000);
+    expect(structuredClone(await schedules.list())).toEqual([
+      {
+        name: 'clock',
+        cadence: { every: '3s' },
+        feed: { type: 'time' },
+        event: 'time',
+        rooms: ['*'],
+        state: 'ok',
+        since: START,
+        detail: null,
+        lastGood: at(3),
+        next: [at(6), at(9), at(12)],
+        last: { due: at(3), sent: at(3), rooms: 1, connections: 1 },
+        counters: { runs: 1, sent: 1, unchanged: 0, missed: 0, overlapped: 0, failed: 0 },
+        lateness: { lastMs: 0, medianMs: 0, p99Ms: 0, maxMs: 0 },
+      },
+      {
+        name: 'market',
+        cadence: { cron: '*/5 9-17 * * 1-5', timezone: 'America/New_York' },
+        feed: { type: 'http' },
+        event: 'prices',
+        rooms: ['market-*'],
+        state: 'ok',
+        since: START,
+        detail: null,
+        lastGood: null,
+        next: [at(300), at(600), at(900)],
+        last: null,
+        counters: { runs: 0, sent: 0, unchanged: 0, missed: 0, overlapped: 0, failed: 0 },
+        lateness: null,
+      },
+    ]);
+  });
+
+  it.each(['get', 'run', 'pause', 'resume'] as const)(
+    'refuses to %s what is not there, naming what is',
+    async (call) => {
+      const { schedules } = start(schedule({ name: 'b' }), schedule({ name: 'a' }));
+      const refused = schedules[call]('clokc');
+      await expect(refused).rejects.toBeInstanceOf(Refusal);
+      await expect(refused).rejects.toMatchObject({
+        status: 404,
+        message: 'there is no schedule "clokc"; known: a, b',
+      });
+    },
+  );
+
+  it('refuses the runs of what is not there', async () => {
+    const { schedules } = start();
+    await expect(schedules.runs('x', { limit: 1 })).rejects.toMatchObject({
+      status: 404,
+      message: 'there is no schedule "x"; known: none',
+    });
+  });
+
+  it('tells the first to be due', () => {
+    const { clock, schedules } = start(
+      schedule({ name: 'slow', cadence: interval(5000) }),
+      schedule({ name: 'off', paused: true, cadence: interval(100) }),
+      schedule(),
+    );
+    expect(schedules.nextDue()).toEqual({ schedule: 'clock', due: Date.parse(at(3)) });
+    clock.advance(3000);
+    expect(schedules.nextDue()).toEqual({ schedule: 'slow', due: Date.parse(at(5)) });
+  });
+
+  it('has nothing due where there are no schedules', () => {
+    expect(start().schedules.nextDue()).toBeNull();
+  });
+});
+
+describe('the run log', () => {
+  it('says of each run what became of it, newest first', async () => {
+    const feed = new FakeFeed();
+    const { clock, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3500);
+    feed.last.resolve('1');
+    await clock.advanceSettled(2500);
+    feed.last.reject(new Error('no'));
+    await settled();
+    expect(await schedules.runs('clock', { limit: 10 })).toEqual([
+      {
+        id: '1',
+        due: at(6),
+        started: at(6),
+        sent: null,
+        lateMs: null,
+        manual: false,
+        rooms: 0,
+        connections: 0,
+        bytes: 0,
+        outcome: 'failed',
+        error: 'no',
+      },
+      {
+        id: '0',
+        due: at(3),
+        started: at(3),
+        sent: at(3.5),
+        lateMs: 500,
+        manual: false,
+        rooms: 1,
+        connections: 1,
+        bytes: 100,
+        outcome: 'sent',
+        error: null,
+      },
+    ]);
+  });
+
+  it('is paged by the last id seen, also while more is added', async () => {
+    const { clock, schedules } = start(schedule());
+    clock.advance(15_000);
+    const first = await schedules.runs('clock', { limit: 2 });
+    expect(first.map(({ id }) => id)).toEqual(['4', '3']);
+    clock.advance(3000);
+    const rest = await schedules.runs('clock', { limit: 10, after: first.at(-1)?.id ?? '' });
+    expect(rest.map(({ id }) => id)).toEqual(['2', '1', '0']);
+    expect(await schedules.runs('clock', { limit: 10, after: '0' })).toEqual([]);
+  });
+
+  it('keeps the newest hundred', async () => {
+    const { clock, schedules } = start(schedule());
+    clock.advance(250 * 3000);
+    const runs = await schedules.runs('clock', { limit: 1000 });
+    expect(runs).toHaveLength(100);
+    expect([runs[0]?.due, runs[99]?.due]).toEqual([at(750), at(453)]);
+  });
+
+  it.each(['x', '', '-1', '1.5', '99999999999999999999'])('refuses the cursor "%s"', async (after) => {
+    const { schedules } = start(schedule());
+    await expect(schedules.runs('clock', { limit: 1, after })).rejects.toMatchObject({
+      status: 400,
+      message: expect.stringContaining(`"${after}"`),
+    });
+  });
+});
+
+describe('stopping', () => {
+  it('aborts what is read, leaves no timer and sends nothing more', async () => {
+    const live = new FakeFeed();
+    const asked = new FakeFeed();
+    const { clock, hub, schedules } = start(
+      schedule({ name: 'live', feed: live }),
+      schedule({ name: 'asked', feed: asked, rooms: ['empty'] }),
+      schedule(),
+    );
+    await clock.advanceSettled(4000);
+    const [coming] = schedules.of('empty').coming;
+    await settled();
+    expect([live.open, asked.open]).toEqual([1, 1]);
+    const before = hub.deliveries.length;
+    schedules.stop();
+    expect(clock.pending).toBe(0);
+    await settled();
+    expect([live.open, asked.open]).toEqual([0, 0]);
+    expect(await coming).toBeUndefined();
+    await clock.advanceSettled(60_000);
+    expect(hub.deliveries).toHaveLength(before);
+    expect(await schedules.list()).toEqual([]);
+    expect(schedules.of('lobby')).toEqual({ statuses: [], ticks: [], coming: [] });
+  });
+});

@@ -1,0 +1,311 @@
+import { describe, expect, it } from 'vitest';
+import { type Cadence, calendar, interval } from '../../src/schedule/cadence.ts';
+import { type MissedPolicy, type Timed, Timetable } from '../../src/schedule/timetable.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+const START = Date.parse('2026-11-20T18:00:00Z');
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+class Listener implements Timed {
+  readonly dues: number[] = [];
+  readonly cadence: Cadence;
+  readonly missed: MissedPolicy;
+  passed = 0;
+  readonly #onDue: (due: number) => void;
+
+  constructor(cadence: Cadence, missed: MissedPolicy = 'latest', onDue: (due: number) => void = () => {}) {
+    this.cadence = cadence;
+    this.missed = missed;
+    this.#onDue = onDue;
+  }
+
+  due(due: number): void {
+    this.dues.push(due);
+    this.#onDue(due);
+  }
+
+  passedOver(count: number): void {
+    this.passed += count;
+  }
+
+  /** The instants it was called for, in seconds after 18:00:00. */
+  get seconds(): number[] {
+    return this.dues.map((due) => (due - START) / 1000);
+  }
+}
+
+function setup(startOffsetMs = 0) {
+  const clock = new ManualClock(START + startOffsetMs);
+  const steps: number[] = [];
+  const timetable = new Timetable(clock, (ms) => steps.push(ms));
+  return { clock, timetable, steps };
+}
+
+describe('Timetable', () => {
+  it('calls at each instant of an interval and at no other time', () => {
+    const { clock, timetable } = setup(500);
+    const calledAt: number[] = [];
+    timetable.add(new Listener(interval(3000), 'latest', () => calledAt.push(clock.now())));
+    clock.advance(10_000);
+    expect(calledAt).toEqual([START + 3000, START + 6000, START + 9000]);
+  });
+
+  it('says what is next', () => {
+    const { clock, timetable } = setup(500);
+    const slot = timetable.add(new Listener(interval(3000)));
+    expect(slot.next).toBe(START + 3000);
+    clock.advance(3000);
+    expect(slot.next).toBe(START + 6000);
+  });
+
+  it('calls 86,400 times in 24 hours of every second, none missed, none twice, without drift', () => {
+    const { clock, timetable } = setup();
+    let expected = START;
+    const listener = new Listener(interval(1000), 'latest', (due) => {
+      expected += 1000;
+      if (due !== expected || clock.now() !== expected) throw new Error(`${due} at ${clock.now()}`);
+    });
+    timetable.add(listener);
+    clock.advance(DAY_MS);
+    expect(listener.dues).toHaveLength(86_400);
+    expect(listener.dues.at(-1)).toBe(START + DAY_MS);
+    expect(listener.passed).toBe(0);
+  });
+
+  it('keeps an instant once when timers fire early', () => {
+    const { clock, timetable } = setup();
+    const early = {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      after: (delayMs: number, callback: () => void) =>
+        clock.after(Math.max(delayMs - 1, delayMs > 0 ? 1 : 0), callback),
+    };
+    const calledAt: number[] = [];
+    const listener = new Listener(interval(1000), 'latest', () => calledAt.push(clock.now()));
+    new Timetable(early, () => {}).add(listener);
+    timetable.stop();
+    clock.advance(3500);
+    expect(calledAt).toEqual([START + 1000, START + 2000, START + 3000]);
+    expect(listener.seconds).toEqual([1, 2, 3]);
+  });
+
+  it('calls those due at one instant in the order in which they were added', () => {
+    const { clock, timetable } = setup();
+    const order: string[] = [];
+    for (const name of ['c', 'a', 'b'])
+      timetable.add(new Listener(interval(1000), 'latest', () => order.push(name)));
+    clock.advance(2000);
+    expect(order.join('')).toBe('cabcab');
+  });
+
+  it('serves many cadences by one timer', () => {
+    const { clock, timetable } = setup();
+    const listeners = Array.from({ length: 1000 }, (_, index) => new Listener(interval(1000 + index)));
+    for (const listener of listeners) timetable.add(listener);
+    expect(clock.pending).toBe(1);
+    clock.advance(60_000);
+    expect(clock.pending).toBe(1);
+    for (const { cadence, dues } of listeners) {
+      const expected: number[] = [];
+      for (let due = cadence.next(START); due !== null && due <= START + 60_000; due = cadence.next(due))
+        expected.push(due);
+      expect(dues).toEqual(expected);
+    }
+  });
+
+  it('calls nobody who was removed, and leaves no timer behind the last one', () => {
+    const { clock, timetable } = setup();
+    const listener = new Listener(interval(1000));
+    const slot = timetable.add(listener);
+    clock.advance(1000);
+    timetable.remove(slot);
+    expect(clock.pending).toBe(0);
+    clock.advance(5000);
+    expect(listener.seconds).toEqual([1]);
+  });
+
+  it('goes on when a listener removes itself and another while it is called', () => {
+    const { clock, timetable } = setup();
+    const third = new Listener(interval(1000));
+    const second = new Listener(interval(1000));
+    const slots = [
+      timetable.add(
+        new Listener(interval(1000), 'latest', () => {
+          for (const slot of slots.slice(0, 2)) timetable.remove(slot);
+        }),
+      ),
+      timetable.add(second),
+      timetable.add(third),
+    ];
+    clock.advance(2000);
+    expect(second.seconds).toEqual([]);
+    expect(third.seconds).toEqual([1, 2]);
+  });
+
+  it('stops without a timer left', () => {
+    const { clock, timetable } = setup();
+    const listener = new Listener(interval(1000));
+    timetable.add(listener);
+    timetable.stop();
+    expect(clock.pending).toBe(0);
+    clock.advance(5000);
+    expect(listener.dues).toEqual([]);
+  });
+
+  it('holds a cadence that comes to an end without calling it', () => {
+    const { clock, timetable } = setup();
+    const slot = timetable.add(new Listener({ next: () => null, previous: () => START }));
+    expect(slot.next).toBeNull();
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe('a loop blocked for 5 s', () => {
+  const blocked = (missed: MissedPolicy, offsetMs: number) => {
+    const { clock, timetable, steps } = setup();
+    const listener = new Listener(interval(1000), missed);
+    timetable.add(listener);
+    clock.advance(offsetMs);
+    clock.block(5000);
+    const atOnce = listener.seconds;
+    clock.advance(1500);
+    return { atOnce, after: listener.seconds, missed: listener.passed, steps };
+  };
+
+  it('"latest" runs the newest instant and counts four missed', () => {
+    expect(blocked('latest', 700)).toEqual({ atOnce: [5], after: [5, 6, 7], missed: 4, steps: [] });
+  });
+
+  it('"skip" runs none that is nearer to its successor', () => {
+    expect(blocked('skip', 700)).toEqual({ atOnce: [], after: [6, 7], missed: 5, steps: [] });
+  });
+
+  it('"skip" runs the one that is still on time', () => {
+    expect(blocked('skip', 100)).toEqual({ atOnce: [5], after: [5, 6], missed: 4, steps: [] });
+  });
+
+  it('is nothing to a cadence that had nothing due meanwhile', () => {
+    const { clock, timetable } = setup(500);
+    const listener = new Listener(interval(10_000));
+    timetable.add(listener);
+    clock.block(5000);
+    clock.advance(4500);
+    expect(listener.seconds).toEqual([10]);
+    expect(listener.passed).toBe(0);
+  });
+
+  it('leaves a late daily run to "latest" and not to "skip"', () => {
+    const { clock, timetable } = setup(-1000);
+    const latest = new Listener(calendar('0 18 * * *', 'UTC'), 'latest');
+    const skip = new Listener(calendar('0 18 * * *', 'UTC'), 'skip');
+    timetable.add(latest);
+    timetable.add(skip);
+    clock.block(5000);
+    expect([latest.seconds, latest.passed]).toEqual([[0], 0]);
+    expect([skip.seconds, skip.passed]).toEqual([[], 1]);
+  });
+
+  it('counts what a calendar missed, up to a thousand', () => {
+    const { clock, timetable } = setup();
+    const minutes = new Listener(calendar('* * * * *', 'UTC'));
+    const seconds = new Listener(calendar('* * * * * *', 'UTC'));
+    timetable.add(minutes);
+    timetable.add(seconds);
+    clock.block(2 * HOUR_MS);
+    expect([minutes.seconds, minutes.passed]).toEqual([[7200], 119]);
+    expect([seconds.seconds, seconds.passed]).toEqual([[7200], 1000]);
+  });
+});
+
+describe('a step of the clock', () => {
+  /** Every second for 10.2 s, then the step, then four seconds. */
+  const stepped = (ms: number, cadence: Cadence = interval(1000), missed: MissedPolicy = 'latest') => {
+    const { clock, timetable, steps } = setup();
+    const listener = new Listener(cadence, missed);
+    timetable.add(listener);
+    clock.advance(10_200);
+    const before = listener.seconds.length;
+    clock.step(ms);
+    clock.advance(4000);
+    return { after: listener.seconds.slice(before), missed: listener.passed, steps };
+  };
+
+  it('forward by an hour leaves the hour out: no burst', () => {
+    // Noticed when the timer for second 11 fires, at 3,611.0 of the new time.
+    expect(stepped(HOUR_MS)).toEqual({ after: [3611, 3612, 3613, 3614], missed: 3600, steps: [HOUR_MS] });
+  });
+
+  it('back by an hour begins anew: no stall', () => {
+    expect(stepped(-HOUR_MS)).toEqual({ after: [-3588, -3587, -3586], missed: 0, steps: [-HOUR_MS] });
+  });
+
+  it('forward by 1.5 s leaves one out', () => {
+    expect(stepped(1500)).toEqual({ after: [12, 13, 14, 15], missed: 1, steps: [1500] });
+  });
+
+  it('back by 1.5 s does not run the one instant again that it repeats', () => {
+    // Noticed when the timer for 11 fires, at 9.5 of the new time.
+    expect(stepped(-1500)).toEqual({ after: [11, 12], missed: 0, steps: [-1500] });
+  });
+
+  it('back by 2.5 s makes the instants come again', () => {
+    // Noticed at 8.5 of the new time.
+    expect(stepped(-2500)).toEqual({ after: [9, 10, 11], missed: 0, steps: [-2500] });
+  });
+
+  it('back by 1.5 s makes shorter intervals come again at once', () => {
+    // Noticed at 8.8 of the new time.
+    const { after } = stepped(-1500, interval(100));
+    expect(after.slice(0, 3)).toEqual([8.9, 9, 9.1]);
+    expect(after.at(-1)).toBe(12.7);
+  });
+
+  it('back over a single instant does not run it twice', () => {
+    expect(stepped(-1500, interval(5000)).after).toEqual([]);
+    const { clock, timetable } = setup(-1000);
+    const daily = new Listener(calendar('0 18 * * *', 'UTC'));
+    timetable.add(daily);
+    clock.advance(2000);
+    clock.step(-HOUR_MS);
+    clock.advance(2 * HOUR_MS);
+    expect(daily.seconds).toEqual([0]);
+    clock.advance(DAY_MS);
+    expect(daily.seconds).toEqual([0, 86_400]);
+  });
+
+  it('back over several instants of a calendar makes them come again', () => {
+    const { clock, timetable } = setup();
+    const minutes = new Listener(calendar('* * * * *', 'UTC'));
+    timetable.add(minutes);
+    clock.advance(130_000);
+    clock.step(-HOUR_MS);
+    clock.advance(60_000);
+    expect(minutes.seconds).toEqual([60, 120, -3420]);
+  });
+
+  it('is noticed within two seconds although nothing is due for a day', () => {
+    const { clock, timetable, steps } = setup(1000);
+    const daily = new Listener(calendar('0 18 * * *', 'UTC'));
+    timetable.add(daily);
+    clock.advance(10_000);
+    clock.step(DAY_MS - 11_000 - 500);
+    clock.advance(2000);
+    expect(steps).toEqual([DAY_MS - 11_500]);
+    expect(daily.seconds).toEqual([86_400]);
+  });
+
+  it.each([100, -100])('of %d ms is no step', (ms) => {
+    expect(stepped(ms)).toMatchObject({ after: [11, 12, 13, 14], missed: 0, steps: [] });
+  });
+
+  it('before there was anybody to call is none', () => {
+    const { clock, timetable, steps } = setup();
+    const slot = timetable.add(new Listener(interval(1000)));
+    timetable.remove(slot);
+    clock.step(HOUR_MS);
+    timetable.add(new Listener(interval(1000)));
+    clock.advance(5000);
+    expect(steps).toEqual([]);
+  });
+});
