@@ -96,7 +96,10 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return invalid('room', `${JSON.stringify(text)} is not well encoded: % stands before two hexadecimal digits`);
+    return invalid(
+      'room',
+      `${JSON.stringify(text)} is not well encoded: % stands before two hexadecimal digits`,
+    );
   }
 }
 

@@ -4,7 +4,7 @@ export interface OriginRules {
   /** The address that the server listens on. */
   readonly host: string;
   /** What the world calls the server. */
-  readonly publicUrl: string | undefined;
+  readonly publicUrl?: string | undefined;
   /** Exact origins, `"null"`, `"file://"`, or `"*"`. */
   readonly allowedOrigins: readonly string[];
 }

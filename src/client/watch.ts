@@ -57,6 +57,7 @@ class Watch {
   #socket: WebSocket | undefined;
   #openedAtMs: number | undefined;
   #closing: { readonly data: Closing; readonly room: string | undefined } | undefined;
+  #lastId: string | undefined;
   #failures = 0;
   #silenceMs = 0;
   #cancelSilence: Cancel = () => {};
@@ -97,7 +98,7 @@ class Watch {
   async #connection(): Promise<Ending> {
     const { token, clock } = this.#options;
     this.#closing = undefined;
-    const ending = await attend(this.#address, {
+    const ending = await attend(this.#from(), {
       token,
       clock,
       signal: this.#signal,
@@ -107,6 +108,13 @@ class Watch {
     this.#socket = undefined;
     this.#cancelSilence();
     return ending;
+  }
+
+  /** The room's address, from the last message on that was seen. */
+  #from(): URL {
+    const address = new URL(this.#address);
+    if (this.#lastId !== undefined) address.searchParams.set('since', this.#lastId);
+    return address;
   }
 
   /** Undefined: not at all. Who was never let in does not come back by itself. */
@@ -141,6 +149,7 @@ class Watch {
       this.#note(`received what is no JSON object: ${text}`);
       return;
     }
+    if (received.id !== undefined) this.#lastId = received.id;
     // What the contract promises for the data of these two.
     if (received.event === 'closing') this.#onClosing(received.data as Closing, received.room);
     if (received.event === 'hello') this.#silenceMs = heartbeatMs(received) * SILENT_HEARTBEATS;

@@ -33,11 +33,12 @@ export function pathText(path: readonly PropertyKey[]): string {
     .replace(/^\./, '');
 }
 
-/** The most characters of a value that a message repeats. */
+/** The most characters of an object or a list that a message repeats. */
 const LONGEST_SHOWN = 60;
 
-/** A value as it stands in the file, cut where it is long. */
+/** A value as it stands in the file. Never a part of one: half a secret could not be told as such. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing';
-  return text.length <= LONGEST_SHOWN ? text : `${text.slice(0, LONGEST_SHOWN - 1)}…`;
+  if (typeof value !== 'object' || text.length <= LONGEST_SHOWN) return text;
+  return Array.isArray(value) ? '[ … ]' : '{ … }';
 }

@@ -26,7 +26,8 @@ export function substitute(document: unknown, env: NodeJS.ProcessEnv): Substitut
 
   const lookUp = (all: string, name: string | undefined, path: readonly PropertyKey[]): string => {
     if (name === undefined) return '${';
-    const value = env[name];
+    // `${constructor}` is no variable, though every object has one.
+    const value = Object.hasOwn(env, name) ? env[name] : undefined;
     if (value === undefined) {
       const message = `the environment variable ${name} is not set (a plain "\${" is written "$\${")`;
       faults.push({ path: pathText(path), message });

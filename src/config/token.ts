@@ -48,7 +48,7 @@ export function adminToken(env: NodeJS.ProcessEnv) {
       tokenEnv: z
         .string({ error: 'is not a string' })
         .transform((name, context) => {
-          const value = env[name] ?? '';
+          const value = (Object.hasOwn(env, name) && env[name]) || '';
           const fault = value === '' ? 'is not set' : tokenFault(value);
           if (fault !== undefined)
             context.addIssue(`the environment variable ${name}${near(name, env)} ${fault}`);
@@ -84,5 +84,5 @@ export function adminToken(env: NodeJS.ProcessEnv) {
 
 /** A misspelt name is the usual reason; an exact one has nothing to suggest. */
 function near(name: string, env: NodeJS.ProcessEnv): string {
-  return name in env ? '' : didYouMean(name, Object.keys(env)).replace(/^: (.*)$/, ' ($1)');
+  return Object.hasOwn(env, name) ? '' : didYouMean(name, Object.keys(env)).replace(/^: (.*)$/, ' ($1)');
 }

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns';
-import { isIP, type LookupFunction } from 'node:net';
-import { process as parseAddress } from 'ipaddr.js';
+import type { LookupFunction } from 'node:net';
+import ipaddr from 'ipaddr.js';
 
 /**
  * Whether an IP address is one of the public internet. All others are not: loopback, private,
@@ -8,7 +8,7 @@ import { process as parseAddress } from 'ipaddr.js';
  * into another; an IPv4 address in IPv6 form counts as what it is.
  */
 export function isPublic(address: string): boolean {
-  return isIP(address) !== 0 && parseAddress(address).range() === 'unicast';
+  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'unicast';
 }
 
 /** The error for a host that a redirect led to; `address` is what it stands for. */

@@ -18,6 +18,8 @@ export const contentOptions = {
  * `subject` is what the error calls the content.
  */
 export async function readAtMost(stream: Readable, maxBytes: number, subject: string): Promise<Buffer> {
+  // The loop tells of an error, but not of one that was there before it or comes after.
+  stream.on('error', () => {});
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of stream) {

@@ -35,21 +35,24 @@ export async function run({ argv, cwd, maxBytes, clock }: RunOptions, signal: Ab
   const closed = once(child, 'close');
   const complaint = firstLine(child.stderr);
 
+  // Children out of reach may hold the other ends, and then they never close by themselves.
+  const letGo = () => {
+    child.stdout.destroy();
+    child.stderr.destroy();
+  };
   let cancelKill = () => {};
   let failure: unknown;
   const stop = (reason: unknown) => {
     if (failure !== undefined) return;
     failure = reason;
-    // Somebody out of reach may hold the other ends.
-    child.stdout.destroy();
-    child.stderr.destroy();
-    if (!running(child)) return;
+    if (!running(child)) return letGo();
     signalGroup(child, 'SIGTERM');
     cancelKill = clock.after(GRACE_MS, () => signalGroup(child, 'SIGKILL'));
   };
   child.once('exit', () => {
     cancelKill();
     signalGroup(child, 'SIGKILL');
+    if (failure !== undefined) letGo();
   });
   const output = readAtMost(child.stdout, maxBytes, `the output of ${name}`);
   output.catch(stop);

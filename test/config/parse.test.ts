@@ -366,7 +366,7 @@ describe('parseConfig > tokens', () => {
 });
 
 describe('parseConfig > ${NAME}', () => {
-  const feed = (url: string, headers = {}) => scheduled({ feed: { type: 'address', url, headers } });
+  const feed = (url: string, headers: unknown = {}) => scheduled({ feed: { type: 'address', url, headers } });
 
   it('is replaced in every string of a feed, before its options are checked', () => {
     const { schedules } = parse(
@@ -388,8 +388,21 @@ describe('parseConfig > ${NAME}', () => {
     );
   });
 
+  it('is no variable where only the prototype has it', () => {
+    const [fault] = faultsOf(() => parse(feed('https://${constructor}')));
+    expect(fault?.message).toMatch(/^the environment variable constructor is not set/);
+  });
+
   it('stands in messages for what it is', () => {
     const [fault] = faultsOf(() => parse(feed('no address ${KEY}'), { KEY: 's3"cret' }));
     expect(fault).toEqual({ path: 'schedules[0].feed.url', message: '"no address ${KEY}" is not a URL' });
+  });
+
+  it('stands in messages for what it is, however long', () => {
+    const env = { KEY: 's3cret'.repeat(20) };
+    const messages = [{ a: ['${KEY}'] }, '${KEY}'].map(
+      (headers) => faultsOf(() => parse(feed('https://x', headers), env))[0]?.message,
+    );
+    expect(messages).toEqual(['[ … ] is not a string', '"${KEY}" is not an object { … }']);
   });
 });

@@ -127,7 +127,7 @@ export function tick(step: number, more: { previousStep?: number; data?: unknown
     data: more.data ?? {
       iso: due(step),
       timezone: 'Europe/Berlin',
-      local: `2026-11-20T19:00:0${3 * step}.001+01:00`,
+      local: due(step).replace('T18', 'T19').replace('Z', '+01:00'),
     },
     tick: {
       schedule: more.schedule ?? 'clock',

@@ -102,7 +102,6 @@ export class Link {
   }
 
   #onReceived(text: string): void {
-    this.#listenForSilence();
     const received = parse(text);
     if (!received) {
       this.#listener.note('failed', `received what is no JSON object: ${text}`);
@@ -112,6 +111,7 @@ export class Link {
     // What the contract promises for the data of these two.
     if (received.event === 'closing') this.#closing = received.data as Closing;
     if (received.event === 'hello') this.#silenceMs = 2500 * Number(members(received.data).heartbeatSeconds);
+    this.#listenForSilence();
     this.#listener.received(received);
   }
 

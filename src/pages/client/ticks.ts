@@ -89,8 +89,8 @@ class Card {
     chain.className = this.#breaks === 0 ? 'chain unbroken' : 'chain broken';
     chain.textContent =
       this.#breaks === 0
-        ? `✓ unbroken, ${this.#taken} ticks`
-        : `✗ broken ${this.#breaks} times, last ${this.#lastBreak}`;
+        ? `✓ unbroken, ${this.#taken} seen`
+        : `✗ broken ${this.#breaks}×, last ${this.#lastBreak}`;
     return unbroken;
   }
 

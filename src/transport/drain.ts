@@ -1,0 +1,35 @@
+import type { Clock } from '../clock.ts';
+import { CLOSE } from '../hub/close-reason.ts';
+import type { Hub } from '../hub/hub.ts';
+import { retryAfterMs } from '../hub/retry.ts';
+
+/** How often some of the connections are closed. */
+const STEP_MS = 50;
+
+/**
+ * Closes every connection with 1012, spread over `drainMs` so that they do not come back as a storm;
+ * each is told its own time to return, after the drain. Resolves when nobody is left, or `signal`
+ * aborts.
+ */
+export async function drain(options: {
+  hub: Hub;
+  clock: Clock;
+  drainMs: number;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { hub, clock, drainMs, signal } = options;
+  const connections = [...hub.connectionsHere()];
+  const startedAt = clock.monotonic();
+  let closed = 0;
+  while (closed < connections.length && !signal.aborted) {
+    const passedMs = clock.monotonic() - startedAt;
+    const due = passedMs >= drainMs ? 1 : (passedMs + STEP_MS) / (drainMs + STEP_MS);
+    const leftMs = Math.max(drainMs - passedMs, 0);
+    for (const end = Math.ceil(due * connections.length); closed < end; closed++) {
+      const connection = connections[closed];
+      const after = retryAfterMs(leftMs, connections.length);
+      if (connection) hub.close(connection, { ...CLOSE.restart, retryAfterMs: after });
+    }
+    if (closed < connections.length) await new Promise<void>((resolve) => clock.after(STEP_MS, resolve));
+  }
+}

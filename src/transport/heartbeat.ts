@@ -1,0 +1,105 @@
+import { type Cancel, type Clock, instant } from '../clock.ts';
+import { CLOSE } from '../hub/close-reason.ts';
+import type { Connection } from '../hub/connection.ts';
+import type { Hub } from '../hub/hub.ts';
+
+/** How often all connections are looked at, as a part of the shorter of the two times, and at most. */
+const LOOKS = 8;
+const LONGEST_LOOK_MS = 1000;
+
+interface Pulse {
+  /** Absent on SSE: nothing can be asked of the peer there. */
+  readonly ping: (() => void) | undefined;
+  /** All of it on the monotonic clock, milliseconds. */
+  beatAtMs: number;
+  pingedAtMs: number | undefined;
+  seenAtMs: number;
+  /** What had been sent at the last beat: unchanged at the next, it was silent. */
+  sent: number;
+}
+
+/**
+ * Signs of life, both ways: every connection is pinged regularly; where nothing else was sent it
+ * gets a `heartbeat` event as well, since a browser cannot see a ping; and who is pinged but never
+ * answers is closed. One timer looks at all, so that a connection costs no timer of its own.
+ */
+export class Heartbeat {
+  readonly #clock: Clock;
+  readonly #hub: Hub;
+  readonly #heartbeatMs: number;
+  readonly #idleMs: number;
+  readonly #pulses = new Map<Connection, Pulse>();
+  #cancel: Cancel | undefined;
+
+  constructor(options: { clock: Clock; hub: Hub; heartbeatSeconds: number; idleSeconds: number }) {
+    this.#clock = options.clock;
+    this.#hub = options.hub;
+    this.#heartbeatMs = options.heartbeatSeconds * 1000;
+    this.#idleMs = options.idleSeconds * 1000;
+  }
+
+  add(connection: Connection, ping?: () => void): void {
+    const now = this.#clock.monotonic();
+    const beatAtMs = now + this.#heartbeatMs;
+    this.#pulses.set(connection, { ping, beatAtMs, pingedAtMs: undefined, seenAtMs: now, sent: 0 });
+    if (!this.#cancel) this.#lookLater();
+  }
+
+  remove(connection: Connection): void {
+    this.#pulses.delete(connection);
+  }
+
+  /** A frame came in, of whatever kind. */
+  seen(connection: Connection): void {
+    connection.lastSeenAtMs = this.#clock.now();
+    const pulse = this.#pulses.get(connection);
+    if (pulse) pulse.seenAtMs = this.#clock.monotonic();
+  }
+
+  /** The answer to a ping came in. */
+  ponged(connection: Connection): void {
+    this.seen(connection);
+    const pulse = this.#pulses.get(connection);
+    if (pulse?.pingedAtMs === undefined) return;
+    connection.roundTripMs = Math.round((pulse.seenAtMs - pulse.pingedAtMs) * 10) / 10;
+    pulse.pingedAtMs = undefined;
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#pulses.clear();
+  }
+
+  #lookLater(): void {
+    const delayMs = Math.min(Math.min(this.#heartbeatMs, this.#idleMs) / LOOKS, LONGEST_LOOK_MS);
+    this.#cancel = this.#clock.after(delayMs, () => {
+      this.#cancel = undefined;
+      this.#look();
+      if (this.#pulses.size > 0) this.#lookLater();
+    });
+  }
+
+  #look(): void {
+    const now = this.#clock.monotonic();
+    for (const [connection, pulse] of this.#pulses) {
+      if (pulse.ping && now - pulse.seenAtMs >= this.#idleMs) {
+        this.#hub.close(connection, { ...CLOSE.noSign, retryAfterMs: 0 });
+      } else if (now >= pulse.beatAtMs) {
+        this.#beat(connection, pulse, now);
+      }
+    }
+  }
+
+  #beat(connection: Connection, pulse: Pulse, now: number): void {
+    pulse.beatAtMs = now + this.#heartbeatMs;
+    pulse.pingedAtMs = now;
+    pulse.ping?.();
+    if (connection.outbox.sent === pulse.sent) {
+      connection.send(JSON.stringify({ event: 'heartbeat', time: instant(this.#clock.now()) }));
+      pulse.sent = connection.outbox.sent + 1;
+    } else {
+      pulse.sent = connection.outbox.sent;
+    }
+  }
+}

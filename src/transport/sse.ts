@@ -1,0 +1,71 @@
+import type { ServerResponse } from 'node:http';
+import { closingText } from '../hub/connection.ts';
+import type { Sink } from '../hub/outbox.ts';
+import type { Refusal } from '../hub/refusal.ts';
+import { retryField, sseFormat } from './frames.ts';
+
+/** An EventSource that lost its stream comes back after this, plus as much again at random. */
+const RETRY_MS = 2000;
+
+const HEADERS: Readonly<Record<string, string>> = {
+  'Content-Type': 'text/event-stream',
+  'X-Content-Type-Options': 'nosniff',
+  // nginx would otherwise collect events before it passes them on.
+  'X-Accel-Buffering': 'no',
+};
+
+/**
+ * Begins a stream on the response itself, past any `Response` and its queue: the bytes of an event
+ * are the same for every member, so they go to the socket as they are, without chunk framing.
+ */
+export function openStream(
+  response: ServerResponse,
+  headers: Readonly<Record<string, string>>,
+): { sink: Sink; onGone: (callback: () => void) => void } {
+  response.useChunkedEncodingByDefault = false;
+  response.shouldKeepAlive = false;
+  response.writeHead(200, { ...HEADERS, ...headers });
+  response.flushHeaders();
+  const { socket } = response;
+  if (!socket) throw new Error('the response has no socket any more');
+  socket.setKeepAlive(true, 30_000);
+  socket.setTimeout(0);
+  socket.write(retryField(RETRY_MS + Math.random() * RETRY_MS));
+  const sink: Sink = {
+    format: sseFormat,
+    get bufferedBytes() {
+      return socket.writableLength;
+    },
+    write(bytes) {
+      if (socket.writable) socket.write(bytes);
+    },
+    close({ retryAfterMs }) {
+      if (retryAfterMs !== undefined && socket.writable) socket.write(retryField(retryAfterMs));
+      response.end();
+      socket.end();
+    },
+  };
+  return { sink, onGone: (callback) => response.on('close', callback) };
+}
+
+/** What an EventSource would be told in its headers, were it asked with HEAD. */
+export function streamHeaders(headers: Readonly<Record<string, string>>): Response {
+  return new Response(null, { headers: { ...HEADERS, ...headers } });
+}
+
+/**
+ * A refusal in the only words that an EventSource understands: it gives up for good on any status
+ * but 200, so what passes by itself is a stream that says when to come back, and what is closed for
+ * good is a 204. `undefined`: let the status speak.
+ */
+export function streamRefusal(
+  { details }: Refusal,
+  headers: Readonly<Record<string, string>>,
+): Response | undefined {
+  const { closing } = details;
+  if (!closing) return undefined;
+  if (!closing.reconnect) return new Response(null, { status: 204, headers });
+  const body =
+    retryField(closing.retryAfterMs ?? RETRY_MS) + sseFormat.encode(closingText(closing)).toString();
+  return new Response(body, { headers: { ...HEADERS, ...headers } });
+}

@@ -1,0 +1,120 @@
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { createNodeWebSocket } from '@hono/node-ws';
+import type { Context, Hono } from 'hono';
+import type { WebSocket } from 'ws';
+import type { CloseReason } from '../hub/close-reason.ts';
+import type { Sink } from '../hub/outbox.ts';
+import { websocketFormat } from './frames.ts';
+
+/** How long a peer may take to answer a close frame before its socket is cut. */
+const CLOSE_TIMEOUT_MS = 3000;
+
+/** RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code. */
+const LONGEST_REASON_BYTES = 123;
+
+/** The subprotocol of ours; a token may stand beside it and is never sent back. */
+const SUBPROTOCOL = 'belfry';
+
+/** A request that was let in, with its socket. The request must have a valid WebSocket handshake. */
+export interface Upgrade {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly onOpen: (socket: WebSocket) => void;
+}
+
+/**
+ * Turns an upgrade request into an open WebSocket, through `@hono/node-ws`. Nothing else touches
+ * that library, which ends the process or keeps memory for ever where a request is malformed: see
+ * the upgrade gate, which lets only sound ones come here.
+ */
+export function websocketUpgrades(options: {
+  maxPayloadBytes: number;
+  onFault: (what: string, error: unknown) => void;
+}): (upgrade: Upgrade) => void {
+  const opening = new WeakMap<IncomingMessage, Upgrade>();
+  const server = new EventEmitter();
+
+  // The library asks a Hono app with a `Request` built for it, and takes a few microtasks; all it
+  // needs back is that its own middleware ran. So it gets just that, at half the cost.
+  const app = {
+    async request(_url: URL, _init: RequestInit, env: { incoming: IncomingMessage }): Promise<Response> {
+      const context = { env, req: { header: () => 'websocket', url: 'ws://localhost/' } };
+      // Of the context the middleware reads `env`, `req.header('upgrade')` and `req.url` only.
+      await middleware(context as unknown as Context, async () => {});
+      return new Response();
+    },
+  };
+  // Of the app the library calls `request` only.
+  const helper = createNodeWebSocket({ app: app as unknown as Hono });
+  Object.assign(helper.wss.options, {
+    maxPayload: Number.isFinite(options.maxPayloadBytes) ? options.maxPayloadBytes : 0,
+    clientTracking: false,
+    perMessageDeflate: false,
+    closeTimeout: CLOSE_TIMEOUT_MS,
+    handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+  });
+  const middleware = helper.upgradeWebSocket(
+    (context) => ({
+      onOpen(_event, { raw }) {
+        const upgrade = opening.get(context.env.incoming);
+        if (!raw || !upgrade) return;
+        upgrade.onOpen(raw);
+        dropLaterListeners(raw);
+      },
+    }),
+    { onError: (error) => options.onFault('a WebSocket could not be opened', error) },
+  );
+  // The library only ever adds a listener for `upgrade`, which any emitter takes.
+  helper.injectWebSocket(server as unknown as Parameters<typeof helper.injectWebSocket>[0]);
+
+  return (upgrade) => {
+    opening.set(upgrade.request, upgrade);
+    server.emit('upgrade', upgrade.request, upgrade.socket, upgrade.head);
+  };
+}
+
+/** The hub's end of a WebSocket: whole frames straight to the socket, which no mask or deflate needs. */
+export function websocketSink(websocket: WebSocket, socket: Duplex): Sink {
+  return {
+    format: websocketFormat,
+    get bufferedBytes() {
+      return socket.writableLength;
+    },
+    write(bytes) {
+      if (websocket.readyState === websocket.OPEN) socket.write(bytes);
+    },
+    close(reason) {
+      websocket.close(reason.code, closeText(reason));
+    },
+  };
+}
+
+/** As much of the reason as a close frame carries, cut between two characters. */
+export function closeText({ reason }: CloseReason): string {
+  const bytes = Buffer.from(reason);
+  if (bytes.length <= LONGEST_REASON_BYTES) return reason;
+  let end = LONGEST_REASON_BYTES;
+  // Bytes of the form 10xxxxxx continue a character that began before them.
+  while (end > 0 && ((bytes[end] ?? 0) & 0b1100_0000) === 0b1000_0000) end--;
+  return bytes.subarray(0, end).toString();
+}
+
+/**
+ * The helper adds listeners right after `onOpen`, which would copy every message and keep the whole
+ * context alive. What is there now stays.
+ */
+function dropLaterListeners(websocket: WebSocket): void {
+  const events = ['message', 'close', 'error'] as const;
+  const kept = new Set(events.flatMap((event) => websocket.listeners(event)));
+  queueMicrotask(() => {
+    for (const event of events) {
+      for (const listener of websocket.listeners(event)) {
+        // `listeners` calls `Function` what `on` was given.
+        if (!kept.has(listener)) websocket.off(event, listener as (...values: unknown[]) => void);
+      }
+    }
+  });
+}
