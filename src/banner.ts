@@ -25,11 +25,12 @@ export function banner(options: {
     ? ['A token for the admin API, made for this run:', `  export BELFRY_ADMIN_TOKEN=${madeToken}`]
     : ['The admin API takes the tokens that are configured; the lines below use BELFRY_ADMIN_TOKEN.'];
   const bearer = '-H "Authorization: Bearer $BELFRY_ADMIN_TOKEN"';
+  const none = config.schedules.length === 0 ? 'there is no schedule' : 'every schedule is paused or over';
   const lines = [
     `Configuration: ${label}`,
     `Belfry rings at ${base}/rooms/lobby`,
     open,
-    next ? `Next tick: "${next.schedule}" at ${instant(next.due)}` : 'No tick is due: there is no schedule.',
+    next ? `Next tick: "${next.schedule}" at ${instant(next.due)}` : `No tick is due: ${none}.`,
     ...token,
     `  curl ${bearer} ${local}/admin/rooms`,
     `  curl ${bearer} ${local}/admin/schedules`,

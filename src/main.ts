@@ -6,15 +6,17 @@ import { DEFAULT_URL, watch } from './client/watch.ts';
 import { systemClock } from './clock.ts';
 import { describeSchedules } from './config/describe-schedules.ts';
 import { ConfigError, formatFaults } from './config/faults.ts';
-import { findConfig } from './config/find.ts';
+import { type ConfigSource, findConfig } from './config/find.ts';
 import { applyOverrides } from './config/overrides.ts';
-import { createLogger } from './observe/logger.ts';
+import { createLogger, type Logger } from './observe/logger.ts';
 import { createBelfry } from './server.ts';
 
 /** The configuration is at fault. */
 const EXIT_CONFIG = 2;
 /** A second signal sooner than this is the first one heard twice: Ctrl-C under `npm start`. */
 const SAME_SIGNAL_MS = 1000;
+/** What has not ended so long after a second signal hangs. */
+const HANGING_MS = 500;
 
 interface ServeOptions {
   readonly config?: string;
@@ -50,13 +52,11 @@ await program.parseAsync();
 
 async function serve(flags: ServeOptions): Promise<void> {
   const logger = createLogger(process.stdout);
-  const { document, label, baseDirectory } = orExit('', () =>
-    findConfig({ env: process.env, cwd: process.cwd(), ...(flags.config && { path: flags.config }) }),
-  );
+  const { document, label, baseDirectory } = source(flags.config);
   const belfry = orExit(label, () =>
     createBelfry(applyOverrides(document, { ...flags, env: process.env }), { logger, baseDirectory }),
   );
-  stopOnSignals(belfry.stop);
+  stopOnSignals(belfry.stop, logger);
   process.on('uncaughtException', (err) => {
     logger.fatal({ err }, 'a fault that nothing has caught');
     process.exit(1);
@@ -65,6 +65,7 @@ async function serve(flags: ServeOptions): Promise<void> {
     process.stderr.write(`${whyNotListening(error, belfry.config.server)}\n`);
     process.exit(1);
   });
+  logger.info({ host, port }, 'listening');
   process.stderr.write(
     banner({
       label,
@@ -77,15 +78,21 @@ async function serve(flags: ServeOptions): Promise<void> {
   );
 }
 
-function stopOnSignals(stop: (signal: AbortSignal) => Promise<void>): void {
+/** The first signal drains, a second one that is not the same ends it now. */
+function stopOnSignals(stop: (signal: AbortSignal) => Promise<void>, logger: Logger): void {
   const now = new AbortController();
   let firstAt: number | undefined;
-  const onSignal = () => {
+  const onSignal = (signal: NodeJS.Signals) => {
     if (firstAt === undefined) {
       firstAt = systemClock.monotonic();
-      void stop(now.signal).then(() => process.exit(0));
+      logger.info({ signal }, 'stopping');
+      void stop(now.signal).then(() => {
+        logger.info('stopped');
+        process.exit(0);
+      });
     } else if (systemClock.monotonic() - firstAt > SAME_SIGNAL_MS) {
       now.abort();
+      systemClock.after(HANGING_MS, () => process.exit(1));
     }
   };
   process.on('SIGINT', onSignal);
@@ -107,9 +114,7 @@ function whyNotListening(
 }
 
 function check(file: string | undefined): void {
-  const { document, label, baseDirectory } = orExit('', () =>
-    findConfig({ env: process.env, cwd: process.cwd(), ...(file && { path: file }) }),
-  );
+  const { document, label, baseDirectory } = source(file);
   const { config } = orExit(label, () =>
     createBelfry(applyOverrides(document, { env: process.env }), { baseDirectory }),
   );
@@ -123,6 +128,16 @@ async function watchRoom(url: string = DEFAULT_URL, { json = false }: { json?: b
   process.on('SIGTERM', () => ending.abort());
   const { stdin: input, stdout: output, stderr: errors } = process;
   process.exit(await watch({ url, input, output, errors, json, signal: ending.signal, clock: systemClock }));
+}
+
+/** The configuration by its name, or the usual one. An empty name is a variable that was not set. */
+function source(path: string | undefined): ConfigSource {
+  return orExit('', () => {
+    if (path === '') {
+      throw new ConfigError([{ source: 'the configuration', path: '', message: '"" names no file' }]);
+    }
+    return findConfig({ env: process.env, cwd: process.cwd(), ...(path && { path }) });
+  });
 }
 
 /** Prints the faults of a configuration, a line each, and ends. */

@@ -19,15 +19,13 @@ import { sha256Of } from './config/token.ts';
 import type { FeedKind } from './feed/feed.ts';
 import { feedKinds } from './feed/kinds.ts';
 import { CLOSE, type CloseReason } from './hub/close-reason.ts';
-import { Connection } from './hub/connection.ts';
+import type { Connection } from './hub/connection.ts';
 import type { Published } from './hub/entries.ts';
 import { Hub, type HubEvents } from './hub/hub.ts';
 import { MemoryLog } from './hub/memory-log.ts';
-import type { Sink } from './hub/outbox.ts';
 import { Refusal } from './hub/refusal.ts';
 import { retryAfterMs } from './hub/retry.ts';
 import type { Target } from './hub/target.ts';
-import { Turn } from './hub/turn.ts';
 import type { Logger } from './observe/logger.ts';
 import { RefusedOrigins } from './observe/refused-origins.ts';
 import { createPages, roomPage } from './pages/pages.ts';
@@ -125,13 +123,25 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   const roomRules = new RoomRules(config.rooms);
   const hub: Hub = new Hub({
     clock,
-    log: new MemoryLog({ keep: (room) => roomRules.historyOf(room) }),
+    log: new MemoryLog({
+      clock,
+      retentionOf: (room) => ({
+        messages: roomRules.historyOf(room),
+        ms: roomRules.historySecondsOf(room) * 1000,
+      }),
+      roomBytes: limits.historyBytes,
+      totalBytes: limits.totalHistoryBytes,
+    }),
     currentTicks: { of: (room) => schedules.of(room) },
     historyOf: (room) => roomRules.historyOf(room),
+    conflates: (room) => roomRules.conflates(room),
     eventBytes: limits.eventBytes,
+    buffers: { ...limits, slowMs: limits.slowSeconds * 1000 },
+    fanoutSliceMs: limits.fanoutSliceMs,
     emptyRoomMs: server.emptyRoomSeconds * 1000,
     server: `belfry ${version}`,
     heartbeatSeconds: server.heartbeatSeconds,
+    processId: randomBytes(4).toString('hex'),
     onFault,
   });
   const schedules: Schedules = new Schedules({
@@ -159,19 +169,12 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     checkSubscribe: (room) => roomRules.checkSubscribe(room),
   });
   const heartbeat = new Heartbeat({ clock, hub, ...server });
-  const turn = new Turn();
-  const processId = randomBytes(4).toString('hex');
-  let connectionNumber = 0;
-  const makeConnection = (sink: Sink, { peer }: Admission) => {
-    const id = `${processId}-${(connectionNumber++).toString(36).padStart(8, '0')}`;
-    return new Connection({ id, peer, sink, turn, clock });
-  };
   const gone = (connection: Connection) => {
     heartbeat.remove(connection);
     hub.disconnect(connection);
   };
   const join = (connection: Connection, { rooms, since }: Admission) =>
-    hub.connect(connection, rooms, since).catch((error) => onFault('somebody could not be welcomed', error));
+    hub.join(connection, rooms, since).catch((error) => onFault('somebody could not be welcomed', error));
 
   const openWebSocket = websocketUpgrades({ maxPayloadBytes: limits.maxPayloadBytes, onFault });
   const session = {
@@ -190,7 +193,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         socket,
         head,
         onOpen(websocket) {
-          const connection = makeConnection(websocketSink(websocket, socket), admission);
+          const connection = hub.connect(admission.peer, websocketSink(websocket, socket));
           heartbeat.add(connection, () => websocket.ping());
           listen(websocket, connection, join(connection, admission), session);
         },
@@ -218,7 +221,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       access,
       page: roomPage,
       connectStream(sink, admission, onGone) {
-        const connection = makeConnection(sink, admission);
+        const connection = hub.connect(admission.peer, sink);
         heartbeat.add(connection);
         onGone(() => gone(connection));
         void join(connection, admission);

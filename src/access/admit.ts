@@ -32,6 +32,9 @@ export interface AccessRules {
   readonly onOriginRefused: (origin: string, detail: string) => void;
 }
 
+/** How much of a wrong value an answer repeats. */
+const LONGEST_SHOWN = 200;
+
 /**
  * The one decision that guards rooms, for all representations. Checks in the order in which the
  * answers matter: names (400), host (421), origin (403), the room's rule (401, 403), and last what
@@ -64,7 +67,10 @@ export function checkOrigin(caller: Caller, rules: Pick<AccessRules, 'origins' |
   try {
     rules.origins.check(origin, host);
   } catch (refusal) {
-    if (refusal instanceof Refusal && origin !== undefined) rules.onOriginRefused(origin, refusal.message);
+    // Of what a stranger sends no more is kept than would tell one origin from another.
+    if (refusal instanceof Refusal && origin !== undefined) {
+      rules.onOriginRefused(origin.slice(0, LONGEST_SHOWN), refusal.message);
+    }
     throw refusal;
   }
 }
@@ -73,12 +79,12 @@ export function checkOrigin(caller: Caller, rules: Pick<AccessRules, 'origins' |
 export function roomsOf(url: URL): readonly string[] {
   const [, top, name, ...rest] = url.pathname.split('/');
   if (top !== 'rooms' || rest.length > 0) {
-    throw new Refusal(404, `there is nothing at ${url.pathname}: rooms are at /rooms/{room}`);
+    throw new Refusal(404, `there is nothing at ${shown(url.pathname)}: rooms are at /rooms/{room}`);
   }
   const names = name === undefined ? url.searchParams.getAll('room') : [decoded(name)];
   if (names.length === 0) invalid('room', 'no room is named: use /rooms/{room} or /rooms?room=a&room=b');
   for (const room of names) {
-    if (!isRoomName(room)) invalid('room', `${JSON.stringify(room)} is not a room name: ${ROOM_ACCEPTS}`);
+    if (!isRoomName(room)) invalid('room', `${shown(room)} is not a room name: ${ROOM_ACCEPTS}`);
   }
   return [...new Set(names)];
 }
@@ -87,7 +93,7 @@ export function roomsOf(url: URL): readonly string[] {
 function deviceOf(url: URL): string | undefined {
   const device = url.searchParams.get('device') || undefined;
   if (device !== undefined && !isDeviceName(device)) {
-    invalid('device', `${JSON.stringify(device)} is not a device: ${DEVICE_ACCEPTS}`);
+    invalid('device', `${shown(device)} is not a device: ${DEVICE_ACCEPTS}`);
   }
   return device;
 }
@@ -96,11 +102,12 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return invalid(
-      'room',
-      `${JSON.stringify(text)} is not well encoded: % stands before two hexadecimal digits`,
-    );
+    return invalid('room', `${shown(text)} is not well encoded: % stands before two hexadecimal digits`);
   }
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.slice(0, LONGEST_SHOWN));
 }
 
 function invalid(path: string, message: string): never {

@@ -1,3 +1,4 @@
+import ipaddr from 'ipaddr.js';
 import { Refusal } from '../hub/refusal.ts';
 
 export interface OriginRules {
@@ -9,8 +10,13 @@ export interface OriginRules {
   readonly allowedOrigins: readonly string[];
 }
 
-const LOOPBACK_ADDRESSES: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
 const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+/** What browsers call a page opened from disk: one for WebSocket, the other for `fetch` and SSE. */
+const FROM_DISK: ReadonlySet<string> = new Set(['file://', 'null']);
+
+/** Headers are whatever a stranger sends: so much of one is shown. */
+const LONGEST_SHOWN = 200;
 
 /** Which pages may talk to the server: its own, and those that the config file names. */
 export class Origins {
@@ -19,7 +25,7 @@ export class Origins {
   readonly #allowed: ReadonlySet<string>;
 
   constructor({ host, publicUrl, allowedOrigins }: OriginRules) {
-    this.#onLoopback = LOOPBACK_ADDRESSES.has(host) || host.startsWith('127.');
+    this.#onLoopback = isLoopbackAddress(host);
     this.#publicUrl = publicUrl === undefined ? undefined : new URL(publicUrl);
     this.#allowed = new Set(allowedOrigins);
   }
@@ -29,36 +35,61 @@ export class Origins {
    * that leads here is how a page elsewhere would get in (DNS rebinding). Throws a 421 `Refusal`.
    */
   checkHost(host: string | undefined): void {
-    if (!this.#onLoopback || this.#isLoopback(host)) return;
-    if (this.#publicUrl && host?.toLowerCase() === this.#publicUrl.host) return;
+    if (this.#answersTo(host)) return;
     throw new Refusal(
       421,
-      `this server does not answer to the host ${JSON.stringify(host ?? '')}: ` +
+      `this server does not answer to the host ${shown(host ?? '')}: ` +
         'use localhost, 127.0.0.1 or [::1], or set server.publicUrl to the address that the world uses',
     );
   }
 
-  /**
-   * Throws a 403 `Refusal` that names the keys to set where pages of that origin may not listen.
-   * No origin is no browser, and allowed.
-   */
+  /** Throws a 403 `Refusal` that names the keys to set where pages of that origin may not listen. */
   check(origin: string | undefined, host: string | undefined): void {
-    if (origin === undefined || this.#isOwn(origin, host)) return;
-    if (this.#allowed.has(origin) || this.#allowed.has('*')) return;
+    if (origin === undefined || this.#allows(origin, host)) return;
+    const both = FROM_DISK.has(origin) ? ' (pages opened from disk need both "null" and "file://")' : '';
     throw new Refusal(
       403,
-      `origin ${JSON.stringify(origin)} is not allowed: add it to server.allowedOrigins, ` +
+      `origin ${shown(origin)} is not allowed: add it to server.allowedOrigins${both}, ` +
         'or set server.publicUrl if it is this server behind a proxy',
     );
+  }
+
+  /** The origin to name in `Access-Control-Allow-Origin`; `undefined`: none may read the answer. */
+  readableBy(origin: string | undefined, host: string | undefined): string | undefined {
+    return origin !== undefined && this.#answersTo(host) && this.#allows(origin, host) ? origin : undefined;
+  }
+
+  #answersTo(host: string | undefined): boolean {
+    return !this.#onLoopback || isLoopbackHost(host) || this.#isPublic(host);
+  }
+
+  #allows(origin: string, host: string | undefined): boolean {
+    return this.#isOwn(origin, host) || this.#allowed.has(origin) || this.#allowed.has('*');
   }
 
   #isOwn(origin: string, host: string | undefined): boolean {
     if (origin === this.#publicUrl?.origin) return true;
     if (origin !== `http://${host?.toLowerCase()}`) return false;
-    return this.#publicUrl === undefined || (this.#onLoopback && this.#isLoopback(host));
+    return this.#publicUrl === undefined || (this.#onLoopback && isLoopbackHost(host));
   }
 
-  #isLoopback(host: string | undefined): boolean {
-    return LOOPBACK_HOSTS.has(host?.toLowerCase().replace(/:\d+$/, '') ?? '');
+  /** As proxies write it: with or without the port that goes without saying. */
+  #isPublic(host: string | undefined): boolean {
+    const { protocol, host: expected } = this.#publicUrl ?? {};
+    const given = `${protocol}//${host}`;
+    return expected !== undefined && URL.canParse(given) && new URL(given).host === expected;
   }
+}
+
+function isLoopbackAddress(host: string): boolean {
+  if (ipaddr.isValid(host)) return ipaddr.process(host).range() === 'loopback';
+  return host.toLowerCase() === 'localhost';
+}
+
+function isLoopbackHost(host: string | undefined): boolean {
+  return LOOPBACK_HOSTS.has(host?.toLowerCase().replace(/:\d+$/, '') ?? '');
+}
+
+function shown(header: string): string {
+  return JSON.stringify(header.slice(0, LONGEST_SHOWN));
 }

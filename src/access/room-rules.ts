@@ -8,9 +8,13 @@ export interface RoomRule {
   readonly publish: 'members' | 'token' | 'nobody';
   /** How many messages are kept and shown. */
   readonly history: number;
+  readonly historySeconds: number;
+  /** What becomes of who does not keep up: it gets the latest tick instead of each, or is closed. */
+  readonly slow: 'latest' | 'close';
 }
 
 const DEFAULT_HISTORY = 10;
+const DEFAULT_HISTORY_SECONDS = 3600;
 
 /** Who may listen in a room, who may publish there, and how much of it is kept. */
 export class RoomRules {
@@ -22,6 +26,15 @@ export class RoomRules {
 
   historyOf(room: string): number {
     return this.#find(room)?.rule.history ?? DEFAULT_HISTORY;
+  }
+
+  historySecondsOf(room: string): number {
+    return this.#find(room)?.rule.historySeconds ?? DEFAULT_HISTORY_SECONDS;
+  }
+
+  /** Whether ticks may be replaced by newer ones for who does not keep up. */
+  conflates(room: string): boolean {
+    return this.#find(room)?.rule.slow !== 'close';
   }
 
   /** Throws a 401 or 403 `Refusal` where the caller may not listen in the room. */

@@ -52,12 +52,37 @@ const room = z.strictObject({
     .default('nobody')
     .describe('Who may publish: who is in the room, who is in it with a token for it, or nobody.'),
   history: z.int().min(0).max(100_000).default(10).describe('How many messages are kept.'),
+  historySeconds: seconds(0).default(3600).describe('How long a message is kept, in seconds.'),
+  slow: z
+    .enum(['latest', 'close'])
+    .default('latest')
+    .describe('Who does not keep up: gets the latest tick instead of each, or is closed.'),
 });
 
 const limits = z.strictObject({
   maxPayloadBytes: limit(16_384).describe('The largest frame a client may send, in bytes; 0 is no limit.'),
   maxBodyBytes: limit(1_048_576).describe('The largest body of an admin request, in bytes; 0 is no limit.'),
   eventBytes: limit(65_536).describe('The largest data of one event, in bytes of JSON; 0 is no limit.'),
+  historyBytes: limit(262_144).describe('What is kept of the messages of one room, in bytes; 0 is no limit.'),
+  totalHistoryBytes: limit(67_108_864).describe('The same of all rooms together, in bytes; 0 is no limit.'),
+  conflateAboveBytes: limit(65_536).describe(
+    'With more unsent bytes than this a connection gets the newest tick instead of each; 0 is never.',
+  ),
+  maxBufferedBytes: limit(1_048_576).describe(
+    'With more unsent bytes than this for slowSeconds, or twice as many at once, a connection is closed; 0 is never.',
+  ),
+  totalBufferedBytes: limit(268_435_456).describe(
+    'Unsent bytes of all connections; above it the slowest are closed; 0 is no limit.',
+  ),
+  slowSeconds: seconds(0)
+    .default(5)
+    .describe('How long a connection may have too many unsent bytes, in seconds.'),
+  fanoutSliceMs: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(10)
+    .describe('How long writing to many may hold up everything else in one go, in milliseconds.'),
 });
 
 /** What the schema is built from. */

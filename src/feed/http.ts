@@ -81,6 +81,8 @@ class HttpFeed implements ReadFeed {
     this.#backOff = new BackOff(clock);
     this.#url = new URL(parsed.url);
     this.#headers = requestHeaders(this.#url, parsed.headers);
+    this.#url.username = '';
+    this.#url.password = '';
     this.#name = `${parsed.method} ${shown(this.#url)}`;
   }
 
@@ -124,17 +126,17 @@ class HttpFeed implements ReadFeed {
       const meaning = STATUS_CODES[status] ?? 'with a status that has no name';
       throw new AnswerError(`answered ${status} ${meaning}`, this.#retryAfterMs(answer));
     }
-    if ((answer.header('content-encoding') ?? 'identity') !== 'identity')
+    if ((answer.headers['content-encoding'] ?? 'identity') !== 'identity')
       throw new AnswerError('answered with a compressed body, although it was asked not to');
-    if (Number(answer.header('content-length')) > maxBytes) throw tooLarge(maxBytes, 'the answer');
+    if (Number(answer.headers['content-length']) > maxBytes) throw tooLarge(maxBytes, 'the answer');
     const bytes = await readAtMost(answer.body, maxBytes, 'the answer');
-    const form = JSON_TYPE.test(answer.header('content-type') ?? '') ? 'json' : 'text';
+    const form = JSON_TYPE.test(answer.headers['content-type'] ?? '') ? 'json' : 'text';
     return jsonText(bytes, form, pick, 'the answer');
   }
 
   /** Seconds or a date (RFC 9110); anything else is as if it were not there. */
   #retryAfterMs(answer: Answer): number | undefined {
-    const text = answer.header('retry-after') ?? '';
+    const text = answer.headers['retry-after'] ?? '';
     const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - this.#clock.now();
     return ms > 0 ? ms : undefined;
   }
@@ -143,8 +145,8 @@ class HttpFeed implements ReadFeed {
 const JSON_TYPE = /^(?:application\/json|[^;\s]+\+json)\s*(?:;|$)/i;
 
 function validators(answer: Answer): Headers {
-  const tag = answer.header('etag');
-  const modified = answer.header('last-modified');
+  const tag = answer.headers.etag;
+  const modified = answer.headers['last-modified'];
   return {
     ...(tag === undefined ? {} : { 'if-none-match': tag }),
     ...(modified === undefined ? {} : { 'if-modified-since': modified }),
@@ -153,6 +155,6 @@ function validators(answer: Answer): Headers {
 
 /** Where every address of a host refuses, Node's error has a code and no message. */
 function explained(error: unknown): string {
-  const { message, code } = error as NodeJS.ErrnoException; // undici throws nothing but errors
+  const { message, code } = error as NodeJS.ErrnoException; // nothing else is thrown here
   return message || code || 'failed';
 }

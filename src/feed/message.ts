@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Tick } from '../hub/event.ts';
 import { feedKind } from './feed.ts';
 
-/** What stands for itself in JSON text, so that a placeholder never reaches over a string's end. */
+/** Looked for in JSON text: without quotes in it, it never reaches over the end of a string. */
 const PLACEHOLDER = /\{\{([^{}"]*)\}\}/g;
 const ROOM = '{{room}}';
 

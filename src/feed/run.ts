@@ -95,6 +95,7 @@ function signalGroup({ pid }: ChildProcess, name: NodeJS.Signals): void {
 /** Reads to the end, so that nobody waits for us, and keeps the beginning. */
 function firstLine(stream: Readable): () => string {
   let text = '';
+  stream.on('error', () => {});
   stream.setEncoding('utf8').on('data', (chunk: string) => {
     text = (text + chunk).trimStart().slice(0, MAX_COMPLAINT_CHARACTERS);
   });

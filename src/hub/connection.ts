@@ -3,8 +3,7 @@ import type { CloseReason } from './close-reason.ts';
 import type { ConnectionEntry, Transport } from './entries.ts';
 import type { JsonText, Sender } from './event.ts';
 import type { Frame } from './frame.ts';
-import { Outbox, type Sink } from './outbox.ts';
-import type { Turn } from './turn.ts';
+import { type Delivering, Outbox, type Sink } from './outbox.ts';
 
 /** Who connects, as far as the server knows. */
 export interface Peer {
@@ -29,10 +28,10 @@ export class Connection {
   /** Set once it was closed or lost: it gets nothing any more. */
   closed = false;
 
-  constructor(options: { id: string; peer: Peer; sink: Sink; turn: Turn; clock: Clock }) {
+  constructor(options: { id: string; peer: Peer; sink: Sink; delivering: Delivering; clock: Clock }) {
     this.id = options.id;
     this.peer = options.peer;
-    this.outbox = new Outbox(options.sink, options.turn);
+    this.outbox = new Outbox(options.id, options.sink, options.delivering);
     this.connectedAtMs = options.clock.now();
     this.lastSeenAtMs = this.connectedAtMs;
   }
@@ -75,8 +74,8 @@ export class Connection {
       connectedAt: instant(this.connectedAtMs),
       lastSeenAt: instant(this.lastSeenAtMs),
       sent: this.outbox.sent,
-      conflated: 0,
-      bufferedBytes: this.outbox.bufferedBytes,
+      conflated: this.outbox.conflated,
+      bufferedBytes: this.outbox.unsentBytes,
       roundTripMs: this.roundTripMs,
     };
   }

@@ -55,6 +55,8 @@ export interface ConnectionsQuery extends PageQuery {
   readonly user?: string;
   readonly device?: string;
   readonly transport?: Transport;
+  /** Only those whose peers do not keep up. */
+  readonly slow?: boolean;
 }
 
 export interface Published {

@@ -41,6 +41,8 @@ export interface RoomEvent {
   readonly from?: Sender;
   /** Sent again, to somebody who was not here the first time. */
   readonly replay?: true;
+  /** How many older ticks this one replaced, for one connection that was slow. */
+  readonly conflated?: number;
 }
 
 /** The event as the JSON object that clients get. */

@@ -2,7 +2,9 @@ import { EventEmitter } from 'node:events';
 import { type Clock, instant } from '../clock.ts';
 import type { Administration, CloseRoom, Publication } from './administration.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
-import { type Connection, closingText } from './connection.ts';
+import { closeRoom, lockRefusal } from './closing-room.ts';
+import { type BufferLimits, Congestion } from './congestion.ts';
+import { Connection, closingText, type Peer } from './connection.ts';
 import type { CurrentTicks } from './current-ticks.ts';
 import type { Delivered, Delivery } from './delivery.ts';
 import { Directory } from './directory.ts';
@@ -18,20 +20,21 @@ import type { RoomEvent } from './event.ts';
 import { Encoding } from './frame.ts';
 import { checkPublication } from './gate.ts';
 import { Inbox } from './inbox.ts';
-import type { Entry, History, Log, Position } from './log.ts';
-import { isExact, roomMatcher } from './names.ts';
+import { listConnections, listRooms, roomEntries } from './listing.ts';
+import type { History, Log } from './log.ts';
+import type { Delivering, Sink } from './outbox.ts';
+import { type Letter, Post } from './post.ts';
 import { Refusal } from './refusal.ts';
-import { retryAfterMs } from './retry.ts';
-import type { Room } from './room.ts';
 import { Rooms } from './rooms.ts';
-import { targetRooms } from './target.ts';
-import { currentFrames, helloEvent, type Resumed, replayFrames } from './welcome.ts';
+import { Turn } from './turn.ts';
+import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
 
 /** What the hub says of what happens in it. A listener that throws is reported and harms nobody. */
 export interface HubEvents {
   join: [{ room: string; connection: Connection }];
   leave: [{ room: string; connection: Connection }];
   message: [RoomEvent];
+  close: [{ connection: Connection; reason: CloseReason }];
 }
 
 export interface HubOptions {
@@ -40,12 +43,19 @@ export interface HubOptions {
   readonly currentTicks: CurrentTicks;
   /** How many messages a room shows to who joins. */
   readonly historyOf: (room: string) => number;
+  /** Whether ticks in a room may be replaced by newer ones for who does not keep up. */
+  readonly conflates: (room: string) => boolean;
   /** The most bytes of JSON text in an event's data. */
   readonly eventBytes: number;
+  readonly buffers: BufferLimits;
+  /** How long writing to many may hold the event loop in one go. */
+  readonly fanoutSliceMs: number;
   readonly emptyRoomMs: number;
   /** For `hello`. */
   readonly server: string;
   readonly heartbeatSeconds: number;
+  /** Begins the id of each connection, and is different for each process. */
+  readonly processId: string;
   /** Hears of faults that are nobody's answer: a listener that threw, a log that cannot be read. */
   readonly onFault: (what: string, error: unknown) => void;
 }
@@ -56,10 +66,9 @@ type Command =
   | { readonly kind: 'unlock-room'; readonly room: string }
   | { readonly kind: 'close-connection'; readonly id: string; readonly reason: string | undefined };
 
-/** Something in the inbox, and who waits for the answer. */
-interface Asked<What, Result> {
-  readonly what: What;
-  resolve(result: Result): void;
+interface Order {
+  readonly command: Command;
+  resolve(closed: RoomClosed | undefined): void;
   reject(error: unknown): void;
 }
 
@@ -72,41 +81,48 @@ export class Hub implements Administration {
   readonly #options: HubOptions;
   readonly #rooms: Rooms;
   readonly #directory = new Directory();
-  readonly #inbox: Inbox<Asked<Publication, Published>, Asked<Command, RoomClosed | undefined>>;
-  /** The place of the newest message that was delivered here. */
-  #newest: Position = { position: 0, id: '' };
+  readonly #post: Post;
+  readonly #inbox: Inbox<Letter, Order>;
+  readonly #delivering: Delivering;
+  #connectionNumber = 0;
 
   constructor(options: HubOptions) {
     this.#options = options;
+    const { clock, buffers, fanoutSliceMs } = options;
+    const congestion = new Congestion({
+      limits: buffers,
+      clock,
+      onTooSlow: ({ connection }) => this.#closeById(connection, CLOSE.tooSlow),
+    });
+    const turn = new Turn({
+      monotonic: () => clock.monotonic(),
+      sliceMs: fanoutSliceMs,
+      onFlushed: () => congestion.look(),
+    });
+    this.#delivering = { turn, congestion, totals: { events: 0, bytes: 0, conflated: 0 } };
     this.#rooms = new Rooms(options);
+    this.#post = new Post({
+      ...options,
+      turn,
+      rooms: this.#rooms,
+      directory: this.#directory,
+      onMessage: (event) => this.#emit('message', event),
+    });
     this.#inbox = new Inbox({
-      publish: (asked) => this.#publish(asked),
-      perform: (asked) => this.#perform(asked),
+      publish: (letters) => this.#post.send(letters),
+      perform: (order) => this.#perform(order),
     });
   }
 
-  /** To be awaited before anybody joins: finds the place in the log from which all goes on. */
-  async start(): Promise<void> {
-    this.#newest = await this.#options.log.head();
+  /** To be awaited before anybody joins. */
+  start(): Promise<void> {
+    return this.#post.start();
   }
 
   /** Forgets the rooms and leaves no timer behind. Connections are closed by whoever made them. */
   stop(): void {
     this.#rooms.clear();
-  }
-
-  get connectionCount(): number {
-    return this.#directory.size;
-  }
-
-  /** Every connection of this node, in the order in which they came. */
-  connectionsHere(): Iterable<Connection> {
-    return this.#directory;
-  }
-
-  /** The place in the log up to which messages were delivered. */
-  get newestId(): string {
-    return this.#newest.id;
+    this.#delivering.congestion.stop();
   }
 
   // Coming and going
@@ -114,50 +130,51 @@ export class Hub implements Administration {
   /** Why a room may not be entered now. */
   refusalOf(room: string): Refusal | undefined {
     const lock = this.#rooms.lockOf(room);
-    if (!lock) return undefined;
-    const leftMs = lock.untilMs - this.#options.clock.now();
-    const until = instant(lock.untilMs);
-    const closing = this.#closedRoom(lock.reason, lock.reconnect, leftMs);
-    return new Refusal(423, `room "${room}" is closed until ${until}: ${lock.reason}`, {
-      closing,
-      ...(closing.retryAfterMs !== undefined && { retryAfterMs: closing.retryAfterMs }),
-    });
+    return lock && lockRefusal(room, lock, this.#options.clock.now());
+  }
+
+  /** A new connection, known here and in no room yet. `join` comes next, `disconnect` in the end. */
+  connect(peer: Peer, sink: Sink): Connection {
+    const { processId, clock } = this.#options;
+    const number = (this.#connectionNumber++).toString(36).padStart(8, '0');
+    const id = `${processId}-${number}`;
+    const connection = new Connection({ id, peer, sink, clock, delivering: this.#delivering });
+    this.#directory.add(connection);
+    return connection;
   }
 
   /**
-   * Takes a new connection in. It is a member at once, in this very turn; `hello` and what is
-   * current leave as soon as the log is read, and what arrives meanwhile waits behind it. Rooms
+   * Takes a new connection into its rooms. It is a member at once, in this very turn; `hello` and what
+   * is current leave as soon as the log is read, and what arrives meanwhile waits behind it. Rooms
    * that are locked are told to it; where none is left it is closed.
    */
-  async connect(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
-    this.#directory.add(connection);
-    const served = this.#newest;
-    const locked = new Map(rooms.map((room) => [room, this.refusalOf(room)?.details.closing]));
-    const joined = [...new Set(rooms)].filter((room) => !locked.get(room));
-    if (joined.length === 0) {
-      const reason = rooms.map((room) => locked.get(room)).find((closing) => closing);
-      this.close(connection, reason ?? CLOSE.roomClosed, rooms[0]);
+  async join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
+    const { server, heartbeatSeconds, clock } = this.#options;
+    const closings = new Map(rooms.map((room) => [room, this.refusalOf(room)?.details.closing]));
+    const open = [...closings].flatMap(([room, closing]) => (closing ? [] : [room]));
+    if (open.length === 0) {
+      const [[room, closing] = []] = closings;
+      this.close(connection, closing ?? CLOSE.roomClosed, room);
       return;
     }
-    for (const room of joined) this.#enter(connection, room);
-    connection.outbox.hold();
-    const histories = await this.#history(joined, since);
-    const resumed = resumedOf(histories);
-    const hello = helloEvent({
-      connection,
-      rooms: joined,
-      server: this.#options.server,
-      heartbeatSeconds: this.#options.heartbeatSeconds,
-      resumed,
-      id: since !== undefined && Object.values(resumed).every(Boolean) ? since : served.id,
-      time: instant(this.#options.clock.now()),
+    const served = this.#post.newest;
+    const current = this.#enter(connection, open);
+    const { histories, frames } = replay(connection, await this.#histories(open, since), {
+      upTo: served.position,
+      mostBytes: this.#options.buffers.maxBufferedBytes / 2,
     });
-    const closings = [...locked].flatMap(([room, closing]) => (closing ? [closingText(closing, room)] : []));
+    const resumed = resumedOf(histories);
+    const isWhole = since !== undefined && Object.values(resumed).every(Boolean);
+    const time = instant(clock.now());
+    const id = isWhole ? since : served.id;
+    const hello = helloEvent({ connection, rooms: open, server, heartbeatSeconds, resumed, id, time });
     connection.outbox.release([
       new Encoding(hello).in(connection.outbox.format),
-      ...closings.map((text) => connection.frame(text)),
-      ...currentFrames(connection, joined, this.#options.currentTicks),
-      ...replayFrames(connection, histories, served.position),
+      ...[...closings].flatMap(([room, closing]) =>
+        closing ? [connection.frame(closingText(closing, room))] : [],
+      ),
+      ...current,
+      ...frames,
     ]);
   }
 
@@ -165,15 +182,13 @@ export class Hub implements Administration {
   async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
     const refusal = this.refusalOf(room);
     if (refusal) throw refusal;
-    const isNew = !connection.rooms.has(room);
-    const served = this.#newest;
-    if (isNew) this.#enter(connection, room);
-    connection.outbox.hold();
-    const histories = await this.#history([room], since);
-    connection.outbox.release([
-      ...(isNew ? currentFrames(connection, [room], this.#options.currentTicks) : []),
-      ...replayFrames(connection, histories, served.position),
-    ]);
+    const upTo = this.#post.newest.position;
+    const current = this.#enter(connection, connection.rooms.has(room) ? [] : [room]);
+    const { histories, frames } = replay(connection, await this.#histories([room], since), {
+      upTo,
+      mostBytes: this.#options.buffers.maxBufferedBytes / 2,
+    });
+    connection.outbox.release([...current, ...frames]);
     return resumedOf(histories);
   }
 
@@ -193,11 +208,12 @@ export class Hub implements Administration {
     this.#directory.remove(connection);
   }
 
-  /** Tells a connection why, closes it, and forgets it. */
+  /** Tells a connection why, closes it, and forgets it. Does nothing the second time. */
   close(connection: Connection, reason: CloseReason, room?: string): void {
     if (connection.closed) return;
     connection.close(reason, room);
     this.disconnect(connection);
+    this.#emit('close', { connection, reason });
   }
 
   // Ticks
@@ -212,6 +228,7 @@ export class Hub implements Administration {
     let rooms = 0;
     let connections = 0;
     let bytes = 0;
+    this.#delivering.turn.newRound();
     for (const room of this.#rooms.matching(delivery.rooms)) {
       if (room.members.size === 0) continue;
       const data = typeof delivery.data === 'string' ? delivery.data : delivery.data(room.name);
@@ -227,59 +244,60 @@ export class Hub implements Administration {
 
   async publish(publication: Publication): Promise<Published> {
     checkPublication(publication, this.#options.eventBytes);
-    if (publication.dryRun) return this.#outcome(publication, null);
-    return new Promise((resolve, reject) => this.#inbox.publish({ what: publication, resolve, reject }));
+    if (publication.dryRun) return this.#post.outcome(publication, null);
+    return new Promise((resolve, reject) => this.#inbox.publish({ publication, resolve, reject }));
   }
 
   async closeRoom(room: string, how: CloseRoom): Promise<RoomClosed> {
-    const closed = await this.#command({ kind: 'close-room', room, how });
+    const closed = await this.#order({ kind: 'close-room', room, how });
     if (!closed) throw unknownRoom(room);
     return closed;
   }
 
   async unlockRoom(room: string): Promise<void> {
-    await this.#command({ kind: 'unlock-room', room });
+    await this.#order({ kind: 'unlock-room', room });
   }
 
   async closeConnection(id: string, reason?: string): Promise<void> {
-    await this.#command({ kind: 'close-connection', id, reason });
+    await this.#order({ kind: 'close-connection', id, reason });
   }
 
-  async rooms({ match, after, limit }: RoomsQuery): Promise<RoomEntry[]> {
-    const matches = match === undefined ? () => true : roomMatcher(match);
-    const names = [...this.#rooms]
-      .map(({ name }) => name)
-      .filter((name) => (after === undefined || name > after) && matches(name))
-      .sort()
-      .slice(0, limit);
-    return this.#entries(names);
+  rooms(query: RoomsQuery): Promise<RoomEntry[]> {
+    return listRooms(this.#rooms, this.#options.log, query);
   }
 
   async room(name: string): Promise<RoomEntry> {
-    const [entry] = await this.#entries([name]);
+    const [entry] = await roomEntries(this.#rooms, this.#options.log, [name]);
     if (!entry) throw unknownRoom(name);
     return entry;
   }
 
   async connections(query: ConnectionsQuery): Promise<ConnectionEntry[]> {
-    const entries: ConnectionEntry[] = [];
-    for (const connection of this.#directory) {
-      if (entries.length === query.limit) break;
-      if (query.after !== undefined && connection.id <= query.after) continue;
-      if (fits(connection, query)) entries.push(connection.entry());
-    }
-    return entries;
+    return listConnections(this.#directory, query);
   }
 
   async connection(id: string): Promise<ConnectionEntry> {
     return this.#connection(id).entry();
   }
 
-  /** What the JSON representation shows of a room, whether or not it exists: it makes none. */
-  async history(room: string, since: string | undefined, limit: number): Promise<History> {
-    const shown = Math.min(limit, this.#options.historyOf(room));
-    const histories = await this.#options.log.since([room], since, shown);
-    return histories.get(room) ?? { resumed: null, messages: [] };
+  // What is here, on this node
+
+  /** Every connection, in the order in which they came. */
+  connectionsHere(): Iterable<Connection> {
+    return this.#directory;
+  }
+
+  get connectionCount(): number {
+    return this.#directory.size;
+  }
+
+  get roomCount(): number {
+    return this.#rooms.size;
+  }
+
+  /** Since start: messages published; events and bytes handed to sockets, ticks conflated. */
+  get totals(): { published: number; events: number; bytes: number; conflated: number } {
+    return { published: this.#post.delivered, ...this.#delivering.totals };
   }
 
   /** How many are in a room. */
@@ -287,20 +305,36 @@ export class Hub implements Administration {
     return this.#rooms.get(room)?.members.size ?? 0;
   }
 
+  /** The id up to which messages were delivered. */
+  get newestId(): string {
+    return this.#post.newest.id;
+  }
+
+  /** What the JSON representation shows of a room, whether or not it exists: it makes none. */
+  async history(room: string, since: string | undefined): Promise<History> {
+    const histories = await this.#histories([room], since);
+    return histories.get(room) ?? { resumed: null, messages: [] };
+  }
+
   // Inside
 
-  #enter(connection: Connection, name: string): void {
-    connection.served = this.#newest.position;
-    connection.rooms.add(name);
-    this.#rooms.open(name).members.add(connection);
-    this.#emit('join', { room: name, connection });
+  /** Makes the connection a member and holds its outbox; returns what is current there now. */
+  #enter(connection: Connection, rooms: readonly string[]) {
+    connection.served = this.#post.newest.position;
+    connection.outbox.hold();
+    for (const name of rooms) {
+      connection.rooms.add(name);
+      this.#rooms.open(name).members.add(connection);
+      this.#emit('join', { room: name, connection });
+    }
+    return currentFrames(connection, rooms, this.#options.currentTicks);
   }
 
   /** A history that cannot be read is a gap: who joins still gets what comes from now on. */
-  async #history(rooms: readonly string[], since: string | undefined): Promise<ReadonlyMap<string, History>> {
+  async #histories(rooms: readonly string[], since: string | undefined): Promise<Map<string, History>> {
     const limit = Math.max(...rooms.map((room) => this.#options.historyOf(room)));
     try {
-      return await this.#options.log.since(rooms, since, limit);
+      return new Map(await this.#options.log.since(rooms, since, limit));
     } catch (error) {
       this.#options.onFault('the log could not be read for somebody who joined', error);
       const resumed = since === undefined ? null : false;
@@ -308,26 +342,13 @@ export class Hub implements Administration {
     }
   }
 
-  async #entries(names: readonly string[]): Promise<RoomEntry[]> {
-    const found = names.map((name) => this.#rooms.get(name)).filter((room) => room !== undefined);
-    const histories = await this.#options.log.since(names, undefined, Number.MAX_SAFE_INTEGER);
-    return found.map((room) => {
-      const messages = histories.get(room.name)?.messages ?? [];
-      const last = messages.at(-1);
-      return room.entry({
-        last: last ? { id: last.id, event: last.event.event, time: last.event.time } : null,
-        history: messages.length,
-      });
-    });
+  #order(command: Command): Promise<RoomClosed | undefined> {
+    return new Promise((resolve, reject) => this.#inbox.command({ command, resolve, reject }));
   }
 
-  #command(what: Command): Promise<RoomClosed | undefined> {
-    return new Promise((resolve, reject) => this.#inbox.command({ what, resolve, reject }));
-  }
-
-  #perform({ what, resolve, reject }: Asked<Command, RoomClosed | undefined>): void {
+  #perform({ command, resolve, reject }: Order): void {
     try {
-      resolve(this.#apply(what));
+      resolve(this.#apply(command));
     } catch (error) {
       reject(error);
     }
@@ -335,10 +356,19 @@ export class Hub implements Administration {
 
   #apply(command: Command): RoomClosed | undefined {
     switch (command.kind) {
-      case 'close-room':
-        return this.#closeRoom(command.room, command.how);
-      case 'unlock-room':
-        return this.#unlock(command.room);
+      case 'close-room': {
+        const room = this.#rooms.get(command.room);
+        const { clock } = this.#options;
+        return room && closeRoom(room, command.how, { rooms: this.#rooms, clock, leaving: this });
+      }
+      case 'unlock-room': {
+        const room = this.#rooms.get(command.room);
+        if (!room || !this.#rooms.lockOf(command.room)) {
+          throw new Refusal(404, `room "${command.room}" is not locked`);
+        }
+        this.#rooms.unlock(room);
+        return undefined;
+      }
       case 'close-connection': {
         const reason = command.reason ?? CLOSE.byAdministrator.reason;
         this.close(this.#connection(command.id), { ...CLOSE.byAdministrator, reason });
@@ -347,116 +377,15 @@ export class Hub implements Administration {
     }
   }
 
-  #closeRoom(name: string, how: CloseRoom): RoomClosed | undefined {
-    const room = this.#rooms.get(name);
-    if (!room) return undefined;
-    const members = [...room.members];
-    const reason = how.reason ?? CLOSE.roomClosed.reason;
-    const untilMs = this.#options.clock.now() + how.lockMs;
-    for (const member of members) {
-      const closed = this.#closedRoom(reason, how.reconnect, how.lockMs, members.length);
-      if (member.rooms.size === 1) {
-        this.close(member, closed, name);
-      } else {
-        member.send(closingText(closed, name));
-        this.leave(member, name);
-      }
-    }
-    if (how.lockMs > 0) this.#rooms.lock(room, { untilMs, reconnect: how.reconnect, reason });
-    else this.#rooms.unlock(room);
-    return {
-      room: name,
-      connections: members.length,
-      lockedUntil: how.lockMs > 0 ? instant(untilMs) : null,
-    };
-  }
-
-  #closedRoom(reason: string, reconnect: boolean, leftMs: number, connections = 0): CloseReason {
-    const { code } = CLOSE.roomClosed;
-    if (!reconnect) return { code, reason, reconnect };
-    return { code, reason, reconnect, retryAfterMs: retryAfterMs(leftMs, connections) };
-  }
-
-  #unlock(name: string): undefined {
-    const room = this.#rooms.get(name);
-    if (!room || !this.#rooms.lockOf(name)) throw new Refusal(404, `room "${name}" is not locked`);
-    this.#rooms.unlock(room);
-  }
-
-  async #publish(asked: readonly Asked<Publication, Published>[]): Promise<void> {
-    const time = instant(this.#options.clock.now());
-    const entries = asked.map(({ what }) => this.#entriesOf(what, time));
-    try {
-      const { messages, stored } = await this.#options.log.append(entries.flat());
-      let from = 0;
-      for (const [index, { what, resolve, reject }] of asked.entries()) {
-        const to = from + (entries[index]?.length ?? 0);
-        const own = messages.slice(from, to);
-        from = to;
-        const outcome = this.#outcome(what, own.at(-1)?.id ?? null);
-        for (const message of own) this.#deliverMessage(message, what);
-        this.#deliverDirectly(what, time);
-        // Delivery does not wait for the disk; who acted is told only when it is safe.
-        stored.then(() => resolve(outcome), reject);
-      }
-    } catch (cause) {
-      const refusal = new Refusal(503, 'the message could not be numbered: try again', { cause });
-      for (const { reject } of asked) reject(refusal);
-    }
-  }
-
-  /** One message for each room: those named exactly, and those that exist and fit a pattern. */
-  #entriesOf({ target, event, data, from }: Publication, time: string): Entry[] {
-    const patterns = targetRooms(target);
-    const found = this.#rooms.matching(patterns.filter((pattern) => !isExact(pattern)));
-    const names = new Set([...patterns.filter(isExact), ...found.map(({ name }) => name)]);
-    return [...names].map((room) => ({ room, event, time, data, ...(from && { from }) }));
-  }
-
-  #deliverMessage(message: { event: RoomEvent } & Position, { target }: Publication): void {
-    this.#newest = { position: message.position, id: message.id };
-    const except = new Set(target.except);
-    const room = message.event.room === undefined ? undefined : this.#rooms.get(message.event.room);
-    room?.deliver(message.event, { position: message.position, except });
-    this.#emit('message', message.event);
-  }
-
-  /** One copy each for who is named by device, connection or user, and not reached through a room. */
-  #deliverDirectly({ target, event, data, from }: Publication, time: string): void {
-    const { connections } = this.#directory.find(target);
-    if (connections.size === 0) return;
-    const reached = this.#members(target);
-    const encoding = new Encoding({ event, time, data, ...(from && { from }) });
-    for (const connection of connections) {
-      if (reached.has(connection) || target.except?.includes(connection.id)) continue;
-      connection.outbox.push(encoding.in(connection.outbox.format));
-    }
-  }
-
-  #outcome({ target }: Publication, id: string | null): Published {
-    const rooms = this.#rooms.matching(targetRooms(target)).filter((room) => room.members.size > 0);
-    const { connections: named, unreached } = this.#directory.find(target);
-    const except = new Set(target.except);
-    return {
-      id,
-      rooms: rooms.map(({ name }) => name).sort(),
-      connections: countWithout(except, rooms, named),
-      unreached,
-    };
-  }
-
-  #members(target: Publication['target']): Set<Connection> {
-    const members = new Set<Connection>();
-    for (const room of this.#rooms.matching(targetRooms(target))) {
-      for (const member of room.members) members.add(member);
-    }
-    return members;
-  }
-
   #connection(id: string): Connection {
     const connection = this.#directory.get(id);
     if (!connection) throw new Refusal(404, `there is no connection "${id}"`);
     return connection;
+  }
+
+  #closeById(id: string, reason: CloseReason): void {
+    const connection = this.#directory.get(id);
+    if (connection) this.close(connection, reason);
   }
 
   #emit<Name extends keyof HubEvents>(name: Name, ...values: HubEvents[Name]): void {
@@ -473,30 +402,6 @@ export class Hub implements Administration {
   }
 }
 
-function resumedOf(histories: ReadonlyMap<string, History>): Resumed {
-  return Object.fromEntries([...histories].map(([room, { resumed }]) => [room, resumed]));
-}
-
 function unknownRoom(name: string): Refusal {
   return new Refusal(404, `there is no room "${name}": nobody is in it`);
-}
-
-function fits(connection: Connection, query: ConnectionsQuery): boolean {
-  const { room, user, device, transport } = query;
-  return (
-    (room === undefined || connection.rooms.has(room)) &&
-    (user === undefined || connection.peer.user === user) &&
-    (device === undefined || connection.peer.device === device) &&
-    (transport === undefined || connection.transport === transport)
-  );
-}
-
-/** How many connections are in the rooms or were named, each counted once. */
-function countWithout(except: ReadonlySet<string>, rooms: readonly Room[], named: Set<Connection>): number {
-  const only = rooms.length === 1 ? rooms[0] : undefined;
-  if (only && named.size === 0 && except.size === 0) return only.members.size;
-  const counted = new Set(named);
-  for (const room of rooms) for (const member of room.members) counted.add(member);
-  for (const connection of counted) if (except.has(connection.id)) counted.delete(connection);
-  return counted.size;
 }

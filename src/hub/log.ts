@@ -35,7 +35,7 @@ export interface Appended {
 export interface History {
   /** `true`: all that was missed is here; `false`: there is a gap; `null`: no id was given. */
   readonly resumed: boolean | null;
-  /** Oldest first. Without an id, and after a gap: the newest that are kept. */
+  /** Oldest first. With `true` all after the id, otherwise the newest that are kept. */
   readonly messages: readonly Message[];
 }
 
@@ -54,8 +54,9 @@ export interface Log {
   append(entries: readonly Entry[]): Promise<Appended>;
 
   /**
-   * What is kept of each room after `id`, the newest `limit` messages a room at most. An id that
-   * the log does not know, that lies ahead of it or does not parse is a gap, no error.
+   * What is kept of each room after `id`. An id that the log does not know, that lies ahead of it or
+   * does not parse is a gap, no error. `limit` is for those who do not resume: the most messages of
+   * each room.
    */
   since(
     rooms: readonly string[],

@@ -1,18 +1,56 @@
 import { randomBytes } from 'node:crypto';
+import type { Clock } from '../clock.ts';
 import type { Appended, Entry, History, Log, Message, Position } from './log.ts';
 
+/** How much of a room is kept. */
+export interface Retention {
+  readonly messages: number;
+  readonly ms: number;
+}
+
+export interface MemoryLogOptions {
+  readonly clock: Clock;
+  readonly retentionOf: (room: string) => Retention;
+  /** Bytes of JSON text kept of one room, and of all rooms together. */
+  readonly roomBytes: number;
+  readonly totalBytes: number;
+}
+
+/** What one message costs beside its data, roughly: names, numbers and the objects that hold them. */
+const OVERHEAD_BYTES = 300;
+
+/** Of so many rooms it is remembered what they lost; of those before, only that they may have. */
+const MOST_ROOMS_REMEMBERED = 20_000;
+
+interface Kept extends Message {
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+/** What is kept of a room. Messages leave at the front; the array is shortened now and then. */
+interface Shelf {
+  messages: Kept[];
+  bytes: number;
+  /** The position of the newest message that is not kept any more. */
+  lost: number;
+}
+
 /**
- * The log of one process: gone with it, which the epoch in each id says. Keeps the newest messages
- * of each room, as many as `keep` allows.
+ * The log of one process: gone with it, which the epoch in each id says. Messages are kept within
+ * bounds of number, age and bytes; what goes is remembered as far as it takes to tell of the gap.
  */
 export class MemoryLog implements Log {
+  readonly #options: MemoryLogOptions;
   readonly #epoch = randomBytes(5).toString('hex');
-  readonly #keep: (room: string) => number;
-  readonly #rooms = new Map<string, Message[]>();
+  /** Least recently written first. */
+  readonly #shelves = new Map<string, Shelf>();
+  /** The newest loss of the rooms that were forgotten altogether. */
+  #lostWithRooms = 0;
+  #bytes = 0;
   #position = 0;
 
-  constructor(options: { keep: (room: string) => number }) {
-    this.#keep = options.keep;
+  constructor(options: MemoryLogOptions) {
+    this.#options = options;
   }
 
   async head(): Promise<Position> {
@@ -20,10 +58,12 @@ export class MemoryLog implements Log {
   }
 
   async append(entries: readonly Entry[]): Promise<Appended> {
+    const atMs = this.#options.clock.now();
     const messages = entries.map((entry) => {
       const place = this.#at(++this.#position);
-      const message = { ...place, event: { id: place.id, ...entry } };
-      this.#remember(entry.room, message);
+      const bytes = Buffer.byteLength(entry.data) + OVERHEAD_BYTES;
+      const message = { ...place, event: { id: place.id, ...entry }, atMs, bytes };
+      this.#keep(entry.room, message);
       return message;
     });
     return { messages, stored: Promise.resolve() };
@@ -34,28 +74,69 @@ export class MemoryLog implements Log {
     id: string | undefined,
     limit: number,
   ): Promise<ReadonlyMap<string, History>> {
-    const resumed = id === undefined ? null : false;
-    return new Map(
-      rooms.map((room) => {
-        const kept = this.#rooms.get(room) ?? [];
-        return [room, { resumed, messages: limit > 0 ? kept.slice(-limit) : [] }];
-      }),
-    );
+    const position = id === undefined ? undefined : this.#positionOf(id);
+    return new Map(rooms.map((room) => [room, this.#historyOf(room, id !== undefined, position, limit)]));
+  }
+
+  #historyOf(room: string, asked: boolean, position: number | undefined, limit: number): History {
+    const shelf = this.#shelves.get(room);
+    if (shelf) this.#expire(room, shelf);
+    const messages = shelf?.messages ?? [];
+    const lost = shelf?.lost ?? this.#lostWithRooms;
+    if (position !== undefined && position >= lost) {
+      return { resumed: true, messages: messages.filter((message) => message.position > position) };
+    }
+    return { resumed: asked ? false : null, messages: limit > 0 ? messages.slice(-limit) : [] };
   }
 
   #at(position: number): Position {
     return { position, id: `${this.#epoch}-${position}` };
   }
 
-  #remember(room: string, message: Message): void {
-    const limit = this.#keep(room);
-    if (limit <= 0) return;
-    const kept = this.#rooms.get(room);
-    if (!kept) {
-      this.#rooms.set(room, [message]);
-      return;
+  /** `undefined` for an id that is not of this log. */
+  #positionOf(id: string): number | undefined {
+    const [epoch, digits = '', ...rest] = id.split('-');
+    if (epoch !== this.#epoch || rest.length > 0 || !/^(?:0|[1-9]\d{0,15})$/.test(digits)) return undefined;
+    const position = Number(digits);
+    return position <= this.#position ? position : undefined;
+  }
+
+  #keep(room: string, message: Kept): void {
+    const shelf = this.#shelves.get(room) ?? { messages: [], bytes: 0, lost: this.#lostWithRooms };
+    this.#shelves.delete(room);
+    this.#shelves.set(room, shelf);
+    shelf.messages.push(message);
+    shelf.bytes += message.bytes;
+    this.#bytes += message.bytes;
+    const { messages: most } = this.#options.retentionOf(room);
+    const { roomBytes } = this.#options;
+    while (shelf.messages.length > most || shelf.bytes > roomBytes) this.#lose(shelf);
+    this.#expire(room, shelf);
+    this.#makeRoom();
+  }
+
+  #expire(room: string, shelf: Shelf): void {
+    const oldestMs = this.#options.clock.now() - this.#options.retentionOf(room).ms;
+    while (shelf.messages[0] && shelf.messages[0].atMs < oldestMs) this.#lose(shelf);
+  }
+
+  /** Rooms that nobody has written to for longest lose first. */
+  #makeRoom(): void {
+    const isFull = () => this.#bytes > this.#options.totalBytes || this.#shelves.size > MOST_ROOMS_REMEMBERED;
+    for (const [room, shelf] of this.#shelves) {
+      if (!isFull()) return;
+      while (shelf.messages.length > 0 && isFull()) this.#lose(shelf);
+      if (shelf.messages.length > 0 || this.#shelves.size === 1) continue;
+      this.#shelves.delete(room);
+      this.#lostWithRooms = Math.max(this.#lostWithRooms, shelf.lost);
     }
-    kept.push(message);
-    if (kept.length > limit) kept.splice(0, kept.length - limit);
+  }
+
+  #lose(shelf: Shelf): void {
+    const message = shelf.messages.shift();
+    if (!message) return;
+    shelf.bytes -= message.bytes;
+    shelf.lost = message.position;
+    this.#bytes -= message.bytes;
   }
 }

@@ -1,57 +1,91 @@
 import type { CloseReason } from './close-reason.ts';
+import type { Congestion } from './congestion.ts';
 import type { Frame, WireFormat } from './frame.ts';
 import type { Batch, Flushable, Turn } from './turn.ts';
 
 /** What the hub needs of a socket; one implementation for each transport. */
 export interface Sink {
   readonly format: WireFormat;
-  /** Bytes that the peer has not taken yet. */
+  /** Bytes that were written and that the operating system has not taken yet. */
   readonly bufferedBytes: number;
   /** Whole frames only. Does nothing once the socket is gone. */
   write(bytes: Buffer): void;
+  /** Calls back once when all that was written has been taken; never, where the socket is gone first. */
+  whenTaken(callback: () => void): void;
   /** Ends the connection after what was written; the peer may be gone already. */
   close(reason: CloseReason): void;
 }
 
+/** What all outboxes of a hub share. */
+export interface Delivering {
+  readonly turn: Turn;
+  readonly congestion: Congestion;
+  /** Totals since start. */
+  readonly totals: { events: number; bytes: number; conflated: number };
+}
+
+/** A frame that waits for its socket, and how many older ones it has replaced. */
+interface Waiting {
+  readonly frame: Frame;
+  readonly replaced: number;
+}
+
 /**
  * What one connection is owed: the only queue between an event and a socket. Frames leave in the
- * order in which they came, those of one turn in one write.
+ * order in which they came, those of one turn in one write. While the peer does not keep up they
+ * wait here, where a newer tick takes the place of an older one and moves to the end.
  */
 export class Outbox implements Flushable {
+  readonly connection: string;
   readonly #sink: Sink;
-  readonly #turn: Turn;
+  readonly #delivering: Delivering;
   #batch: Batch | undefined;
   #held: Frame[] | undefined;
-  #open = true;
+  /** In the order in which they will leave; set while the peer does not keep up. */
+  #waiting: Map<unknown, Waiting> | undefined;
+  #waitingBytes = 0;
+  #isOpen = true;
   /** Events handed to the socket. */
   sent = 0;
+  /** Ticks that a newer one replaced. */
+  conflated = 0;
 
-  constructor(sink: Sink, turn: Turn) {
+  constructor(connection: string, sink: Sink, delivering: Delivering) {
+    this.connection = connection;
     this.#sink = sink;
-    this.#turn = turn;
+    this.#delivering = delivering;
   }
 
   get format(): WireFormat {
     return this.#sink.format;
   }
 
-  get bufferedBytes(): number {
-    return this.#sink.bufferedBytes;
+  /** What is owed and was not taken by the operating system yet. */
+  get unsentBytes(): number {
+    return this.#sink.bufferedBytes + this.#waitingBytes;
+  }
+
+  /** Whether the peer does not keep up. */
+  get isBehind(): boolean {
+    return this.#waiting !== undefined;
   }
 
   push(frame: Frame): void {
+    if (!this.#isOpen) return;
     if (this.#held) {
       this.#held.push(frame);
-    } else if (this.#open) {
+    } else if (this.#waiting) {
+      this.#wait(this.#waiting, frame);
+    } else {
       if (!this.#batch) {
-        this.#batch = this.#turn.start;
-        this.#turn.flushLater(this);
+        this.#batch = this.#delivering.turn.start;
+        this.#delivering.turn.flushLater(this);
       }
       this.#batch = this.#batch.with(frame);
     }
   }
 
-  /** From here on frames wait, until `release` says what comes before them. */
+  /** From here on frames are kept back, until `release` says what comes before them. */
   hold(): void {
     this.#held ??= [];
   }
@@ -67,24 +101,92 @@ export class Outbox implements Flushable {
     const batch = this.#batch;
     if (!batch) return;
     this.#batch = undefined;
-    this.sent += batch.count;
-    this.#sink.write(batch.bytes());
+    if (this.#sink.bufferedBytes <= this.#delivering.congestion.limits.conflateAboveBytes) {
+      this.#write(batch.bytes(), batch.count);
+    } else {
+      this.#fallBehind(batch.frames());
+    }
   }
 
-  /** Writes what is owed, `last` behind it, and ends the connection. Does nothing the second time. */
+  /**
+   * Writes what is owed and `last` behind it, and ends the connection; where more is owed than a
+   * connection may be, `last` alone. Does nothing the second time.
+   */
   close(reason: CloseReason, last: Frame): void {
-    if (!this.#open) return;
+    if (!this.#isOpen) return;
+    if (this.unsentBytes > this.#delivering.congestion.limits.maxBufferedBytes) this.#forgetWaiting();
     this.release([]);
     this.push(last);
     this.flush();
-    this.#open = false;
+    if (this.#waiting) this.#writeWaiting(Number.POSITIVE_INFINITY);
+    this.discard();
     this.#sink.close(reason);
   }
 
-  /** The socket is gone: what is owed is dropped. */
+  /** The socket is gone, or about to be: what is owed is dropped. */
   discard(): void {
-    this.#open = false;
+    this.#isOpen = false;
     this.#held = undefined;
     this.#batch = undefined;
+    this.#forgetWaiting();
+  }
+
+  #write(bytes: Buffer, events: number): void {
+    const { totals } = this.#delivering;
+    this.sent += events;
+    totals.events += events;
+    totals.bytes += bytes.length;
+    this.#sink.write(bytes);
+  }
+
+  #fallBehind(frames: readonly Frame[]): void {
+    const waiting = new Map<unknown, Waiting>();
+    this.#waiting = waiting;
+    for (const frame of frames) this.#wait(waiting, frame);
+    this.#delivering.congestion.add(this);
+    this.#sink.whenTaken(() => this.#onTaken());
+  }
+
+  #wait(waiting: Map<unknown, Waiting>, frame: Frame): void {
+    const key = frame.conflation?.key ?? Symbol();
+    const older = waiting.get(key);
+    if (older) {
+      waiting.delete(key);
+      this.#waitingBytes -= older.frame.bytes.length;
+      this.conflated++;
+      this.#delivering.totals.conflated++;
+    }
+    waiting.set(key, { frame, replaced: older ? older.replaced + 1 : 0 });
+    this.#waitingBytes += frame.bytes.length;
+  }
+
+  /** The socket is empty: it gets as much as may wait in it, the rest stays where it can be replaced. */
+  #onTaken(): void {
+    if (!this.#waiting) return;
+    const { limits } = this.#delivering.congestion;
+    this.#writeWaiting(Math.max(limits.conflateAboveBytes, 1));
+    if (this.#waiting.size === 0) this.#forgetWaiting();
+    else this.#sink.whenTaken(() => this.#onTaken());
+  }
+
+  #writeWaiting(bytes: number): void {
+    const parts: Buffer[] = [];
+    let length = 0;
+    for (const [key, { frame, replaced }] of this.#waiting ?? []) {
+      if (length >= bytes) break;
+      const part = replaced > 0 && frame.conflation ? frame.conflation.bytesFor(replaced) : frame.bytes;
+      parts.push(part);
+      length += part.length;
+      this.#waitingBytes -= frame.bytes.length;
+      this.#waiting?.delete(key);
+    }
+    if (parts.length > 0) this.#write(Buffer.concat(parts), parts.length);
+  }
+
+  #forgetWaiting(): void {
+    if (!this.#waiting) return;
+    this.#waiting = undefined;
+    this.#waitingBytes = 0;
+    this.#delivering.congestion.remove(this);
   }
 }

@@ -15,12 +15,15 @@ export interface Lock {
 export class Room {
   readonly name: string;
   readonly createdAtMs: number;
+  /** Whether ticks may be replaced by newer ones for members who do not keep up. */
+  readonly conflates: boolean;
   readonly members = new Set<Connection>();
   lock: Lock | undefined;
 
-  constructor(name: string, createdAtMs: number) {
+  constructor(name: string, createdAtMs: number, conflates: boolean) {
     this.name = name;
     this.createdAtMs = createdAtMs;
+    this.conflates = conflates;
   }
 
   /**
@@ -31,7 +34,7 @@ export class Room {
     event: RoomEvent,
     above?: { position: number; except: ReadonlySet<string> },
   ): { connections: number; bytes: number } {
-    const encoding = new Encoding(event);
+    const encoding = new Encoding(event, this.conflates);
     let connections = 0;
     let bytes = 0;
     for (const member of this.members) {

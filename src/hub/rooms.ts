@@ -9,12 +9,14 @@ import { type Lock, Room } from './room.ts';
 export class Rooms {
   readonly #clock: Clock;
   readonly #emptyRoomMs: number;
+  readonly #conflates: (room: string) => boolean;
   readonly #byName = new Map<string, Room>();
   readonly #forgetting = new Map<string, Cancel>();
 
-  constructor(options: { clock: Clock; emptyRoomMs: number }) {
+  constructor(options: { clock: Clock; emptyRoomMs: number; conflates: (room: string) => boolean }) {
     this.#clock = options.clock;
     this.#emptyRoomMs = options.emptyRoomMs;
+    this.#conflates = options.conflates;
   }
 
   get size(): number {
@@ -42,7 +44,7 @@ export class Rooms {
     this.#keep(name);
     let room = this.#byName.get(name);
     if (!room) {
-      room = new Room(name, this.#clock.now());
+      room = new Room(name, this.#clock.now(), this.#conflates(name));
       this.#byName.set(name, room);
     }
     return room;

@@ -11,22 +11,23 @@ export interface Flushable {
  * one joined buffer: twenty events to two thousand members are joined once and written once each.
  */
 export class Batch {
-  readonly #before: Batch | undefined;
-  readonly frame: Frame | undefined;
   readonly count: number;
-  #bytes: Buffer | undefined;
+  readonly #before: Batch | undefined;
+  readonly #frame: Frame | undefined;
+  #joined: Buffer | undefined;
   /** What most connections get next; the map holds the others. */
+  #nextFrame: Frame | undefined;
   #next: Batch | undefined;
   #branches: Map<Frame, Batch> | undefined;
 
   constructor(before?: Batch, frame?: Frame) {
     this.#before = before;
-    this.frame = frame;
+    this.#frame = frame;
     this.count = before ? before.count + 1 : 0;
   }
 
   with(frame: Frame): Batch {
-    if (this.#next?.frame === frame) return this.#next;
+    if (this.#next && this.#nextFrame === frame) return this.#next;
     const known = this.#branches?.get(frame);
     if (known) return known;
     const batch = new Batch(this, frame);
@@ -35,42 +36,98 @@ export class Batch {
       this.#branches.set(frame, batch);
     } else {
       this.#next = batch;
+      this.#nextFrame = frame;
     }
     return batch;
   }
 
+  frames(): Frame[] {
+    const frames: Frame[] = [];
+    let link: Batch | undefined = this;
+    while (link) {
+      if (link.#frame) frames.push(link.#frame);
+      link = link.#before;
+    }
+    return frames.reverse();
+  }
+
   /** All frames of the chain in one buffer. */
   bytes(): Buffer {
-    if (!this.#bytes) {
-      const parts: Buffer[] = [];
-      for (let link: Batch | undefined = this; link?.frame; link = link.#before) parts.push(link.frame.bytes);
-      this.#bytes = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts.reverse());
-    }
-    return this.#bytes;
+    if (this.count === 1 && this.#frame) return this.#frame.bytes;
+    this.#joined ??= Buffer.concat(this.frames().map(({ bytes }) => bytes));
+    return this.#joined;
   }
 }
 
+/** How many are flushed between two looks at the clock: 64 writes take about half a millisecond. */
+const FLUSHES_A_LOOK = 64;
+
+export interface TurnOptions {
+  /** Milliseconds on a clock that never steps. */
+  readonly monotonic: () => number;
+  /** How long writing may hold the event loop in one go. */
+  readonly sliceMs: number;
+  /** Called when everything of a turn has been written. */
+  readonly onFlushed: () => void;
+}
+
 /**
- * One turn of the event loop: whoever has something to write says so once and is called when the
- * turn is over, so that all that became due in it leaves in one write for each socket.
+ * Gathers what becomes due in one turn of the event loop: whoever has something to write says so
+ * once and is flushed when the turn is over, in one write for each socket. What goes to many is
+ * written in slices; in between, what goes to few comes first, so that nobody waits for a large room.
  */
 export class Turn {
+  readonly #options: TurnOptions;
   #start = new Batch();
-  #waiting: Flushable[] = [];
+  /** One for each delivery, until all of it is written; the last one is still being filled. */
+  #rounds: Flushable[][] = [];
+  #isScheduled = false;
+
+  constructor(options: TurnOptions) {
+    this.#options = options;
+  }
 
   /** Where the chains of this turn begin. */
   get start(): Batch {
     return this.#start;
   }
 
-  flushLater(outbox: Flushable): void {
-    if (this.#waiting.push(outbox) === 1) setImmediate(() => this.#end());
+  /** From here on those who become ready are flushed apart from those before. */
+  newRound(): void {
+    if (this.#rounds.at(-1)?.length) this.#rounds.push([]);
   }
 
-  #end(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    this.#start = new Batch();
-    for (const outbox of waiting) outbox.flush();
+  /** To be called once by an outbox until it is flushed. */
+  flushLater(outbox: Flushable): void {
+    const round = this.#rounds.at(-1);
+    if (round) round.push(outbox);
+    else this.#rounds.push([outbox]);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#start = new Batch();
+      this.#flushSlice();
+      if (this.#rounds.length > 0) this.#schedule();
+      else this.#options.onFlushed();
+    });
+  }
+
+  #flushSlice(): void {
+    const { monotonic, sliceMs } = this.#options;
+    const endsAt = monotonic() + sliceMs;
+    // Rounds are emptied from their ends: within one it makes no difference who is first.
+    const rounds = this.#rounds.sort((a, b) => b.length - a.length);
+    for (let round = rounds.at(-1); round; round = rounds.at(-1)) {
+      for (let left = Math.min(FLUSHES_A_LOOK, round.length); left > 0; left--) round.pop()?.flush();
+      if (round.length === 0) rounds.pop();
+      if (monotonic() >= endsAt) break;
+    }
+    // What becomes ready between two slices is a round of its own.
+    if (rounds.length > 0) rounds.push([]);
   }
 }

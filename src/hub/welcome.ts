@@ -2,7 +2,7 @@ import type { Connection } from './connection.ts';
 import type { CurrentTicks } from './current-ticks.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding, type Frame } from './frame.ts';
-import type { History, Message, Position } from './log.ts';
+import type { History, Message } from './log.ts';
 
 /** What a room's history says about the position that somebody came back with. */
 export type Resumed = Readonly<Record<string, boolean | null>>;
@@ -40,20 +40,34 @@ export function currentFrames(
   return events.map((event) => new Encoding(event).in(connection.outbox.format));
 }
 
-/** The missed messages of several rooms as one sequence, up to where the connection gets them live. */
-export function replayFrames(
+/**
+ * The missed messages of several rooms as one sequence, up to where the connection gets them live.
+ * Where they are more than an outbox may hold only the newest are sent, and the rooms that lost some
+ * have a gap.
+ */
+export function replay(
   connection: Connection,
-  histories: ReadonlyMap<string, History>,
-  upTo: number,
-): Frame[] {
+  found: ReadonlyMap<string, History>,
+  { upTo, mostBytes }: { upTo: number; mostBytes: number },
+): { histories: ReadonlyMap<string, History>; frames: Frame[] } {
+  const histories = new Map(found);
   const missed: Message[] = [];
-  for (const { resumed, messages } of histories.values()) {
+  for (const { resumed, messages } of found.values()) {
     if (resumed !== null) missed.push(...messages.filter(({ position }) => position <= upTo));
   }
-  missed.sort(byPosition);
-  return missed.map(({ event }) => new Encoding({ ...event, replay: true }).in(connection.outbox.format));
+  const frames: Frame[] = [];
+  let bytes = 0;
+  for (const { event } of missed.sort((a, b) => b.position - a.position)) {
+    const frame = new Encoding({ ...event, replay: true }).in(connection.outbox.format);
+    bytes += frame.bytes.length;
+    const history = event.room === undefined ? undefined : histories.get(event.room);
+    if (bytes <= mostBytes) frames.push(frame);
+    else if (history?.resumed && event.room !== undefined)
+      histories.set(event.room, { ...history, resumed: false });
+  }
+  return { histories, frames: frames.reverse() };
 }
 
-function byPosition(a: Position, b: Position): number {
-  return a.position - b.position;
+export function resumedOf(histories: ReadonlyMap<string, History>): Resumed {
+  return Object.fromEntries([...histories].map(([room, { resumed }]) => [room, resumed]));
 }

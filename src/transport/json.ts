@@ -23,14 +23,18 @@ export async function roomSnapshot(
   limit: number,
   { hub, currentTicks, clock }: SnapshotParts,
 ): Promise<JsonText> {
-  const last = hub.newestId;
+  const newest = hub.newestId;
   const [{ resumed, messages }, ticks] = await Promise.all([
-    hub.history(room, since, limit),
+    hub.history(room, since),
     ticksNow(room, currentTicks, clock),
   ]);
   const connections = hub.memberCount(room);
+  // Who polls on gets all of it page by page; who begins gets the newest.
+  const page = resumed ? messages.slice(0, limit) : messages.slice(-limit);
+  const isCut = resumed && page.length < messages.length;
+  const last = isCut ? page.at(-1)?.id : newest;
   const head = JSON.stringify({ room, connections, last, resumed }).slice(0, -1);
-  const events = messages.map(({ event }) => event);
+  const events = page.map(({ event }) => event);
   return `${head},"ticks":${list(ticks)},"events":${list(events)}}`;
 }
 

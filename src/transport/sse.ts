@@ -39,6 +39,9 @@ export function openStream(
     write(bytes) {
       if (socket.writable) socket.write(bytes);
     },
+    whenTaken(callback) {
+      socket.write('', () => callback());
+    },
     close({ retryAfterMs }) {
       if (retryAfterMs !== undefined && socket.writable) socket.write(retryField(retryAfterMs));
       response.end();

@@ -86,6 +86,9 @@ export function websocketSink(websocket: WebSocket, socket: Duplex): Sink {
     write(bytes) {
       if (websocket.readyState === websocket.OPEN) socket.write(bytes);
     },
+    whenTaken(callback) {
+      socket.write('', () => callback());
+    },
     close(reason) {
       websocket.close(reason.code, closeText(reason));
     },

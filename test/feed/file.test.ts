@@ -18,6 +18,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fileFeed } from '../../src/feed/file.ts';
 import { faults, read, readable, tick } from './fixture.ts';
 
+/** Where the kernel tells about itself in /proc. */
+const onLinux = it.skipIf(process.platform !== 'linux');
+
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'belfry-file-'));
@@ -73,7 +76,7 @@ describe('the file feed', () => {
     expect(await read(one)).toBe('22');
   });
 
-  it('reads a file again only when it has changed', async () => {
+  onLinux('reads a file again only when it has changed', async () => {
     const size = 8_000_000;
     write('a.txt', 'x'.repeat(size));
     const one = feed({ path: 'a.txt', maxBytes: size });
@@ -85,7 +88,7 @@ describe('the file feed', () => {
     expect(bytesRead() - once).toBeLessThan(size / 2);
   });
 
-  it('always reads files of the kernel, whose times and sizes mean nothing', async () => {
+  onLinux('always reads files of the kernel, whose times and sizes mean nothing', async () => {
     const uptime = feed({ path: '/proc/self/io' });
     expect(await read(uptime)).not.toBe(await read(uptime));
   });
@@ -118,7 +121,7 @@ describe('the file feed', () => {
     await expect(read(feed({ path: 'big' }))).rejects.toThrow('big is larger than 65536 bytes');
   });
 
-  it('cuts off a file that is longer than it says', async () => {
+  onLinux('cuts off a file that is longer than it says', async () => {
     const one = feed({ path: '/proc/self/status', maxBytes: 100 });
     await expect(read(one)).rejects.toThrow('/proc/self/status is larger than 100 bytes');
   });
@@ -154,7 +157,7 @@ describe('the file feed', () => {
     );
   });
 
-  it('keeps no file open, whatever happened', async () => {
+  onLinux('keeps no file open, whatever happened', async () => {
     write('bad.json', '{');
     write('good.json', '1');
     const open = () => readdirSync('/proc/self/fd').length;
