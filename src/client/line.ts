@@ -1,4 +1,4 @@
-import type { Closing, Received } from './received.ts';
+import type { Closing, Received } from './protocol/received.ts';
 
 /**
  * What could drive a terminal or turn its text round: controls of both ranges, and the characters

@@ -3,11 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { Hono } from 'hono';
 import { etag } from 'hono/etag';
 
-/** Compiled, the browser's code lies in the folder beside; run from source, where the build put it. */
-const CODE = new URL(
-  import.meta.url.endsWith('.ts') ? '../../dist/pages/client/' : 'client/',
-  import.meta.url,
-);
+/** Compiled, the browser's code lies beside; run from source, where the build put it. */
+const BUILT = new URL(import.meta.url.endsWith('.ts') ? '../../dist/' : '../', import.meta.url);
+
+/** The folders of code that a browser loads, under the same paths: its imports are relative. */
+const CODE = ['pages/client/', 'client/protocol/'];
 
 const ROOM_PAGE = readFileSync(new URL('room.html', import.meta.url), 'utf8');
 
@@ -45,27 +45,33 @@ export function roomPage(): Response {
 }
 
 /**
- * What the pages load, under `/pages/`: style, icon and code, read once here and asked for anew by
- * browsers each time, with an ETag. Throws where the build has not been run.
+ * What the pages load: style, icon and code, read once here and asked for anew by browsers each time,
+ * with an ETag. Throws where the build has not been run.
  */
 export function createPages(): Hono {
   const app = new Hono();
   app.use('/pages/*', etag());
-  serve(app, new URL('room.css', import.meta.url), 'text/css; charset=utf-8');
-  serve(app, new URL('icon.svg', import.meta.url), 'image/svg+xml');
-  for (const name of code()) serve(app, new URL(name, CODE), 'text/javascript; charset=utf-8');
+  app.use('/client/*', etag());
+  serve(app, '/pages/room.css', new URL('room.css', import.meta.url), 'text/css; charset=utf-8');
+  serve(app, '/pages/icon.svg', new URL('icon.svg', import.meta.url), 'image/svg+xml');
+  for (const path of CODE.flatMap(scripts)) {
+    serve(app, `/${path}`, new URL(path, BUILT), 'text/javascript; charset=utf-8');
+  }
   return app;
 }
 
-function code(): string[] {
+function scripts(folder: string): string[] {
+  const url = new URL(folder, BUILT);
   try {
-    return readdirSync(CODE).filter((name) => name.endsWith('.js'));
+    return readdirSync(url)
+      .filter((name) => name.endsWith('.js'))
+      .map((name) => folder + name);
   } catch (cause) {
-    throw new Error(`the pages' code is not in ${CODE.pathname}: run "npm run build"`, { cause });
+    throw new Error(`the pages' code is not in ${url.pathname}: run "npm run build"`, { cause });
   }
 }
 
-function serve(app: Hono, file: URL, type: string): void {
+function serve(app: Hono, path: string, file: URL, type: string): void {
   const body = readFileSync(file);
   const headers = {
     'Content-Type': type,
@@ -73,5 +79,5 @@ function serve(app: Hono, file: URL, type: string): void {
     ETag: `"${createHash('sha256').update(body).digest('base64url')}"`,
     'X-Content-Type-Options': 'nosniff',
   };
-  app.get(`/pages/${file.pathname.split('/').pop()}`, (c) => c.body(body, 200, headers));
+  app.get(path, (c) => c.body(body, 200, headers));
 }

@@ -35,7 +35,7 @@ describe('createPages', () => {
 
   it.each([
     ['/pages/room.css', 'text/css; charset=utf-8'],
-    ['/pages/room.js', 'text/javascript; charset=utf-8'],
+    ['/pages/client/room.js', 'text/javascript; charset=utf-8'],
     ['/pages/icon.svg', 'image/svg+xml'],
   ])('serves %s with its type', async (path, type) => {
     const answer = await pages.request(path);
@@ -46,10 +46,10 @@ describe('createPages', () => {
   });
 
   it('answers 304 to who has it already', async () => {
-    const etag = (await pages.request('/pages/room.js')).headers.get('etag') ?? '';
-    const again = await pages.request('/pages/room.js', { headers: { 'If-None-Match': etag } });
+    const etag = (await pages.request('/pages/client/room.js')).headers.get('etag') ?? '';
+    const again = await pages.request('/pages/client/room.js', { headers: { 'If-None-Match': etag } });
     expect(again.status).toBe(304);
-    const other = await pages.request('/pages/room.js', { headers: { 'If-None-Match': '"other"' } });
+    const other = await pages.request('/pages/client/room.js', { headers: { 'If-None-Match': '"other"' } });
     expect(other.status).toBe(200);
   });
 

@@ -1,5 +1,5 @@
-import { backOffMs, comeBackAfterMs } from './comeback.ts';
-import { type Closing, members, parse, type Received } from './received.ts';
+import { backOffMs, comeBackAfterMs } from '../../client/protocol/comeback.ts';
+import { type Closing, members, parse, type Received } from '../../client/protocol/received.ts';
 import { askWhyRefused } from './refusal.ts';
 import { openWire, type Transport, type Wire } from './wire.ts';
 

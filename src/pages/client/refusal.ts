@@ -1,4 +1,4 @@
-import { members } from './received.ts';
+import { members } from '../../client/protocol/received.ts';
 
 /** Why nobody was let in. */
 export interface Refusal {

@@ -1,8 +1,9 @@
 export interface Tick {
   readonly schedule: string;
-  /** RFC 3339, as `previous`. */
+  /** RFC 3339, as the other two. */
   readonly due: string;
   readonly previous: string | null;
+  readonly next: string | null;
   readonly seq?: number;
   readonly manual?: true;
 }
@@ -20,6 +21,7 @@ export interface Received {
   readonly id?: string;
   readonly room?: string;
   readonly event?: string;
+  readonly time?: string;
   readonly data?: unknown;
   readonly tick?: Tick;
   readonly conflated?: number;

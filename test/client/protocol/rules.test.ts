@@ -1,14 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Chain as TerminalChain } from '../../src/client/chain.ts';
-import { comeBackAfterMs as terminalComeBack } from '../../src/client/comeback.ts';
-import { Chain as PageChain } from '../../src/pages/client/chain.ts';
-import { comeBackAfterMs as pageComeBack } from '../../src/pages/client/comeback.ts';
-
-/** The same rules stand in the terminal's client and in the page's, which share no code. */
-const clients = [
-  { name: 'the terminal', Chain: TerminalChain, comeBackAfterMs: terminalComeBack },
-  { name: 'the page', Chain: PageChain, comeBackAfterMs: pageComeBack },
-];
+import { Chain } from '../../../src/client/protocol/chain.ts';
+import { comeBackAfterMs } from '../../../src/client/protocol/comeback.ts';
 
 const at = (second: number) => new Date(Date.UTC(2026, 10, 20, 18, 0, second)).toISOString();
 const tick = (due: number, previous: number | null) => ({
@@ -18,7 +10,7 @@ const tick = (due: number, previous: number | null) => ({
   next: null,
 });
 
-describe.each(clients)('$name', ({ Chain, comeBackAfterMs }) => {
+describe('the rules that both clients follow', () => {
   describe('the chain of ticks', () => {
     it('is unbroken while each names the one before', () => {
       const chain = new Chain();
