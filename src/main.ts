@@ -1,15 +1,20 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import { Command } from 'commander';
 import { banner } from './banner.ts';
 import { DEFAULT_URL, watch } from './client/watch.ts';
 import { systemClock } from './clock.ts';
-import { describeSchedules } from './config/describe-schedules.ts';
+import { describeSchedules, explainSchedule } from './config/describe-schedules.ts';
 import { ConfigError, formatFaults } from './config/faults.ts';
-import { type ConfigSource, findConfig } from './config/find.ts';
-import { applyOverrides } from './config/overrides.ts';
+import { applyOverrides, type ConfigSource, findConfig } from './config/find.ts';
+import { describeMemory } from './config/memory-budget.ts';
+import type { Config } from './config/schema.ts';
+import { type FileWatch, watchFile } from './config/watch-file.ts';
+import { Refusal } from './hub/refusal.ts';
 import { createLogger, type Logger } from './observe/logger.ts';
-import { createBelfry } from './server.ts';
+import { type Belfry, createBelfry } from './server.ts';
 
 /** The configuration is at fault. */
 const EXIT_CONFIG = 2;
@@ -17,6 +22,10 @@ const EXIT_CONFIG = 2;
 const SAME_SIGNAL_MS = 1000;
 /** What has not ended so long after a second signal hangs. */
 const HANGING_MS = 500;
+
+/** RFC 3339, the seconds optional; `Date.parse` alone takes more than one would guess. */
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i;
+const MOST_EXPLAINED = 1000;
 
 interface ServeOptions {
   readonly config?: string;
@@ -43,6 +52,14 @@ program
   .action(check);
 
 program
+  .command('explain <schedule>')
+  .description('tell when a schedule runs, and what daylight saving does to it')
+  .option('-c, --config <file>', 'the configuration (default: ./belfry.json, else a built-in one)')
+  .option('--from <instant>', 'an RFC 3339 instant (default: now)')
+  .option('--count <number>', 'how many runs', '10')
+  .action(explain);
+
+program
   .command('watch [url]')
   .description(`show what a room sends; lines typed are published (default: ${DEFAULT_URL})`)
   .option('--json', 'print each object as it came, one on a line')
@@ -52,11 +69,15 @@ await program.parseAsync();
 
 async function serve(flags: ServeOptions): Promise<void> {
   const logger = createLogger(process.stdout);
-  const { document, label, baseDirectory } = source(flags.config);
+  const { label, path, baseDirectory } = source(flags.config);
+  const read = () => applyOverrides(find(flags.config).document, { ...flags, env: process.env });
   const belfry = orExit(label, () =>
-    createBelfry(applyOverrides(document, { ...flags, env: process.env }), { logger, baseDirectory }),
+    createBelfry(read(), { logger, baseDirectory, ...(path !== null && { source: { label, read } }) }),
   );
-  stopOnSignals(belfry.stop, logger);
+  const watching = path === null ? undefined : watchConfig(path, belfry, logger);
+  stopOnSignals(async (signal) => {
+    await Promise.all([watching?.close(), belfry.stop(signal)]);
+  }, logger);
   process.on('uncaughtException', (err) => {
     logger.fatal({ err }, 'a fault that nothing has caught');
     process.exit(1);
@@ -66,16 +87,17 @@ async function serve(flags: ServeOptions): Promise<void> {
     process.exit(1);
   });
   logger.info({ host, port }, 'listening');
-  process.stderr.write(
-    banner({
-      label,
-      host,
-      port,
-      config: belfry.config,
-      next: belfry.schedules.nextDue(),
-      madeToken: belfry.madeToken,
-    }),
-  );
+  const { config, madeToken } = belfry;
+  process.stderr.write(banner({ label, host, port, config, next: belfry.nextDue(), madeToken }));
+}
+
+/** Takes the file over when it has changed; what is wrong with it `reload` has logged by then. */
+function watchConfig(path: string, { reload }: Belfry, logger: Logger): FileWatch {
+  const onChange = () =>
+    void reload().catch((err) => {
+      if (!(err instanceof Refusal)) logger.error({ err }, 'the configuration was not reloaded');
+    });
+  return watchFile(path, onChange, (err) => logger.warn({ err }, 'the configuration is not watched'));
 }
 
 /** The first signal drains, a second one that is not the same ends it now. */
@@ -114,12 +136,43 @@ function whyNotListening(
 }
 
 function check(file: string | undefined): void {
+  const { label, config } = checked(file);
+  process.stdout.write(`${label} is in order\n`);
+  const memory = describeMemory(config.limits, {
+    constrained: process.constrainedMemory(),
+    total: totalmem(),
+    heap: getHeapStatistics().heap_size_limit,
+  });
+  for (const line of [...describeSchedules(config, systemClock.now(), 5), ...memory.lines]) {
+    process.stdout.write(`${line}\n`);
+  }
+  if (memory.warning) process.stderr.write(`${memory.warning}\n`);
+}
+
+function explain(name: string, flags: { config?: string; from?: string; count: string }): void {
+  const from = flags.from === undefined ? systemClock.now() : Date.parse(flags.from);
+  const count = Number(flags.count);
+  if (!INSTANT.test(flags.from ?? '1970-01-01T00:00Z') || Number.isNaN(from)) {
+    program.error(`--from: "${flags.from}" is not an instant: write "2026-11-20T18:00:00Z"`);
+  }
+  if (!Number.isInteger(count) || count < 1 || count > MOST_EXPLAINED) {
+    program.error(`--count: "${flags.count}" is not a whole number from 1 to ${MOST_EXPLAINED}`);
+  }
+  const { config } = checked(flags.config);
+  try {
+    process.stdout.write(`${explainSchedule(config, name, from, count).join('\n')}\n`);
+  } catch (error) {
+    program.error(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** A configuration with all its faults printed, if it has any. */
+function checked(file: string | undefined): { label: string; config: Config } {
   const { document, label, baseDirectory } = source(file);
   const { config } = orExit(label, () =>
     createBelfry(applyOverrides(document, { env: process.env }), { baseDirectory }),
   );
-  process.stdout.write(`${label} is in order\n`);
-  for (const line of describeSchedules(config, systemClock.now(), 5)) process.stdout.write(`${line}\n`);
+  return { label, config };
 }
 
 async function watchRoom(url: string = DEFAULT_URL, { json = false }: { json?: boolean }): Promise<void> {
@@ -130,14 +183,17 @@ async function watchRoom(url: string = DEFAULT_URL, { json = false }: { json?: b
   process.exit(await watch({ url, input, output, errors, json, signal: ending.signal, clock: systemClock }));
 }
 
-/** The configuration by its name, or the usual one. An empty name is a variable that was not set. */
+/** The configuration by its name, or the usual one; or its faults, and the end. */
 function source(path: string | undefined): ConfigSource {
-  return orExit('', () => {
-    if (path === '') {
-      throw new ConfigError([{ source: 'the configuration', path: '', message: '"" names no file' }]);
-    }
-    return findConfig({ env: process.env, cwd: process.cwd(), ...(path && { path }) });
-  });
+  return orExit('', () => find(path));
+}
+
+/** An empty name is a variable that was not set. */
+function find(path: string | undefined): ConfigSource {
+  if (path === '') {
+    throw new ConfigError([{ source: 'the configuration', path: '', message: '"" names no file' }]);
+  }
+  return findConfig({ env: process.env, cwd: process.cwd(), ...(path && { path }) });
 }
 
 /** Prints the faults of a configuration, a line each, and ends. */

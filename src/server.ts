@@ -1,205 +1,225 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
-import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
-import { type Admission, type AccessRules, admit } from './access/admit.ts';
-import { Origins } from './access/origins.ts';
+import ipaddr from 'ipaddr.js';
+import { type AccessRules, enter } from './access/admit.ts';
+import { messageLimits } from './access/message-rate.ts';
 import { problemResponse } from './access/problem.ts';
-import { RoomRules } from './access/room-rules.ts';
-import { tokenCheck } from './access/tokens.ts';
+import { RoomLimits } from './access/room-limits.ts';
+import { Seats } from './access/seats.ts';
 import { createAdmin } from './admin/admin.ts';
+import { FailedAttempts } from './admin/guard.ts';
 import { openApiYaml } from './admin/openapi.ts';
-import { type Clock, systemClock } from './clock.ts';
-import { cadenceOf } from './config/describe-schedules.ts';
+import type { Belfry, BelfryOptions, Heard, HeardMessage, Presence } from './belfry.ts';
+import { systemClock } from './clock.ts';
 import { parseConfig } from './config/parse.ts';
-import type { Config } from './config/schema.ts';
+import { scheduleOptions } from './config/schedule.ts';
 import { sha256Of } from './config/token.ts';
-import type { FeedKind } from './feed/feed.ts';
 import { feedKinds } from './feed/kinds.ts';
-import { CLOSE, type CloseReason } from './hub/close-reason.ts';
+import { CLOSE } from './hub/close-reason.ts';
 import type { Connection } from './hub/connection.ts';
-import type { Published } from './hub/entries.ts';
 import { Hub, type HubEvents } from './hub/hub.ts';
 import { MemoryLog } from './hub/memory-log.ts';
 import { Refusal } from './hub/refusal.ts';
 import { retryAfterMs } from './hub/retry.ts';
-import type { Target } from './hub/target.ts';
 import type { Logger } from './observe/logger.ts';
+import { Metrics } from './observe/metrics.ts';
 import { RefusedOrigins } from './observe/refused-origins.ts';
 import { createPages, roomPage } from './pages/pages.ts';
-import type { ScheduleOptions } from './schedule/options.ts';
+import { Reloads } from './reloads.ts';
+import type { Report } from './schedule/options.ts';
 import { Schedules } from './schedule/schedules.ts';
-import { type Action, ActionTable, builtInActions } from './transport/actions.ts';
+import { live, Settings } from './settings.ts';
+import { ActionTable } from './transport/action-table.ts';
+import { builtInActions } from './transport/built-in-actions.ts';
 import { drain } from './transport/drain.ts';
 import { Heartbeat } from './transport/heartbeat.ts';
+import { hostCheck } from './transport/host-check.ts';
 import { Listener } from './transport/listener.ts';
-import { type NodeEnv, roomUrl } from './transport/room-url.ts';
+import { requestListener } from './transport/request-listener.ts';
+import { callerOf, type NodeEnv, roomUrl } from './transport/room-url.ts';
 import { listen } from './transport/session.ts';
 import { upgradeGate } from './transport/upgrade-gate.ts';
 import { websocketSink, websocketUpgrades } from './transport/websocket.ts';
 
-/** What an embedding program may bring along. */
-export interface BelfryOptions {
-  /** More kinds of feed, beside the built-in ones. */
-  readonly feeds?: readonly FeedKind[];
-  /** Where `tokenEnv`, `BELFRY_ADMIN_TOKEN` and `${…}` are looked up. Default: `process.env`. */
-  readonly env?: NodeJS.ProcessEnv;
-  /** Where relative paths in the configuration start. Default: the working directory. */
-  readonly baseDirectory?: string;
-  /** Default: nothing is logged. */
-  readonly logger?: Logger;
-  readonly clock?: Clock;
-}
-
-/** A message, as programs hear of it. */
-export interface HeardMessage {
-  readonly id: string;
-  readonly room: string;
-  readonly event: string;
-  /** RFC 3339. */
-  readonly time: string;
-  readonly data: unknown;
-  readonly from?: { readonly connection: string; readonly device?: string; readonly user?: string };
-}
-
-/** Somebody came into a room, or left it. */
-export interface Presence {
-  readonly room: string;
-  readonly connection: string;
-  readonly device?: string;
-}
-
-interface Heard {
-  message: HeardMessage;
-  join: Presence;
-  leave: Presence;
-}
-
-export interface Started {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** A whole server: `start` makes it listen, or put `fetch` and `upgrade` into a server of your own. */
-export interface Belfry {
-  readonly config: Config;
-  /** The operator's token that was made for this run, where none is configured. */
-  readonly madeToken: string | undefined;
-  readonly schedules: Schedules;
-  /** Listens on the configured address; rejects with Node's error where it cannot. */
-  start(): Promise<Started>;
-  /** Drains and stops; once `signal` aborts, at once. Leaves nothing running. */
-  stop(signal?: AbortSignal): Promise<void>;
-  /** Publishes to rooms, devices, connections or users; to every room where no target is named. */
-  publish(message: { target?: Target; event?: string; data: unknown }): Promise<Published>;
-  on<Name extends keyof Heard>(name: Name, listener: (heard: Heard[Name]) => void): void;
-  /** Adds an action that clients may ask for. Throws where the name is taken. */
-  action(name: string, handler: Action): void;
-  /** For HTTP requests that reach another server; SSE needs `@hono/node-server`'s bindings as `env`. */
-  fetch(request: Request, env?: NodeEnv['Bindings']): Response | Promise<Response>;
-  /** For the `upgrade` event of another server. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-}
+export type { Belfry, BelfryOptions } from './belfry.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
+/** What answers only to the names of this server; rooms see to it themselves, after the syntax. */
+const GUARDED_BY_HOST = ['/', '/pages/*', '/client/*', '/openapi.yaml', '/admin/*', '/metrics'];
+
 /**
  * Puts a server together from a configuration in the form of `belfry.json`. Throws a `ConfigError`
- * that lists every fault. Nothing runs and no port is open until `start`.
+ * that lists every fault. Nothing runs and no port is open until `start` or `run`.
  */
 export function createBelfry(document: unknown = {}, options: BelfryOptions = {}): Belfry {
   const { clock = systemClock, logger, env = process.env, baseDirectory = process.cwd() } = options;
   const kinds = [...feedKinds, ...(options.feeds ?? [])];
   const config = parseConfig(document, { feedKinds: kinds, env });
-  const { server, limits } = config;
+  const madeToken = config.admin.tokens.length === 0 ? randomBytes(24).toString('base64url') : undefined;
+  const settings = new Settings(
+    config,
+    madeToken ? { name: 'made for this run', role: 'operator', sha256: sha256Of(madeToken) } : undefined,
+  );
+  // These two follow a reload, wherever they are handed.
+  const server = live(() => settings.config.server);
+  const limits = live(() => settings.config.limits);
   const onFault = (what: string, err: unknown) => logger?.error({ err }, what);
 
-  const madeToken = config.admin.tokens.length === 0 ? randomBytes(24).toString('base64url') : undefined;
-  const made = { name: 'made for this run', role: 'operator' as const };
-  const tokens = madeToken ? [{ ...made, sha256: sha256Of(madeToken) }] : config.admin.tokens;
+  // Schedules, feeds, rooms
 
-  const roomRules = new RoomRules(config.rooms);
   const hub: Hub = new Hub({
     clock,
     log: new MemoryLog({
       clock,
-      retentionOf: (room) => ({
-        messages: roomRules.historyOf(room),
-        ms: roomRules.historySecondsOf(room) * 1000,
-      }),
-      roomBytes: limits.historyBytes,
-      totalBytes: limits.totalHistoryBytes,
+      retentionOf: (room) => settings.rooms.retentionOf(room),
+      get roomBytes() {
+        return limits.historyBytes;
+      },
+      get totalBytes() {
+        return limits.totalHistoryBytes;
+      },
     }),
     currentTicks: { of: (room) => schedules.of(room) },
-    historyOf: (room) => roomRules.historyOf(room),
-    conflates: (room) => roomRules.conflates(room),
-    eventBytes: limits.eventBytes,
-    buffers: { ...limits, slowMs: limits.slowSeconds * 1000 },
-    fanoutSliceMs: limits.fanoutSliceMs,
-    emptyRoomMs: server.emptyRoomSeconds * 1000,
+    historyOf: (room) => settings.rooms.retentionOf(room).messages,
+    conflates: (room) => settings.rooms.conflates(room),
+    buffers: limits,
+    get eventBytes() {
+      return limits.eventBytes;
+    },
+    get fanoutSliceMs() {
+      return limits.fanoutSliceMs;
+    },
+    get emptyRoomMs() {
+      return server.emptyRoomSeconds * 1000;
+    },
+    get heartbeatSeconds() {
+      return server.heartbeatSeconds;
+    },
     server: `belfry ${version}`,
-    heartbeatSeconds: server.heartbeatSeconds,
     processId: randomBytes(4).toString('hex'),
     onFault,
+  });
+  const metrics: Metrics = new Metrics({
+    clock,
+    version,
+    hub,
+    schedules: { states: () => schedules.states() },
   });
   const schedules: Schedules = new Schedules({
     clock,
     hub,
-    report: logged(logger),
-    eventBytes: limits.eventBytes,
+    report: report(logger, metrics),
+    eventBytes: () => limits.eventBytes,
   });
+  const applySchedules = () =>
+    schedules.apply(
+      scheduleOptions(settings.config.schedules, kinds, {
+        clock,
+        baseDirectory,
+        stats: () => metrics.stats(),
+      }),
+    );
+  const reloads = new Reloads({
+    clock,
+    document,
+    source: options.source,
+    kinds,
+    parse: (read) => parseConfig(read, { feedKinds: kinds, env }),
+    settings,
+    apply() {
+      const applied = applySchedules();
+      for (const name of applied.removed) metrics.forget(name);
+      return applied;
+    },
+    logger,
+  });
+
+  // Who may come in
 
   const refusedOrigins = new RefusedOrigins(clock, (detail) => logger?.warn(detail));
   /** When the drain ends, on the monotonic clock; set once `stop` was called. */
   let drainEndsAt: number | undefined;
   const access: AccessRules = {
-    origins: new Origins(server),
-    rooms: roomRules,
+    get clients() {
+      return settings.clients;
+    },
+    get origins() {
+      return settings.origins;
+    },
+    get rooms() {
+      return settings.rooms;
+    },
+    roomLimits: new RoomLimits({
+      roomCount: () => hub.roomCount,
+      exists: (room) => hub.hasRoom(room),
+      get rooms() {
+        return limits.rooms;
+      },
+      get roomsPerConnection() {
+        return limits.roomsPerConnection;
+      },
+    }),
+    seats: new Seats({ limits, clock }),
     closed: () => (drainEndsAt === undefined ? undefined : draining(drainEndsAt - clock.monotonic(), hub)),
     lockOf: (room) => hub.refusalOf(room),
     onOriginRefused: (origin, detail) => refusedOrigins.refused(origin, detail),
   };
 
+  // WebSocket and SSE
+
   const actions = builtInActions({
     hub,
     clock,
-    checkPublish: (room) => roomRules.checkPublish(room),
-    checkSubscribe: (room) => roomRules.checkSubscribe(room),
+    checkPublish: (room) => settings.rooms.checkPublish(room),
+    checkSubscribe(room, joined) {
+      settings.rooms.checkSubscribe(room);
+      access.roomLimits.checkSubscribe(room, joined);
+    },
   });
-  const heartbeat = new Heartbeat({ clock, hub, ...server });
+  const heartbeat = new Heartbeat({ clock, hub, times: server });
   const gone = (connection: Connection) => {
     heartbeat.remove(connection);
     hub.disconnect(connection);
   };
-  const join = (connection: Connection, { rooms, since }: Admission) =>
-    hub.join(connection, rooms, since).catch((error) => onFault('somebody could not be welcomed', error));
-
-  const openWebSocket = websocketUpgrades({ maxPayloadBytes: limits.maxPayloadBytes, onFault });
   const session = {
     actions: new ActionTable({ actions, clock, onFault }),
+    limits: messageLimits(limits, clock),
     now: () => clock.now(),
     onSeen: (connection: Connection) => heartbeat.seen(connection),
     onPong: (connection: Connection) => heartbeat.ponged(connection),
     onGone: gone,
-    close: (connection: Connection, reason: CloseReason) => hub.close(connection, reason),
+    close: hub.close.bind(hub),
   };
+  const join = (
+    connection: Connection,
+    { rooms, since }: { rooms: readonly string[]; since?: string | undefined },
+  ) => {
+    metrics.connected(connection.transport);
+    return hub
+      .join(connection, rooms, since)
+      .catch((error) => onFault('somebody could not be welcomed', error));
+  };
+  const openWebSocket = websocketUpgrades({ maxPayloadBytes: () => limits.maxPayloadBytes, onFault });
   const upgrade = upgradeGate({
-    admit: (caller) => admit(caller, access),
-    accept: (request, socket, head, admission) =>
+    enter: (caller) => enter(caller, access),
+    accept: (request, socket, head, entry) =>
       openWebSocket({
         request,
         socket,
         head,
         onOpen(websocket) {
-          const connection = hub.connect(admission.peer, websocketSink(websocket, socket));
+          const connection = hub.connect(entry.peer, websocketSink(websocket, socket));
           heartbeat.add(connection, () => websocket.ping());
-          listen(websocket, connection, join(connection, admission), session);
+          listen(websocket, socket, connection, join(connection, entry), session);
         },
       }),
+    onRefused: (status) => metrics.refused(status),
     onFault,
   });
+
+  // HTTP
 
   const app = new Hono<NodeEnv>();
   app.onError((error) => {
@@ -207,6 +227,11 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     return problemResponse(error);
   });
   app.notFound((c) => problemResponse(new Refusal(404, `there is nothing at ${c.req.path}`)));
+  app.use(async (c, next) => {
+    await next();
+    if (c.res.status >= 400) metrics.refused(c.res.status);
+  });
+  for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(access));
   app.get('/', (c) => c.redirect('/rooms/lobby'));
   app.get('/livez', (c) => c.text('ok\n'));
   app.get('/readyz', (c) => (drainEndsAt === undefined ? c.text('ok\n') : c.text('draining\n', 503)));
@@ -220,60 +245,70 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       currentTicks: schedules,
       access,
       page: roomPage,
-      connectStream(sink, admission, onGone) {
-        const connection = hub.connect(admission.peer, sink);
+      connectStream(sink, entry, onGone) {
+        const connection = hub.connect(entry.peer, sink);
         heartbeat.add(connection);
         onGone(() => gone(connection));
-        void join(connection, admission);
+        void join(connection, entry);
       },
     }),
   );
   app.route(
     '/',
-    createAdmin({ hub, schedules, tokens: tokenCheck(tokens), maxBodyBytes: limits.maxBodyBytes }),
+    createAdmin({
+      hub,
+      schedules,
+      metrics,
+      service: {
+        stats: () => metrics.stats(),
+        config: () => reloads.shown(),
+        reload: () => reloads.reload(),
+      },
+      tokens: (token) => settings.tokens(token),
+      attempts: new FailedAttempts({ clock, appliesTo: (address) => !isLoopback(address) }),
+      addressOf(c) {
+        const { peerAddress, header } = callerOf(c);
+        return settings.clients.of(peerAddress, header).address;
+      },
+      maxBodyBytes: () => limits.maxBodyBytes,
+      openMetrics: () => server.openMetrics,
+      onCalled: (operation, status) => metrics.adminCalled(operation, status),
+    }),
   );
+  const listener = new Listener({ request: requestListener(app.fetch), upgrade, clock });
 
-  const listener = new Listener({
-    request: getRequestListener(app.fetch, { overrideGlobalObjects: false }),
-    upgrade,
-    clock,
-  });
+  const run = async () => {
+    await hub.start();
+    metrics.start();
+    applySchedules();
+  };
 
   return {
-    config,
+    get config() {
+      return settings.config;
+    },
     madeToken,
-    schedules,
+    run,
 
     async start() {
-      const address = await listener.listen(server.host, server.port);
-      await hub.start();
-      schedules.start(
-        config.schedules.map((schedule): ScheduleOptions => {
-          const kind = kinds.find(({ type }) => type === schedule.feed.type);
-          if (!kind) throw new Error(`no feed of type "${schedule.feed.type}"`);
-          return {
-            ...schedule,
-            cadence: cadenceOf(schedule.cadence),
-            describedCadence: schedule.cadence,
-            missed: 'latest',
-            feed: kind.create(schedule.feed.options, { clock, baseDirectory }),
-            feedType: kind.type,
-          };
-        }),
-      );
-      return { host: address.address, port: address.port };
+      const { address: host, port } = await listener.listen(server.host, server.port);
+      await run();
+      return { host, port };
     },
 
     async stop(signal = new AbortController().signal) {
       const drainMs = server.drainSeconds * 1000;
       drainEndsAt ??= clock.monotonic() + drainMs;
       await drain({ hub, clock, drainMs, signal });
-      schedules.stop();
       heartbeat.stop();
-      hub.stop();
       if (signal.aborted) listener.cut();
-      await listener.close();
+      await Promise.all([schedules.stop(), listener.close()]);
+      metrics.stop();
+      hub.stop();
     },
+
+    reload: async () => reloads.reload(),
+    nextDue: () => schedules.nextDue(),
 
     publish: ({ target = {}, event = 'message', data }) =>
       hub.publish({ target, event, data: JSON.stringify(data) }),
@@ -291,7 +326,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       actions.set(name, handler);
     },
 
-    fetch: (request, env) => app.fetch(request, env),
+    fetch: (request, bindings) => app.fetch(request, bindings),
     upgrade,
   };
 }
@@ -304,16 +339,33 @@ function draining(leftMs: number, hub: Hub): Refusal {
   });
 }
 
-function logged(logger: Logger | undefined): ConstructorParameters<typeof Schedules>[0]['report'] {
+/** Limits per address are for others than this machine. */
+function isLoopback(address: string): boolean {
+  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback';
+}
+
+/** What schedules report is counted, and logged where somebody should know. */
+function report(logger: Logger | undefined, metrics: Metrics): Report {
   return {
-    ran: (schedule, { outcome, error }) => {
-      if (outcome === 'failed') logger?.warn({ schedule, error }, 'a run failed');
+    ran(schedule, ended) {
+      metrics.ran(schedule, ended);
+      if (ended.outcome === 'failed') logger?.warn({ schedule, error: ended.error }, 'a run failed');
     },
-    turned: (schedule, state, detail) => logger?.info({ schedule, state, detail }, 'schedule changed state'),
-    missed: (schedule, count) => logger?.warn({ schedule, count }, 'instants were missed'),
-    overlapped: (schedule) =>
-      logger?.warn({ schedule }, 'the feed was still being read when the next run came'),
-    stepped: (ms) => logger?.warn({ ms: Math.round(ms) }, "the computer's clock was set"),
+    turned(schedule, state, detail) {
+      logger?.info({ schedule, state, detail }, 'schedule changed state');
+    },
+    missed(schedule, count) {
+      metrics.missed(schedule, count);
+      logger?.warn({ schedule, count }, 'instants were missed');
+    },
+    overlapped(schedule) {
+      metrics.overlapped(schedule);
+      logger?.warn({ schedule }, 'the feed was still being read when the next run came');
+    },
+    stepped(ms) {
+      metrics.stepped(ms);
+      logger?.warn({ ms: Math.round(ms) }, "the computer's clock was set");
+    },
   };
 }
 

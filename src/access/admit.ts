@@ -1,8 +1,11 @@
 import type { Peer } from '../hub/connection.ts';
 import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/names.ts';
 import { Refusal } from '../hub/refusal.ts';
+import type { Client, ClientAddresses } from './client-address.ts';
 import type { Origins } from './origins.ts';
+import type { RoomLimits } from './room-limits.ts';
 import type { RoomRules } from './room-rules.ts';
+import type { Seat, Seats } from './seats.ts';
 
 /** Somebody before a room: over WebSocket, SSE or plain HTTP, they are all asked the same. */
 export interface Caller {
@@ -10,7 +13,8 @@ export interface Caller {
   readonly url: URL;
   /** A header by its lower-case name. */
   readonly header: (name: string) => string | undefined;
-  readonly remoteAddress: string;
+  /** The other end of the socket; behind a proxy that is the proxy. */
+  readonly peerAddress: string | undefined;
 }
 
 /** What somebody may have. */
@@ -21,9 +25,17 @@ export interface Admission {
   readonly since: string | undefined;
 }
 
+/** What somebody may have who stays, and the place that was taken for it. */
+export interface Entry extends Admission {
+  readonly seat: Seat;
+}
+
 export interface AccessRules {
+  readonly clients: ClientAddresses;
   readonly origins: Origins;
   readonly rooms: RoomRules;
+  readonly roomLimits: RoomLimits;
+  readonly seats: Seats;
   /** Why nobody is let in at the moment. */
   readonly closed: () => Refusal | undefined;
   /** Why a room cannot be entered at the moment. */
@@ -43,7 +55,7 @@ const LONGEST_SHOWN = 200;
 export function admit(caller: Caller, rules: AccessRules): Admission {
   const rooms = roomsOf(caller.url);
   const device = deviceOf(caller.url);
-  checkOrigin(caller, rules);
+  const client = checkOrigin(caller, rules);
   for (const room of rooms) rules.rooms.checkSubscribe(room);
   const closed = rules.closed();
   if (closed) throw closed;
@@ -55,17 +67,31 @@ export function admit(caller: Caller, rules: AccessRules): Admission {
     rooms,
     // After a reconnect the header is newer than the address that the page was loaded with.
     since: caller.header('last-event-id') || caller.url.searchParams.get('since') || undefined,
-    peer: { remoteAddress: caller.remoteAddress, ...(device && { device }), ...(userAgent && { userAgent }) },
+    peer: { remoteAddress: client.address, ...(device && { device }), ...(userAgent && { userAgent }) },
   };
 }
 
+/**
+ * As `admit`, for a connection that stays: takes a place for it, which it has to leave. Throws a
+ * `Refusal`, also where a limit is reached (503, 429).
+ */
+export function enter(caller: Caller, rules: AccessRules): Entry {
+  const admission = admit(caller, rules);
+  rules.roomLimits.checkConnect(admission.rooms);
+  return { ...admission, seat: rules.seats.take(rules.clients.of(caller.peerAddress, caller.header)) };
+}
+
 /** Host and origin alone, for what is not in a room. Throws a `Refusal`. */
-export function checkOrigin(caller: Caller, rules: Pick<AccessRules, 'origins' | 'onOriginRefused'>): void {
+export function checkOrigin(
+  caller: Caller,
+  rules: Pick<AccessRules, 'clients' | 'origins' | 'onOriginRefused'>,
+): Client {
   const host = caller.header('host');
   const origin = caller.header('origin');
+  const client = rules.clients.of(caller.peerAddress, caller.header);
   rules.origins.checkHost(host);
   try {
-    rules.origins.check(origin, host);
+    rules.origins.check(origin, host, client.protocol);
   } catch (refusal) {
     // Of what a stranger sends no more is kept than would tell one origin from another.
     if (refusal instanceof Refusal && origin !== undefined) {
@@ -73,6 +99,7 @@ export function checkOrigin(caller: Caller, rules: Pick<AccessRules, 'origins' |
     }
     throw refusal;
   }
+  return client;
 }
 
 /** The rooms that an address names: `/rooms/{room}`, or `/rooms?room=a&room=b`. Throws a `Refusal`. */

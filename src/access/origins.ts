@@ -10,6 +10,8 @@ export interface OriginRules {
   readonly allowedOrigins: readonly string[];
 }
 
+type Protocol = 'http' | 'https' | undefined;
+
 const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /** What browsers call a page opened from disk: one for WebSocket, the other for `fetch` and SSE. */
@@ -43,9 +45,12 @@ export class Origins {
     );
   }
 
-  /** Throws a 403 `Refusal` that names the keys to set where pages of that origin may not listen. */
-  check(origin: string | undefined, host: string | undefined): void {
-    if (origin === undefined || this.#allows(origin, host)) return;
+  /**
+   * Throws a 403 `Refusal` that names the keys to set where pages of that origin may not listen.
+   * `protocol`: what a trusted proxy says that the client spoke.
+   */
+  check(origin: string | undefined, host: string | undefined, protocol?: Protocol): void {
+    if (origin === undefined || this.#allows(origin, host, protocol)) return;
     const both = FROM_DISK.has(origin) ? ' (pages opened from disk need both "null" and "file://")' : '';
     throw new Refusal(
       403,
@@ -55,21 +60,22 @@ export class Origins {
   }
 
   /** The origin to name in `Access-Control-Allow-Origin`; `undefined`: none may read the answer. */
-  readableBy(origin: string | undefined, host: string | undefined): string | undefined {
-    return origin !== undefined && this.#answersTo(host) && this.#allows(origin, host) ? origin : undefined;
+  readableBy(origin: string | undefined, host: string | undefined, protocol?: Protocol): string | undefined {
+    const isReadable = origin !== undefined && this.#answersTo(host) && this.#allows(origin, host, protocol);
+    return isReadable ? origin : undefined;
   }
 
   #answersTo(host: string | undefined): boolean {
     return !this.#onLoopback || isLoopbackHost(host) || this.#isPublic(host);
   }
 
-  #allows(origin: string, host: string | undefined): boolean {
-    return this.#isOwn(origin, host) || this.#allowed.has(origin) || this.#allowed.has('*');
+  #allows(origin: string, host: string | undefined, protocol: Protocol): boolean {
+    return this.#isOwn(origin, host, protocol) || this.#allowed.has(origin) || this.#allowed.has('*');
   }
 
-  #isOwn(origin: string, host: string | undefined): boolean {
+  #isOwn(origin: string, host: string | undefined, protocol: Protocol = 'http'): boolean {
     if (origin === this.#publicUrl?.origin) return true;
-    if (origin !== `http://${host?.toLowerCase()}`) return false;
+    if (host === undefined || origin !== `${protocol}://${host.toLowerCase()}`) return false;
     return this.#publicUrl === undefined || (this.#onLoopback && isLoopbackHost(host));
   }
 

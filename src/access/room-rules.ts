@@ -13,8 +13,8 @@ export interface RoomRule {
   readonly slow: 'latest' | 'close';
 }
 
-const DEFAULT_HISTORY = 10;
-const DEFAULT_HISTORY_SECONDS = 3600;
+/** Where no rule matches. */
+const DEFAULTS = { history: 10, historySeconds: 3600 };
 
 /** Who may listen in a room, who may publish there, and how much of it is kept. */
 export class RoomRules {
@@ -24,12 +24,10 @@ export class RoomRules {
     this.#rules = rules.map((rule, index) => ({ rule, index, matches: roomMatcher(rule.match) }));
   }
 
-  historyOf(room: string): number {
-    return this.#find(room)?.rule.history ?? DEFAULT_HISTORY;
-  }
-
-  historySecondsOf(room: string): number {
-    return this.#find(room)?.rule.historySeconds ?? DEFAULT_HISTORY_SECONDS;
+  /** How much of a room's messages is kept: how many, and how long in milliseconds. */
+  retentionOf(room: string): { readonly messages: number; readonly ms: number } {
+    const { history, historySeconds } = this.#find(room)?.rule ?? DEFAULTS;
+    return { messages: history, ms: historySeconds * 1000 };
   }
 
   /** Whether ticks may be replaced by newer ones for who does not keep up. */

@@ -1,21 +1,33 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
-import type { TokenCheck } from '../access/tokens.ts';
+import type { MiddlewareHandler } from 'hono';
 import type { Administration } from '../hub/administration.ts';
 import { Refusal } from '../hub/refusal.ts';
 import { addBroadcast, broadcastRoute } from './broadcast.ts';
 import { addConnections, connectionRoutes } from './connections.ts';
-import { type AdminEnv, guard } from './guard.ts';
-import { refuseInput } from './refuse-input.ts';
+import { type AdminEnv, type GuardParts, guard } from './guard.ts';
+import { refuseInput } from './input.ts';
 import { addRooms, roomRoutes } from './rooms.ts';
-import { addSchedules, scheduleRoutes } from './schedule-routes.ts';
-import type { ScheduleAdministration } from './schedules.ts';
+import { addSchedules, type ScheduleAdministration, scheduleRoutes } from './schedules.ts';
+import { addService, type ServiceAdministration, serviceRoutes } from './service.ts';
 
 /** What the admin API is made of. */
-export interface AdminParts {
+export interface AdminParts extends GuardParts {
   readonly hub: Administration;
   readonly schedules: ScheduleAdministration;
-  readonly tokens: TokenCheck;
-  readonly maxBodyBytes: number;
+  readonly service: ServiceAdministration;
+  readonly metrics: Exposition;
+  /** Asked anew for each request. */
+  readonly maxBodyBytes: () => number;
+  /** Asked anew for each request: whether `/metrics` needs no token. */
+  readonly openMetrics: () => boolean;
+  /** Hears of each call under `/admin`, by its operation in openapi.yaml; `unknown`: there is none. */
+  readonly onCalled: (operation: string, status: number) => void;
+}
+
+/** Figures as text, for those who collect them. */
+export interface Exposition {
+  readonly contentType: string;
+  text(): Promise<string>;
 }
 
 /** Every call under `/admin`. */
@@ -24,30 +36,56 @@ export const adminRoutes = [
   ...Object.values(connectionRoutes),
   broadcastRoute,
   ...Object.values(scheduleRoutes),
+  ...Object.values(serviceRoutes),
 ];
 
 /**
- * The admin API, with `/admin` in its paths: mount it at `/`. It throws its refusals; the `onError`
- * of the app that it is mounted in formats them, with `problemResponse`, and logs what is no
- * `Refusal`. Nothing is told to anybody without a token, not even which paths there are.
+ * The admin API, with `/admin` in its paths, and `/metrics`: mount it at `/`. It throws its refusals;
+ * the `onError` of the app that it is mounted in formats them, with `problemResponse`, and logs what
+ * is no `Refusal`. Nothing is told to anybody without a token, not even which paths there are.
  */
 export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   const app = new OpenAPIHono<AdminEnv>({ defaultHook: refuseInput });
-  app.use('/admin/*', guard(parts.tokens));
+  const guarded = guard(parts);
+  app.use('/admin/*', counted(parts.onCalled), guarded);
   addRooms(app, parts.hub);
   addConnections(app, parts.hub);
   addBroadcast(app, parts.hub, parts.maxBodyBytes);
   addSchedules(app, parts.schedules);
+  addService(app, parts.service);
   app.all('/admin/*', (c) => {
     throw noSuchCall(c.req.method, c.req.path);
   });
+  app.get(
+    '/metrics',
+    (c, next) => (parts.openMetrics() ? next() : guarded(c, next)),
+    async (c) => {
+      const { contentType } = parts.metrics;
+      const text = await parts.metrics.text();
+      return c.body(text, 200, { 'Content-Type': contentType, 'Cache-Control': 'no-store' });
+    },
+  );
   return app;
 }
 
+const calls = adminRoutes.map(({ path, method, operationId }) => ({
+  address: new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`),
+  methods: method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
+  operationId,
+}));
+
+function counted(onCalled: AdminParts['onCalled']): MiddlewareHandler {
+  return async (c, next) => {
+    await next();
+    const call = calls.find(
+      ({ address, methods }) => methods.includes(c.req.method) && address.test(c.req.path),
+    );
+    onCalled(call?.operationId ?? 'unknown', c.res.status);
+  };
+}
+
 function noSuchCall(method: string, path: string): Refusal {
-  const methods = adminRoutes
-    .filter((route) => new RegExp(`^${route.path.replace(/\{\w+\}/g, '[^/]+')}$`).test(path))
-    .flatMap((route) => (route.method === 'get' ? ['GET', 'HEAD'] : [route.method.toUpperCase()]));
+  const methods = calls.filter(({ address }) => address.test(path)).flatMap((call) => call.methods);
   if (methods.length === 0) return new Refusal(404, `there is no call ${path}: see /openapi.yaml`);
   const allow = methods.join(', ');
   return new Refusal(405, `${method} is not for ${path}: it takes ${allow}`, { headers: { Allow: allow } });

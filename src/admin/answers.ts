@@ -1,6 +1,5 @@
 import { STATUS_CODES } from 'node:http';
 import { z } from '@hono/zod-openapi';
-import { writeCursor } from './cursor.ts';
 
 /** What answers are declared with. */
 
@@ -32,8 +31,11 @@ const SAID: Readonly<Record<number, string>> = {
   401: 'a token is needed: send the header "Authorization: Bearer <token>"',
   403: 'this needs a token of the role "operator", and that of "wall" is a viewer\'s',
   404: 'nothing of this name is here',
+  409: 'this server was given its configuration by a program: there is no file to read again',
   413: 'the body is larger than 1048576 bytes (limits.maxBodyBytes)',
   415: 'multipart is not accepted: send the JSON itself as the body',
+  422: 'belfry.json cannot be used, and what is in force goes on: schedules[1].every: 3 is not a duration: write "3s"',
+  429: '10 wrong tokens came from this address within a minute: come back in 42 s',
   503: 'the server is restarting: come back soon',
 };
 
@@ -52,27 +54,4 @@ export function refusals<Status extends number>(...statuses: readonly Status[]) 
   const entries = statuses.map((status) => [status, refused(status, SAID[status] ?? '')]);
   // Object.fromEntries forgets which keys it was given.
   return Object.fromEntries(entries) as Record<Status, ReturnType<typeof refused>>;
-}
-
-/** A page of a list. */
-export function pageOf<Item extends z.ZodType>(item: Item) {
-  return z.object({
-    items: z.array(item).readonly(),
-    next: z
-      .string()
-      .nullable()
-      .openapi({ description: 'The `cursor` of the next page; null: this is the last.' }),
-  });
-}
-
-/** Cuts what was asked for with one item more than fits on the page, which tells if there is another. */
-export function toPage<Item>(
-  list: string,
-  found: readonly Item[],
-  limit: number,
-  key: (item: Item) => string,
-) {
-  const items = found.slice(0, limit);
-  const last = items.at(-1);
-  return { items, next: found.length > limit && last !== undefined ? writeCursor(list, key(last)) : null };
 }

@@ -5,8 +5,7 @@ import { isServerEvent } from '../hub/names.ts';
 import { json, refusals } from './answers.ts';
 import { deviceName, eventName, noQuery, roomPattern, shown, someName } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
-import { jsonBody } from './json-body.ts';
-import { invalid } from './refuse-input.ts';
+import { invalid, jsonBody } from './input.ts';
 
 /** Each pattern is held against each room: what one call may cost has to end somewhere. */
 const MOST_NAMED = 1000;
@@ -91,7 +90,7 @@ export const broadcastRoute = createRoute({
   },
   responses: {
     200: json('Sent.', published, { id: 'k3f9-42', rooms: ['lobby'], connections: 15, unreached: [] }),
-    ...refusals(400, 401, 403, 413, 415, 503),
+    ...refusals(400, 401, 403, 413, 415, 429, 503),
   },
 });
 
@@ -105,7 +104,11 @@ function jsonText(data: unknown): JsonText {
   }
 }
 
-export function addBroadcast(app: OpenAPIHono<AdminEnv>, hub: Administration, maxBodyBytes: number): void {
+export function addBroadcast(
+  app: OpenAPIHono<AdminEnv>,
+  hub: Administration,
+  maxBodyBytes: () => number,
+): void {
   const middleware = [operatorOnly, jsonBody(maxBodyBytes)];
   app.openapi({ ...broadcastRoute, middleware }, async (c) => {
     const { event, data, dryRun, ...whom } = c.req.valid('json');

@@ -1,9 +1,10 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Administration } from '../hub/administration.ts';
 import { CLOSE } from '../hub/close-reason.ts';
-import { instantField, json, pageOf, refusals, toPage } from './answers.ts';
-import { deviceName, noQuery, pageQuery, reason, roomName, someName } from './fields.ts';
+import { instantField, json, refusals } from './answers.ts';
+import { deviceName, flag, noQuery, reason, roomName, someName } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
+import { pageOf, pageQuery, toPage } from './list.ts';
 
 const transport = z.enum(['websocket', 'sse'], { error: 'expected websocket or sse' });
 
@@ -57,11 +58,18 @@ export const connectionRoutes = {
         user: someName.optional(),
         device: deviceName.optional().openapi({ example: 'wall-3' }),
         transport: transport.optional(),
+        slow: flag
+          .transform((value) => value === 'true')
+          .optional()
+          .openapi({
+            type: 'boolean',
+            description: 'Only those whose peers do not keep up; `false`: only the others.',
+          }),
       }),
     },
     responses: {
       200: json('A page of connections.', pageOf(connectionEntry), { items: [example], next: null }),
-      ...refusals(400, 401),
+      ...refusals(400, 401, 429),
     },
   }),
   get: createRoute({
@@ -71,7 +79,7 @@ export const connectionRoutes = {
     operationId: 'getConnection',
     summary: 'One connection',
     request: { params, query: noQuery },
-    responses: { 200: json('The connection.', connectionEntry, example), ...refusals(400, 401, 404) },
+    responses: { 200: json('The connection.', connectionEntry, example), ...refusals(400, 401, 404, 429) },
   }),
   close: createRoute({
     ...common,
@@ -92,7 +100,7 @@ export const connectionRoutes = {
         code: 4004,
         reason: 'replaced by wall-4',
       }),
-      ...refusals(400, 401, 403, 404),
+      ...refusals(400, 401, 403, 404, 429),
     },
   }),
 };

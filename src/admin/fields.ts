@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { durationMs } from '../duration.ts';
 import {
   DEVICE_ACCEPTS,
   EVENT_ACCEPTS,
@@ -9,8 +10,6 @@ import {
   PATTERN_ACCEPTS,
   ROOM_ACCEPTS,
 } from '../hub/names.ts';
-import { readCursor } from './cursor.ts';
-import { durationMs } from './duration.ts';
 
 /** What requests are made of: each field checks one value and says what it would accept. */
 
@@ -24,7 +23,7 @@ export function shown(value: unknown): string {
 }
 
 /** A text that passes `test`; otherwise the message names it and what would do. */
-function text(test: (value: string) => boolean, what: string, accepts: string) {
+export function text(test: (value: string) => boolean, what: string, accepts: string) {
   return z
     .string({ error: `expected a text: ${accepts}` })
     .refine(test, { error: ({ input }) => `${shown(input)} is not ${what}: ${accepts}` })
@@ -57,33 +56,10 @@ const LONGEST_LOCK_MS = 366 * 86_400_000;
 export const lock = text(
   (value) => (durationMs(value) ?? Number.POSITIVE_INFINITY) <= LONGEST_LOCK_MS,
   'a duration',
-  'a whole number and one of ms s m h d, such as 30s, at most 366d',
+  'a number and one of ms s m h d, such as 30s, at most 366d',
 )
   .transform((value) => durationMs(value) ?? 0)
   .openapi({ type: 'string' });
-
-/** The query of a list, with the fields that narrow it. */
-export function pageQuery<Shape extends z.ZodRawShape>(list: string, narrowedBy: Shape) {
-  return z.strictObject({
-    limit: text(
-      (value) => /^\d{1,4}$/.test(value) && Number(value) >= 1 && Number(value) <= 1000,
-      'a limit',
-      'a whole number from 1 to 1000',
-    )
-      .default('100')
-      .transform(Number)
-      .openapi({ type: 'integer', minimum: 1, maximum: 1000, default: 100, example: 100 }),
-    cursor: text(
-      (value) => readCursor(list, value) !== undefined,
-      'a cursor of this list',
-      'what "next" of the page before said',
-    )
-      .transform((value) => readCursor(list, value))
-      .optional()
-      .openapi({ type: 'string', description: '`next` of the page before; absent: the first page.' }),
-    ...narrowedBy,
-  });
-}
 
 /** The query of a call that takes none. */
 export const noQuery = z.strictObject({});

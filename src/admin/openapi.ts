@@ -18,6 +18,7 @@ const ABOUT = {
     { name: 'Connections', description: 'Look at connections and close them.' },
     { name: 'Broadcast', description: 'Send an event.' },
     { name: 'Schedules', description: 'Look at schedules, run, pause and resume them.' },
+    { name: 'Server', description: 'Its figures and its configuration.' },
     { name: 'Health', description: 'For those who watch the server.' },
   ],
 };

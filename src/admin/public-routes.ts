@@ -236,6 +236,24 @@ export const publicRoutes: readonly RouteConfig[] = [
   },
   {
     ...common,
+    security: [{ token: [] }, {}],
+    path: '/metrics',
+    tags: ['Health'],
+    operationId: 'metrics',
+    summary: 'Figures for Prometheus',
+    description: 'Needs a token of any role, unless `server.openMetrics` is true.',
+    responses: {
+      200: {
+        description: 'The text format 0.0.4.',
+        content: {
+          'text/plain': { schema: z.string(), example: '# TYPE belfry_rooms gauge\nbelfry_rooms 3\n' },
+        },
+      },
+      ...refusals(401, 429),
+    },
+  },
+  {
+    ...common,
     path: '/openapi.yaml',
     tags: ['Health'],
     operationId: 'openapi',

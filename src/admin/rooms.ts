@@ -1,8 +1,9 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Administration } from '../hub/administration.ts';
-import { instantField, json, pageOf, refusals, toPage } from './answers.ts';
-import { flag, lock, noQuery, pageQuery, reason, roomName, roomPattern } from './fields.ts';
+import { instantField, json, refusals } from './answers.ts';
+import { flag, lock, noQuery, reason, roomName, roomPattern } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
+import { pageOf, pageQuery, toPage } from './list.ts';
 
 const roomEntry = z
   .object({
@@ -45,7 +46,7 @@ export const roomRoutes = {
     },
     responses: {
       200: json('A page of rooms.', pageOf(roomEntry), { items: [example], next: null }),
-      ...refusals(400, 401),
+      ...refusals(400, 401, 429),
     },
   }),
   get: createRoute({
@@ -55,7 +56,7 @@ export const roomRoutes = {
     operationId: 'getRoom',
     summary: 'One room; a locked one is listed until its lock ends',
     request: { params, query: noQuery },
-    responses: { 200: json('The room.', roomEntry, example), ...refusals(400, 401, 404) },
+    responses: { 200: json('The room.', roomEntry, example), ...refusals(400, 401, 404, 429) },
   }),
   close: createRoute({
     ...common,
@@ -89,7 +90,7 @@ export const roomRoutes = {
         }),
         { room: 'lobby', connections: 15, lockedUntil: '2026-11-20T18:00:34.120Z' },
       ),
-      ...refusals(400, 401, 403, 404),
+      ...refusals(400, 401, 403, 404, 429),
     },
   }),
   unlock: createRoute({
@@ -105,7 +106,7 @@ export const roomRoutes = {
         room: 'lobby',
         lockedUntil: null,
       }),
-      ...refusals(400, 401, 403, 404),
+      ...refusals(400, 401, 403, 404, 429),
     },
   }),
 };

@@ -1,34 +1,38 @@
-import { instant } from '../clock.ts';
-import { type Cadence, calendar, interval } from '../schedule/cadence.ts';
-import type { CadenceConfig, ScheduleConfig } from './schedule.ts';
+import { type Explanation, explain, explanationLines } from '../schedule/explain.ts';
+import { cadenceOf, describedCadence, type ScheduleConfig } from './schedule.ts';
 
-/** The cadence that the file asks for. */
-export function cadenceOf(config: CadenceConfig): Cadence {
-  return 'cron' in config ? calendar(config.cron, config.timezone) : interval(config.everyMs);
+interface WithSchedules {
+  readonly schedules: readonly ScheduleConfig[];
 }
 
 /**
  * What `belfry check` prints: for each schedule its cadence and the next `count` runs after `now`
  * (milliseconds since the epoch), as lines.
  */
-export function describeSchedules(
-  { schedules }: { readonly schedules: readonly ScheduleConfig[] },
-  now: number,
+export function describeSchedules({ schedules }: WithSchedules, now: number, count: number): string[] {
+  return schedules.flatMap((schedule) => {
+    const [head, ...runs] = explanationLines(explained(schedule, now, count));
+    return [`${head}, feed ${schedule.feed.type}${schedule.paused ? ', starts paused' : ''}`, ...runs];
+  });
+}
+
+/** What `belfry explain` prints of one schedule, as lines. Throws where none has this name. */
+export function explainSchedule(
+  { schedules }: WithSchedules,
+  name: string,
+  from: number,
   count: number,
 ): string[] {
-  return schedules.flatMap(({ name, cadence, paused, feed }) => [
-    `${name}: ${cadenceText(cadence)}, feed ${feed.type}${paused ? ', starts paused' : ''}`,
-    ...nextRuns(cadenceOf(cadence), now, count).map((due) => `  ${instant(due)}`),
-  ]);
+  const schedule = schedules.find((candidate) => candidate.name === name);
+  if (schedule) return explanationLines(explained(schedule, from, count));
+  const known = schedules.map((candidate) => candidate.name).join(', ') || 'none';
+  throw new Error(`there is no schedule "${name}"; known: ${known}`);
 }
 
-function cadenceText(cadence: CadenceConfig): string {
-  return 'cron' in cadence ? `cron "${cadence.cron}" in ${cadence.timezone}` : `every ${cadence.every}`;
-}
-
-function nextRuns(cadence: Cadence, now: number, count: number): number[] {
-  const runs: number[] = [];
-  for (let due = cadence.next(now); due !== null && runs.length < count; due = cadence.next(due))
-    runs.push(due);
-  return runs;
+function explained({ name, cadence }: ScheduleConfig, from: number, count: number): Explanation {
+  return explain(
+    { name, cadence: cadenceOf(cadence), describedCadence: describedCadence(cadence) },
+    from,
+    count,
+  );
 }

@@ -1,5 +1,4 @@
-import { faultMessage } from './fault-message.ts';
-import { ConfigError, pathText } from './faults.ts';
+import { ConfigError, faultMessage, pathText } from './faults.ts';
 import { type Config, configSchema, type SchemaOptions } from './schema.ts';
 import { substitute } from './substitute.ts';
 

@@ -1,22 +1,11 @@
 import { z } from 'zod';
-import type { FeedKind } from '../feed/feed.ts';
+import type { FeedContext, FeedKind } from '../feed/feed.ts';
 import { isTimezone } from '../feed/zone.ts';
-import {
-  EVENT_ACCEPTS,
-  isDisplayEvent,
-  isEventName,
-  isRoomName,
-  isRoomPattern,
-  isServerEvent,
-  PATTERN_ACCEPTS,
-  ROOM_ACCEPTS,
-} from '../hub/names.ts';
-import { calendar } from '../schedule/cadence.ts';
+import { type Cadence, calendar, interval } from '../schedule/cadence.ts';
+import type { CadenceEntry } from '../schedule/entries.ts';
+import type { ScheduleOptions } from '../schedule/options.ts';
 import { isObject } from './document.ts';
-import { duration } from './duration.ts';
-import { exactlyOneOf } from './exactly-one.ts';
-import { shown } from './faults.ts';
-import { suggest } from './suggest.ts';
+import { duration, eventName, exactlyOneOf, roomPattern, scheduleName, timezone } from './fields.ts';
 
 /** When a schedule is due; `every` is the interval as the file writes it. */
 export type CadenceConfig =
@@ -30,36 +19,13 @@ export interface ScheduleConfig {
   readonly rooms: readonly string[];
   readonly event: string;
   readonly paused: boolean;
+  readonly when: 'always' | 'changed';
+  readonly missed: 'latest' | 'skip';
   readonly timeoutMs: number;
+  /** Null: a value is never too old. */
+  readonly staleAfterMs: number | null;
   readonly feed: { readonly type: string; readonly options: unknown };
 }
-
-// The patterns in `meta` are for editors only; what holds is hub/names.ts.
-export const roomPattern = z
-  .string()
-  .refine(isRoomPattern, {
-    error: ({ input }) => `${shown(input)} is not a room pattern: write ${PATTERN_ACCEPTS}`,
-  })
-  .meta({ pattern: '^[A-Za-z0-9*][A-Za-z0-9._:*-]{0,127}$' });
-
-const scheduleName = z
-  .string()
-  .refine(isRoomName, {
-    error: ({ input }) => `${shown(input)} is not a schedule name: write ${ROOM_ACCEPTS}`,
-  })
-  .meta({ pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$' });
-
-const eventName = z
-  .string()
-  .superRefine((text, context) => {
-    const message = eventFault(text);
-    if (message !== undefined) context.addIssue({ code: 'custom', message });
-  })
-  .meta({ pattern: '^[A-Za-z][A-Za-z0-9._-]{0,63}$' });
-
-const timezone = z.string().refine(isTimezone, {
-  error: ({ input }) => `${shown(input)} is not a time zone: ${nearestZone(String(input))}`,
-});
 
 /** An entry of `schedules`. `kinds` are the types of feed it may name. */
 export function schedule(kinds: readonly FeedKind[]) {
@@ -77,17 +43,29 @@ export function schedule(kinds: readonly FeedKind[]) {
       rooms: z.array(roomPattern).min(1).default(['*']).describe('The rooms it reaches, as patterns.'),
       event: eventName.optional().describe("The event's name; the type of the feed where it is left out."),
       paused: z.boolean().default(false).describe('Whether it starts paused.'),
+      when: z
+        .enum(['always', 'changed'])
+        .default('always')
+        .describe('Whether a value that is the same as the one before is sent: always, or when it changed.'),
+      missed: z
+        .enum(['latest', 'skip'])
+        .default('latest')
+        .describe('What runs when instants were missed: the latest of them, however late, or none (skip).'),
       timeout: duration('1ms', '1d').prefault('10s').describe('How long the feed may take, such as "10s".'),
+      staleAfter: duration('100ms', '36500d')
+        .optional()
+        .describe('From what age on its last value is told as stale, such as "5m"; never where left out.'),
       feed: feed(kinds).describe('What it sends.'),
     })
     .superRefine(checkCadence, { when: ({ value }) => isObject(value) })
     .meta(exactlyOneOf(['every', 'cron']))
     .transform(
-      ({ every, cron, timezone, timeout, event, ...entry }): ScheduleConfig => ({
+      ({ every, cron, timezone, timeout, staleAfter, event, ...entry }): ScheduleConfig => ({
         ...entry,
         cadence: every ? { every: every.text, everyMs: every.ms } : { cron: cron ?? '', timezone },
         event: event ?? entry.feed.type,
         timeoutMs: timeout.ms,
+        staleAfterMs: staleAfter?.ms ?? null,
       }),
     );
 }
@@ -127,14 +105,35 @@ function checkCadence(
   }
 }
 
-function eventFault(text: string): string | undefined {
-  if (!isEventName(text)) return `${shown(text)} is not an event name: write ${EVENT_ACCEPTS}`;
-  if (isServerEvent(text)) return `${shown(text)} is an event that only the server sends: write another name`;
-  if (isDisplayEvent(text)) return `${shown(text)} is for administrators: write a name without "display."`;
-  return undefined;
+/** The cadence that the file asks for. */
+export function cadenceOf(config: CadenceConfig): Cadence {
+  return 'cron' in config ? calendar(config.cron, config.timezone) : interval(config.everyMs);
 }
 
-function nearestZone(text: string): string {
-  const zone = suggest(text, Intl.supportedValuesOf('timeZone'));
-  return zone === undefined ? 'write an IANA name such as "Europe/Berlin"' : `did you mean "${zone}"?`;
+/** What `Schedules.apply` takes: the entries of the file with their parts. Their feeds are made on demand. */
+export function scheduleOptions(
+  entries: readonly ScheduleConfig[],
+  kinds: readonly FeedKind[],
+  context: FeedContext,
+): ScheduleOptions[] {
+  return entries.map((entry) => ({
+    ...entry,
+    cadence: cadenceOf(entry.cadence),
+    describedCadence: describedCadence(entry.cadence),
+    makeFeed: () => kindOf(entry.feed.type, kinds).create(entry.feed.options, context),
+    feedType: entry.feed.type,
+    config: entry,
+  }));
+}
+
+/** The same in its own words. */
+export function describedCadence(cadence: CadenceConfig): CadenceEntry {
+  return 'cron' in cadence ? cadence : { every: cadence.every };
+}
+
+/** The schema has seen to it that there is one. */
+function kindOf(type: string, kinds: readonly FeedKind[]): FeedKind {
+  const kind = kinds.find((candidate) => candidate.type === type);
+  if (!kind) throw new TypeError(`no kind of feed is called "${type}"`);
+  return kind;
 }

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import type { FeedKind } from '../feed/feed.ts';
 import { isObject } from './document.ts';
-import { hostFault, isHost, isLoopback } from './host.ts';
-import { allowedOrigin, publicUrl } from './origin.ts';
-import { roomPattern, schedule } from './schedule.ts';
+import { roomPattern } from './fields.ts';
+import { allowedOrigin, hostFault, isHost, isLoopback, publicUrl } from './host.ts';
+import { schedule } from './schedule.ts';
+import { trustedProxy } from './proxy.ts';
 import { adminToken, sha256Of, tokenFault } from './token.ts';
 
 /** A day: what a timer can be set to, and more than anybody waits. */
@@ -34,6 +35,11 @@ const server = z.strictObject({
     .array(allowedOrigin)
     .default([])
     .describe('Where pages may come from: exact origins, "null" and "file://" (from disk), or "*".'),
+  trustProxy: z
+    .array(trustedProxy)
+    .default([])
+    .describe('The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks.'),
+  openMetrics: z.boolean().default(false).describe('Whether /metrics needs no token.'),
   heartbeatSeconds: seconds(0.1).default(25).describe('How often connections are pinged, in seconds.'),
   idleSeconds: seconds(0.1)
     .default(60)
@@ -60,6 +66,15 @@ const room = z.strictObject({
 });
 
 const limits = z.strictObject({
+  connections: limit(20_000).describe('How many connections there may be; 0 is no limit.'),
+  connectionsPerAddress: limit(1000).describe('How many of them from one address; 0 is no limit.'),
+  connectsPerSecondPerAddress: limit(100).describe(
+    'How many an address may open in a second; 0 is no limit.',
+  ),
+  messagesPerSecond: limit(20).describe('How many messages a client may send in a second; 0 is no limit.'),
+  messageBurst: limit(100).describe('How many of them at once; 0 is no limit.'),
+  rooms: limit(10_000).describe('How many rooms there may be; 0 is no limit.'),
+  roomsPerConnection: limit(100).describe('How many rooms a connection may be in; 0 is no limit.'),
   maxPayloadBytes: limit(16_384).describe('The largest frame a client may send, in bytes; 0 is no limit.'),
   maxBodyBytes: limit(1_048_576).describe('The largest body of an admin request, in bytes; 0 is no limit.'),
   eventBytes: limit(65_536).describe('The largest data of one event, in bytes of JSON; 0 is no limit.'),
@@ -131,6 +146,24 @@ export function configSchema({ feedKinds, env }: SchemaOptions) {
 /** The configuration as the program uses it: complete, checked, secrets only as hashes. */
 export type Config = z.output<ReturnType<typeof configSchema>>;
 export type RoomRule = Config['rooms'][number];
+
+/** The schema of the config file for editors (JSON Schema, draft 2020-12). */
+export function configJsonSchema(feedKinds: readonly FeedKind[]): object {
+  const schema = z.toJSONSchema(configSchema({ feedKinds, env: {} }), {
+    io: 'input',
+    target: 'draft-2020-12',
+  });
+  return {
+    ...schema,
+    title: 'Belfry',
+    description: 'The configuration of Belfry, a server-push broadcaster.',
+  };
+}
+
+/** The text of `belfry.schema.json`. */
+export function configJsonSchemaText(feedKinds: readonly FeedKind[]): string {
+  return `${JSON.stringify(configJsonSchema(feedKinds), null, 2)}\n`;
+}
 
 /** The entries may be wrong in other ways, and then are not what their type says. */
 function uniqueNames(entries: readonly unknown[], context: z.RefinementCtx): void {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { isObject } from './document.ts';
-import { exactlyOneOf } from './exactly-one.ts';
+import { exactlyOneOf } from './fields.ts';
 import { didYouMean } from './suggest.ts';
 
 /** A token of the admin API as it is kept: never itself. */

@@ -17,13 +17,21 @@ export interface ReadFeed {
   read(tick: Tick, signal: AbortSignal): Promise<JsonText>;
 }
 
-export type Feed = ComputedFeed | ReadFeed;
+/** For feeds that hold something open, such as connections that are kept for the next read. */
+export interface ClosableFeed {
+  /** Lets go of it. Called once, after the last read was begun and aborted; must not throw. */
+  close(): void;
+}
+
+export type Feed = (ComputedFeed | ReadFeed) & Partial<ClosableFeed>;
 
 /** What a feed may use besides its options. */
 export interface FeedContext {
   readonly clock: Clock;
   /** The folder that relative paths start from: the config file's. */
   readonly baseDirectory: string;
+  /** The figures of the server at this moment, ready for JSON. */
+  readonly stats: () => object;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http';
-import { unescape } from 'node:querystring';
+import querystring from 'node:querystring';
 
 export function isHttpUrl(text: string): boolean {
   return /^https?:\/\//i.test(text) && URL.canParse(text);
@@ -35,7 +35,7 @@ export function headerFault(name: string, value: string): string | undefined {
 
 /** The headers of the file over our own, in lower case; user and password of the URL as a header. */
 export function requestHeaders(url: URL, headers: Readonly<Record<string, string>>): Record<string, string> {
-  const login = `${unescape(url.username)}:${unescape(url.password)}`;
+  const login = `${querystring.unescape(url.username)}:${querystring.unescape(url.password)}`;
   return {
     accept: 'application/json, */*;q=0.8',
     'accept-encoding': 'identity',

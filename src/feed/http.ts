@@ -31,7 +31,9 @@ const options = z.object({
       }
     })
     .default({})
-    .describe('Headers of the request. Secrets stand in it as ${NAME}, from the environment.'),
+    .describe(
+      'Headers of the request; a secret is written as a dollar sign and {NAME}, from the environment.',
+    ),
   ...contentOptions,
 });
 

@@ -15,8 +15,8 @@ export interface Leaving {
 }
 
 /**
- * Closes a room at one stroke: its members are told why; who is left with no room is closed, who is
- * in others stays. Then the lock is on, or the room is gone.
+ * Closes a room at one stroke: the lock is on, its members are told why; who is left with no room is
+ * closed, who is in others stays. Without a lock the room is gone.
  */
 export function closeRoom(
   room: Room,
@@ -24,6 +24,9 @@ export function closeRoom(
   { rooms, clock, leaving }: { rooms: Rooms; clock: Clock; leaving: Leaving },
 ): RoomClosed {
   const members = [...room.members];
+  const untilMs = clock.now() + lockMs;
+  // First, so that nobody who hears of a leaving comes in again behind it.
+  if (lockMs > 0) rooms.lock(room, { untilMs, reconnect, reason });
   for (const member of members) {
     const closed = roomClosed({ reason, reconnect }, lockMs, members.length);
     if (member.rooms.size === 1) {
@@ -33,9 +36,7 @@ export function closeRoom(
       leaving.leave(member, room.name);
     }
   }
-  const untilMs = clock.now() + lockMs;
-  if (lockMs > 0) rooms.lock(room, { untilMs, reconnect, reason });
-  else rooms.unlock(room);
+  if (lockMs === 0) rooms.unlock(room);
   return { room: room.name, connections: members.length, lockedUntil: lockMs > 0 ? instant(untilMs) : null };
 }
 

@@ -6,14 +6,14 @@ const LOOK_MS = 500;
 export interface BufferLimits {
   /** Above so many unsent bytes ticks are replaced by newer ones. */
   readonly conflateAboveBytes: number;
-  /** Who stays above so many unsent bytes for `slowMs`, or comes above twice as many, is closed. */
+  /** Who stays above so many unsent bytes for `slowSeconds`, or comes above twice as many, is closed. */
   readonly maxBufferedBytes: number;
-  readonly slowMs: number;
+  readonly slowSeconds: number;
   /** Of all connections together; above it those with most go first. */
   readonly totalBufferedBytes: number;
 }
 
-/** Somebody whose peer takes less than it is owed. */
+/** Somebody for whom something waits: whose peer takes less than it is owed, or who waits for the log. */
 export interface Behind {
   /** The connection's id. */
   readonly connection: string;
@@ -40,7 +40,9 @@ export class Congestion {
     return this.#behind.size;
   }
 
+  /** Does nothing the second time. */
   add(behind: Behind): void {
+    if (this.#behind.has(behind)) return;
     this.#behind.set(behind, undefined);
     this.#lookLater();
   }
@@ -61,7 +63,7 @@ export class Congestion {
       const overSince = isOver ? (since ?? now) : undefined;
       this.#behind.set(behind, overSince);
       const isFarOver = unsentBytes > 2 * this.limits.maxBufferedBytes;
-      if (isFarOver || (overSince !== undefined && now - overSince >= this.limits.slowMs)) {
+      if (isFarOver || (overSince !== undefined && now - overSince >= this.limits.slowSeconds * 1000)) {
         total -= unsentBytes;
         this.#onTooSlow(behind);
       }

@@ -35,9 +35,9 @@ export class Directory {
   /** Who is named by device, connection or user, each once, and the names that nobody answers to. */
   find(target: Target): { connections: Set<Connection>; unreached: string[] } {
     const connections = new Set<Connection>();
-    const unreached: string[] = [];
+    const unreached = new Set<string>();
     const collect = (name: string, found: Iterable<Connection> | undefined) => {
-      if (!found) unreached.push(name);
+      if (!found) unreached.add(name);
       for (const connection of found ?? []) connections.add(connection);
     };
     for (const device of target.devices ?? []) collect(device, this.#byDevice.get(device));
@@ -46,7 +46,7 @@ export class Directory {
       collect(id, connection && [connection]);
     }
     for (const user of target.users ?? []) collect(user, this.#byUser.get(user));
-    return { connections, unreached };
+    return { connections, unreached: [...unreached] };
   }
 }
 

@@ -17,7 +17,7 @@ import type {
   RoomsQuery,
 } from './entries.ts';
 import type { RoomEvent } from './event.ts';
-import { Encoding } from './frame.ts';
+import { Encoding, type Frame } from './frame.ts';
 import { checkPublication } from './gate.ts';
 import { Inbox } from './inbox.ts';
 import { listConnections, listRooms, roomEntries } from './listing.ts';
@@ -25,6 +25,7 @@ import type { History, Log } from './log.ts';
 import type { Delivering, Sink } from './outbox.ts';
 import { type Letter, Post } from './post.ts';
 import { Refusal } from './refusal.ts';
+import { retryAfterMs } from './retry.ts';
 import { Rooms } from './rooms.ts';
 import { Turn } from './turn.ts';
 import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
@@ -37,6 +38,7 @@ export interface HubEvents {
   close: [{ connection: Connection; reason: CloseReason }];
 }
 
+/** Looked at anew each time, so that a reload can change what is behind it. */
 export interface HubOptions {
   readonly clock: Clock;
   readonly log: Log;
@@ -88,7 +90,7 @@ export class Hub implements Administration {
 
   constructor(options: HubOptions) {
     this.#options = options;
-    const { clock, buffers, fanoutSliceMs } = options;
+    const { clock, buffers } = options;
     const congestion = new Congestion({
       limits: buffers,
       clock,
@@ -96,10 +98,18 @@ export class Hub implements Administration {
     });
     const turn = new Turn({
       monotonic: () => clock.monotonic(),
-      sliceMs: fanoutSliceMs,
+      sliceMs: () => options.fanoutSliceMs,
       onFlushed: () => congestion.look(),
     });
-    this.#delivering = { turn, congestion, totals: { events: 0, bytes: 0, conflated: 0 } };
+    this.#delivering = {
+      turn,
+      congestion,
+      onBroken: (connection, error) => {
+        options.onFault(`the socket of ${connection} threw`, error);
+        this.#closeById(connection, CLOSE.internal);
+      },
+      totals: { events: 0, bytes: 0, conflated: 0 },
+    };
     this.#rooms = new Rooms(options);
     this.#post = new Post({
       ...options,
@@ -157,23 +167,18 @@ export class Hub implements Administration {
       this.close(connection, closing ?? CLOSE.roomClosed, room);
       return;
     }
-    const served = this.#post.newest;
-    const current = this.#enter(connection, open);
-    const { histories, frames } = replay(connection, await this.#histories(open, since), {
-      upTo: served.position,
-      mostBytes: this.#options.buffers.maxBufferedBytes / 2,
-    });
-    const resumed = resumedOf(histories);
-    const isWhole = since !== undefined && Object.values(resumed).every(Boolean);
+    const newest = this.#post.newest;
+    const { resumed, frames } = await this.#enter(connection, open, since);
     const time = instant(clock.now());
-    const id = isWhole ? since : served.id;
+    // One room that goes on from `since` is enough: whoever is cut off in the midst of its replay
+    // would miss the rest of it if it came back with anything newer.
+    const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : newest.id;
     const hello = helloEvent({ connection, rooms: open, server, heartbeatSeconds, resumed, id, time });
     connection.outbox.release([
       new Encoding(hello).in(connection.outbox.format),
       ...[...closings].flatMap(([room, closing]) =>
         closing ? [connection.frame(closingText(closing, room))] : [],
       ),
-      ...current,
       ...frames,
     ]);
   }
@@ -182,14 +187,9 @@ export class Hub implements Administration {
   async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
     const refusal = this.refusalOf(room);
     if (refusal) throw refusal;
-    const upTo = this.#post.newest.position;
-    const current = this.#enter(connection, connection.rooms.has(room) ? [] : [room]);
-    const { histories, frames } = replay(connection, await this.#histories([room], since), {
-      upTo,
-      mostBytes: this.#options.buffers.maxBufferedBytes / 2,
-    });
-    connection.outbox.release([...current, ...frames]);
-    return resumedOf(histories);
+    const { resumed, frames } = await this.#enter(connection, [room], since);
+    connection.outbox.release(frames);
+    return resumed;
   }
 
   leave(connection: Connection, name: string): void {
@@ -211,9 +211,10 @@ export class Hub implements Administration {
   /** Tells a connection why, closes it, and forgets it. Does nothing the second time. */
   close(connection: Connection, reason: CloseReason, room?: string): void {
     if (connection.closed) return;
-    connection.close(reason, room);
+    const told = reason.reconnect ? { retryAfterMs: retryAfterMs(0, 1), ...reason } : reason;
+    connection.close(told, room);
     this.disconnect(connection);
-    this.#emit('close', { connection, reason });
+    this.#emit('close', { connection, reason: told });
   }
 
   // Ticks
@@ -267,7 +268,8 @@ export class Hub implements Administration {
   }
 
   async room(name: string): Promise<RoomEntry> {
-    const [entry] = await roomEntries(this.#rooms, this.#options.log, [name]);
+    const room = this.#rooms.get(name);
+    const [entry] = room ? await roomEntries([room], this.#options.log) : [];
     if (!entry) throw unknownRoom(name);
     return entry;
   }
@@ -291,6 +293,10 @@ export class Hub implements Administration {
     return this.#directory.size;
   }
 
+  hasRoom(name: string): boolean {
+    return this.#rooms.get(name) !== undefined;
+  }
+
   get roomCount(): number {
     return this.#rooms.size;
   }
@@ -310,24 +316,51 @@ export class Hub implements Administration {
     return this.#post.newest.id;
   }
 
-  /** What the JSON representation shows of a room, whether or not it exists: it makes none. */
+  /**
+   * What the JSON representation shows of a room, whether or not it exists: it makes none. Goes as
+   * far as `newestId` at the moment of the call, so that whoever polls on from there gets nothing twice.
+   */
   async history(room: string, since: string | undefined): Promise<History> {
+    const upTo = this.#post.newest.position;
     const histories = await this.#histories([room], since);
-    return histories.get(room) ?? { resumed: null, messages: [] };
+    const { resumed, messages } = histories.get(room) ?? { resumed: null, messages: [] };
+    return { resumed, messages: messages.filter(({ position }) => position <= upTo) };
   }
 
   // Inside
 
-  /** Makes the connection a member and holds its outbox; returns what is current there now. */
-  #enter(connection: Connection, rooms: readonly string[]) {
-    connection.served = this.#post.newest.position;
+  /**
+   * Makes the connection a member at once and holds its outbox; resolves to what it is to be released
+   * with: what is current in the rooms that are new to it, and what it missed. Where that cannot be
+   * had the connection is closed, since it would be held for ever.
+   */
+  async #enter(
+    connection: Connection,
+    rooms: readonly string[],
+    since: string | undefined,
+  ): Promise<{ resumed: Resumed; frames: Frame[] }> {
+    const upTo = this.#post.newest.position;
+    const mostBytes = this.#options.buffers.maxBufferedBytes / 2;
+    connection.served = upTo;
     connection.outbox.hold();
-    for (const name of rooms) {
-      connection.rooms.add(name);
-      this.#rooms.open(name).members.add(connection);
-      this.#emit('join', { room: name, connection });
+    try {
+      const entered = rooms.filter((room) => !connection.rooms.has(room));
+      for (const room of entered) this.#add(connection, room);
+      const current = currentFrames(connection, entered, this.#options.currentTicks);
+      const missed = replay(connection, await this.#histories(rooms, since), { upTo, mostBytes });
+      return { resumed: resumedOf(missed.histories), frames: [...current, ...missed.frames] };
+    } catch (error) {
+      this.close(connection, CLOSE.internal);
+      throw error;
     }
-    return currentFrames(connection, rooms, this.#options.currentTicks);
+  }
+
+  #add(connection: Connection, name: string): void {
+    // Somebody who heard of an earlier room may have closed it already.
+    if (connection.closed) return;
+    connection.rooms.add(name);
+    this.#rooms.open(name).members.add(connection);
+    this.#emit('join', { room: name, connection });
   }
 
   /** A history that cannot be read is a gap: who joins still gets what comes from now on. */
@@ -389,15 +422,15 @@ export class Hub implements Administration {
   }
 
   #emit<Name extends keyof HubEvents>(name: Name, ...values: HubEvents[Name]): void {
-    try {
-      // The emitter's types do not follow a generic name; `values` is typed by this signature.
-      (this.events.emit as (name: string, ...values: unknown[]) => boolean).call(
-        this.events,
-        name,
-        ...values,
-      );
-    } catch (error) {
-      this.#options.onFault(`a listener of "${name}" threw`, error);
+    const onFault = (error: unknown) => this.#options.onFault(`a listener of "${name}" threw`, error);
+    // Not by `emit`, which lets the first that throws keep it from the others.
+    for (const listener of this.events.rawListeners(name)) {
+      try {
+        const result: unknown = Reflect.apply(listener, this.events, values);
+        if (result instanceof Promise) result.catch(onFault);
+      } catch (error) {
+        onFault(error);
+      }
     }
   }
 }

@@ -3,27 +3,30 @@ import type { Directory } from './directory.ts';
 import type { ConnectionEntry, ConnectionsQuery, RoomEntry, RoomsQuery } from './entries.ts';
 import type { Log } from './log.ts';
 import { roomMatcher } from './names.ts';
+import type { Room } from './room.ts';
 import type { Rooms } from './rooms.ts';
 
 /** A page of the rooms, by name. */
 export function listRooms(rooms: Rooms, log: Log, query: RoomsQuery): Promise<RoomEntry[]> {
   const { match, after, limit } = query;
   const matches = match === undefined ? () => true : roomMatcher(match);
-  const names: string[] = [];
-  for (const { name } of rooms) {
-    if ((after === undefined || name > after) && matches(name)) names.push(name);
+  const found: Room[] = [];
+  for (const room of rooms) {
+    if ((after === undefined || room.name > after) && matches(room.name)) found.push(room);
   }
-  return roomEntries(rooms, log, names.sort().slice(0, limit));
+  found.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return roomEntries(found.slice(0, limit), log);
 }
 
-/** The entries of those rooms that exist. */
-export async function roomEntries(rooms: Rooms, log: Log, names: readonly string[]): Promise<RoomEntry[]> {
+/** A room that goes while the log is read stays in: a page cut short would look like the last one. */
+export async function roomEntries(rooms: readonly Room[], log: Log): Promise<RoomEntry[]> {
+  const names = rooms.map(({ name }) => name);
   const histories = await log.since(names, undefined, Number.MAX_SAFE_INTEGER);
-  return names.flatMap((name) => {
-    const messages = histories.get(name)?.messages ?? [];
+  return rooms.map((room) => {
+    const messages = histories.get(room.name)?.messages ?? [];
     const newest = messages.at(-1);
     const last = newest ? { id: newest.id, event: newest.event.event, time: newest.event.time } : null;
-    return rooms.get(name)?.entry({ last, history: messages.length }) ?? [];
+    return room.entry({ last, history: messages.length });
   });
 }
 

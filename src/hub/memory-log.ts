@@ -23,6 +23,7 @@ const OVERHEAD_BYTES = 300;
 const MOST_ROOMS_REMEMBERED = 20_000;
 
 interface Kept extends Message {
+  /** On the monotonic clock: setting the computer's clock makes no message old. */
   readonly atMs: number;
   readonly bytes: number;
 }
@@ -58,7 +59,7 @@ export class MemoryLog implements Log {
   }
 
   async append(entries: readonly Entry[]): Promise<Appended> {
-    const atMs = this.#options.clock.now();
+    const atMs = this.#options.clock.monotonic();
     const messages = entries.map((entry) => {
       const place = this.#at(++this.#position);
       const bytes = Buffer.byteLength(entry.data) + OVERHEAD_BYTES;
@@ -116,7 +117,7 @@ export class MemoryLog implements Log {
   }
 
   #expire(room: string, shelf: Shelf): void {
-    const oldestMs = this.#options.clock.now() - this.#options.retentionOf(room).ms;
+    const oldestMs = this.#options.clock.monotonic() - this.#options.retentionOf(room).ms;
     while (shelf.messages[0] && shelf.messages[0].atMs < oldestMs) this.#lose(shelf);
   }
 

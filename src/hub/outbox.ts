@@ -20,6 +20,8 @@ export interface Sink {
 export interface Delivering {
   readonly turn: Turn;
   readonly congestion: Congestion;
+  /** Hears of a socket that threw: it is of no use any more, and nobody else's concern. */
+  readonly onBroken: (connection: string, error: unknown) => void;
   /** Totals since start. */
   readonly totals: { events: number; bytes: number; conflated: number };
 }
@@ -41,6 +43,7 @@ export class Outbox implements Flushable {
   readonly #delivering: Delivering;
   #batch: Batch | undefined;
   #held: Frame[] | undefined;
+  #heldBytes = 0;
   /** In the order in which they will leave; set while the peer does not keep up. */
   #waiting: Map<unknown, Waiting> | undefined;
   #waitingBytes = 0;
@@ -62,7 +65,7 @@ export class Outbox implements Flushable {
 
   /** What is owed and was not taken by the operating system yet. */
   get unsentBytes(): number {
-    return this.#sink.bufferedBytes + this.#waitingBytes;
+    return this.#sink.bufferedBytes + this.#waitingBytes + this.#heldBytes;
   }
 
   /** Whether the peer does not keep up. */
@@ -74,6 +77,8 @@ export class Outbox implements Flushable {
     if (!this.#isOpen) return;
     if (this.#held) {
       this.#held.push(frame);
+      this.#heldBytes += frame.bytes.length;
+      this.#watch();
     } else if (this.#waiting) {
       this.#wait(this.#waiting, frame);
     } else {
@@ -92,7 +97,7 @@ export class Outbox implements Flushable {
 
   release(first: readonly Frame[]): void {
     const held = this.#held ?? [];
-    this.#held = undefined;
+    this.#forgetHeld();
     for (const frame of first) this.push(frame);
     for (const frame of held) this.push(frame);
   }
@@ -110,24 +115,26 @@ export class Outbox implements Flushable {
 
   /**
    * Writes what is owed and `last` behind it, and ends the connection; where more is owed than a
-   * connection may be, `last` alone. Does nothing the second time.
+   * connection may be, `last` alone. What is held back never leaves: it belongs behind messages that
+   * are not here yet, and whoever came back with the id of one of them would miss those for ever.
+   * Does nothing the second time.
    */
   close(reason: CloseReason, last: Frame): void {
     if (!this.#isOpen) return;
+    this.#forgetHeld();
     if (this.unsentBytes > this.#delivering.congestion.limits.maxBufferedBytes) this.#forgetWaiting();
-    this.release([]);
     this.push(last);
     this.flush();
     if (this.#waiting) this.#writeWaiting(Number.POSITIVE_INFINITY);
     this.discard();
-    this.#sink.close(reason);
+    this.#use(() => this.#sink.close(reason));
   }
 
   /** The socket is gone, or about to be: what is owed is dropped. */
   discard(): void {
     this.#isOpen = false;
-    this.#held = undefined;
     this.#batch = undefined;
+    this.#forgetHeld();
     this.#forgetWaiting();
   }
 
@@ -136,15 +143,15 @@ export class Outbox implements Flushable {
     this.sent += events;
     totals.events += events;
     totals.bytes += bytes.length;
-    this.#sink.write(bytes);
+    this.#use(() => this.#sink.write(bytes));
   }
 
   #fallBehind(frames: readonly Frame[]): void {
     const waiting = new Map<unknown, Waiting>();
     this.#waiting = waiting;
     for (const frame of frames) this.#wait(waiting, frame);
-    this.#delivering.congestion.add(this);
-    this.#sink.whenTaken(() => this.#onTaken());
+    this.#watch();
+    this.#use(() => this.#sink.whenTaken(() => this.#onTaken()));
   }
 
   #wait(waiting: Map<unknown, Waiting>, frame: Frame): void {
@@ -165,8 +172,8 @@ export class Outbox implements Flushable {
     if (!this.#waiting) return;
     const { limits } = this.#delivering.congestion;
     this.#writeWaiting(Math.max(limits.conflateAboveBytes, 1));
-    if (this.#waiting.size === 0) this.#forgetWaiting();
-    else this.#sink.whenTaken(() => this.#onTaken());
+    if (this.#waiting?.size === 0) this.#forgetWaiting();
+    else if (this.#waiting) this.#use(() => this.#sink.whenTaken(() => this.#onTaken()));
   }
 
   #writeWaiting(bytes: number): void {
@@ -183,10 +190,31 @@ export class Outbox implements Flushable {
     if (parts.length > 0) this.#write(Buffer.concat(parts), parts.length);
   }
 
+  #forgetHeld(): void {
+    this.#held = undefined;
+    this.#heldBytes = 0;
+    this.#watch();
+  }
+
   #forgetWaiting(): void {
-    if (!this.#waiting) return;
     this.#waiting = undefined;
     this.#waitingBytes = 0;
-    this.#delivering.congestion.remove(this);
+    this.#watch();
+  }
+
+  /** What waits here is watched over, whichever side it waits for: the peer or the log. */
+  #watch(): void {
+    const { congestion } = this.#delivering;
+    if (this.#waiting || this.#held?.length) congestion.add(this);
+    else congestion.remove(this);
+  }
+
+  /** A socket that throws must not end the round in which others get theirs. */
+  #use(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#delivering.onBroken(this.connection, error);
+    }
   }
 }

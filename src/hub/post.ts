@@ -5,7 +5,7 @@ import type { Directory } from './directory.ts';
 import type { Published } from './entries.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding } from './frame.ts';
-import type { Entry, Log, Message, Position } from './log.ts';
+import type { Appended, Entry, Log, Message, Position } from './log.ts';
 import { isExact } from './names.ts';
 import { Refusal } from './refusal.ts';
 import type { Rooms } from './rooms.ts';
@@ -26,6 +26,8 @@ export interface PostParts {
   readonly directory: Directory;
   readonly turn: Turn;
   readonly onMessage: (event: RoomEvent) => void;
+  /** Hears why the log did not take something; the sender is told only that it did not. */
+  readonly onFault: (what: string, error: unknown) => void;
 }
 
 /** Messages on their way: numbered by the log, then owed to members in the order of the numbers. */
@@ -51,11 +53,11 @@ export class Post {
 
   /** Sends what came in one turn, as one append. Answers to each letter; never rejects. */
   async send(letters: readonly Letter[]): Promise<void> {
-    const { clock, log } = this.#parts;
+    const { clock, onFault } = this.#parts;
     const time = instant(clock.now());
     try {
       const entries = letters.map(({ publication }) => this.#entriesOf(publication, time));
-      const { messages, stored } = await log.append(entries.flat());
+      const { messages, stored } = await this.#append(entries.flat());
       let from = 0;
       for (const [index, letter] of letters.entries()) {
         const own = messages.slice(from, from + (entries[index]?.length ?? 0));
@@ -63,12 +65,22 @@ export class Post {
         const published = this.outcome(letter.publication, own.at(-1)?.id ?? null);
         this.#deliver(own, letter.publication, time);
         // Delivery does not wait for the disk; who acted is told only when it is safe.
-        stored.then(() => letter.resolve(published), letter.reject);
+        stored.then(
+          () => letter.resolve(published),
+          (cause) => letter.reject(new Refusal(503, 'the message was delivered but not stored', { cause })),
+        );
       }
+      stored.catch((error) => onFault('messages could not be stored', error));
     } catch (cause) {
+      onFault('messages could not be numbered', cause);
       const refusal = new Refusal(503, 'the message could not be numbered: try again', { cause });
       for (const { reject } of letters) reject(refusal);
     }
+  }
+
+  /** What is for devices, connections or users alone needs no number, and so no log. */
+  async #append(entries: readonly Entry[]): Promise<Appended> {
+    return entries.length > 0 ? this.#parts.log.append(entries) : { messages: [], stored: Promise.resolve() };
   }
 
   /** Whom a publication reaches, as things stand. */

@@ -2,21 +2,25 @@ import type { Cancel, Clock } from '../clock.ts';
 import { isExact, roomsMatcher } from './names.ts';
 import { type Lock, Room } from './room.ts';
 
+export interface RoomsOptions {
+  readonly clock: Clock;
+  /** How long an empty room is remembered; looked at anew each time. */
+  readonly emptyRoomMs: number;
+  /** Whether ticks in a room may be replaced by newer ones for who does not keep up. */
+  readonly conflates: (room: string) => boolean;
+}
+
 /**
  * The rooms there are. A room appears when somebody joins, stays a little while when the last one
  * has left, so that a reload of a page does not make it anew, and as long as it is locked.
  */
 export class Rooms {
-  readonly #clock: Clock;
-  readonly #emptyRoomMs: number;
-  readonly #conflates: (room: string) => boolean;
+  readonly #options: RoomsOptions;
   readonly #byName = new Map<string, Room>();
   readonly #forgetting = new Map<string, Cancel>();
 
-  constructor(options: { clock: Clock; emptyRoomMs: number; conflates: (room: string) => boolean }) {
-    this.#clock = options.clock;
-    this.#emptyRoomMs = options.emptyRoomMs;
-    this.#conflates = options.conflates;
+  constructor(options: RoomsOptions) {
+    this.#options = options;
   }
 
   get size(): number {
@@ -35,7 +39,7 @@ export class Rooms {
   lockOf(name: string): Lock | undefined {
     const room = this.#byName.get(name);
     // The timer that takes a lock off may be late: the clock decides.
-    if (room?.lock && room.lock.untilMs <= this.#clock.now()) this.unlock(room);
+    if (room?.lock && room.lock.untilMs <= this.#options.clock.now()) this.unlock(room);
     return room?.lock;
   }
 
@@ -44,7 +48,7 @@ export class Rooms {
     this.#keep(name);
     let room = this.#byName.get(name);
     if (!room) {
-      room = new Room(name, this.#clock.now(), this.#conflates(name));
+      room = new Room(name, this.#options.clock.now(), this.#options.conflates(name));
       this.#byName.set(name, room);
     }
     return room;
@@ -60,12 +64,12 @@ export class Rooms {
     return [...this.#byName.values()].filter((room) => matches(room.name));
   }
 
-  /** Shuts an empty room until the lock ends. */
+  /** Shuts a room that is about to be empty until the lock ends. */
   lock(room: Room, lock: Lock): void {
     this.#keep(room.name);
     room.lock = lock;
-    this.#later(room, lock.untilMs - this.#clock.now(), () => {
-      if (room.lock === lock && lock.untilMs > this.#clock.now()) this.lock(room, lock);
+    this.#later(room, lock.untilMs - this.#options.clock.now(), () => {
+      if (room.lock === lock && lock.untilMs > this.#options.clock.now()) this.lock(room, lock);
       else this.unlock(room);
     });
   }
@@ -80,7 +84,7 @@ export class Rooms {
   left(room: Room): void {
     if (room.members.size > 0 || room.lock) return;
     this.#keep(room.name);
-    this.#later(room, this.#emptyRoomMs, () => this.forget(room));
+    this.#later(room, this.#options.emptyRoomMs, () => this.forget(room));
   }
 
   forget(room: Room): void {
@@ -96,7 +100,7 @@ export class Rooms {
   }
 
   #later(room: Room, delayMs: number, what: () => void): void {
-    this.#forgetting.set(room.name, this.#clock.after(delayMs, what));
+    this.#forgetting.set(room.name, this.#options.clock.after(delayMs, what));
   }
 
   #keep(name: string): void {

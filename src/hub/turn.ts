@@ -66,7 +66,7 @@ export interface TurnOptions {
   /** Milliseconds on a clock that never steps. */
   readonly monotonic: () => number;
   /** How long writing may hold the event loop in one go. */
-  readonly sliceMs: number;
+  readonly sliceMs: () => number;
   /** Called when everything of a turn has been written. */
   readonly onFlushed: () => void;
 }
@@ -119,15 +119,18 @@ export class Turn {
 
   #flushSlice(): void {
     const { monotonic, sliceMs } = this.#options;
-    const endsAt = monotonic() + sliceMs;
-    // Rounds are emptied from their ends: within one it makes no difference who is first.
-    const rounds = this.#rounds.sort((a, b) => b.length - a.length);
+    const endsAt = monotonic() + sliceMs();
+    const rounds = this.#rounds.filter(({ length }) => length > 0).sort((a, b) => b.length - a.length);
+    // What becomes ready from here on, by a write that calls back or between two slices, is a round of
+    // its own.
+    this.#rounds = [];
     for (let round = rounds.at(-1); round; round = rounds.at(-1)) {
+      // From the end: within a round it makes no difference who is first.
       for (let left = Math.min(FLUSHES_A_LOOK, round.length); left > 0; left--) round.pop()?.flush();
       if (round.length === 0) rounds.pop();
       if (monotonic() >= endsAt) break;
     }
-    // What becomes ready between two slices is a round of its own.
-    if (rounds.length > 0) rounds.push([]);
+    const left = [...rounds, ...this.#rounds];
+    this.#rounds = left.length > 0 ? [...left, []] : left;
   }
 }

@@ -58,11 +58,13 @@ export function replay(
   const frames: Frame[] = [];
   let bytes = 0;
   for (const { event } of missed.sort((a, b) => b.position - a.position)) {
-    const frame = new Encoding({ ...event, replay: true }).in(connection.outbox.format);
-    bytes += frame.bytes.length;
     const history = event.room === undefined ? undefined : histories.get(event.room);
-    if (bytes <= mostBytes) frames.push(frame);
-    else if (history?.resumed && event.room !== undefined)
+    if (bytes <= mostBytes) {
+      const frame = new Encoding({ ...event, replay: true }).in(connection.outbox.format);
+      bytes += frame.bytes.length;
+      if (bytes <= mostBytes) frames.push(frame);
+    }
+    if (bytes > mostBytes && history?.resumed && event.room !== undefined)
       histories.set(event.room, { ...history, resumed: false });
   }
   return { histories, frames: frames.reverse() };

@@ -1,4 +1,5 @@
 import { Cron } from 'croner';
+import { isTimezone } from '../feed/zone.ts';
 
 /**
  * When something is due: a set of instants, in milliseconds since the epoch, that can be asked from
@@ -40,19 +41,19 @@ const forgotten = new FinalizationRegistry<string>((key) => {
 
 /**
  * The instants that a cron pattern names in a zone, on whole seconds. On the nights when the clocks
- * change, patterns with a wildcard keep their rhythm in real time, and a fixed time of day runs once:
- * at the first valid moment if it is left out, the first time if it comes twice. Throws for a pattern
+ * change, patterns with a wildcard keep their rhythm in real time, and fixed times of day run once:
+ * at the first valid moment if they are left out, the first time if they come twice. Throws for a pattern
  * that does not parse or never comes, and for an unknown zone.
  */
 export function calendar(pattern: string, timezone: string): Cadence {
   const key = `${pattern}\n${timezone}`;
   const known = calendars.get(key)?.deref();
   if (known) return known;
-  const cron = parse(pattern, timezone);
+  const crons = parse(pattern, timezone);
   const cadence: Cadence = {
-    next: (after) => cron.nextRun(new Date(after))?.getTime() ?? null,
+    next: (after) => extreme(Math.min, crons, (cron) => cron.nextRun(new Date(after))),
     // croner answers with what lies strictly before.
-    previous: (before) => cron.previousRuns(1, new Date(before + 1))[0]?.getTime() ?? null,
+    previous: (before) => extreme(Math.max, crons, (cron) => cron.previousRuns(1, new Date(before + 1))[0]),
   };
   calendars.set(key, new WeakRef(cadence));
   forgotten.register(cadence, key);
@@ -61,7 +62,17 @@ export function calendar(pattern: string, timezone: string): Cadence {
 
 const FIELDS = 'write 5 fields (minute hour day month weekday) or 6 (second first)';
 
-function parse(pattern: string, timezone: string): Cron {
+/** The earliest or latest of what they answer; null if none has an answer. */
+function extreme(
+  pick: (...instants: number[]) => number,
+  crons: readonly Cron[],
+  ask: (cron: Cron) => Date | null | undefined,
+): number | null {
+  const instants = crons.flatMap((cron) => ask(cron)?.getTime() ?? []);
+  return instants.length === 0 ? null : pick(...instants);
+}
+
+function parse(pattern: string, timezone: string): Cron[] {
   const fields = pattern.trim().split(/\s+/).length;
   // croner would take 7 fields, "@daily" and a single date as well.
   if (fields !== 5 && fields !== 6) {
@@ -70,11 +81,29 @@ function parse(pattern: string, timezone: string): Cron {
   if (!isTimezone(timezone)) {
     throw new Error(`"${timezone}" is not a time zone: write an IANA name such as "Europe/Berlin"`);
   }
-  const cron = construct(pattern, timezone);
-  if (cron.nextRun(new Date(0)) === null) {
+  if (construct(pattern, timezone).nextRun(new Date(0)) === null) {
     throw new Error(`"${pattern}" never comes: write a day that the month has`);
   }
-  return cron;
+  return timesOfDay(pattern).map((time) => construct(time, timezone));
+}
+
+/** More times of day than these are a rhythm; each costs a croner object. */
+const MOST_TIMES = 12;
+
+/**
+ * A pattern with several fixed times of day, such as "0 2,14 * * *", as one pattern for each: croner
+ * takes a list for a rhythm, and would leave 2:00 out in the one night and run it twice in the other.
+ */
+function timesOfDay(pattern: string): string[] {
+  const fields = pattern.trim().split(/\s+/);
+  const clock = fields.slice(0, -3);
+  if (!clock.every((field) => /^\d+(,\d+)*$/.test(field))) return [pattern];
+  const times = clock.reduce<string[]>(
+    (heads, field) => heads.flatMap((head) => field.split(',').map((number) => `${head}${number} `)),
+    [''],
+  );
+  if (times.length > MOST_TIMES) return [pattern];
+  return times.map((time) => time + fields.slice(-3).join(' '));
 }
 
 function construct(pattern: string, timezone: string): Cron {
@@ -83,14 +112,5 @@ function construct(pattern: string, timezone: string): Cron {
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/^CronPattern: /, '') : String(error);
     throw new Error(`"${pattern}" is not a calendar pattern (${reason}): ${FIELDS}`, { cause: error });
-  }
-}
-
-function isTimezone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,19 +1,13 @@
 import type { Clock } from '../clock.ts';
 import type { ReadFeed } from '../feed/feed.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
-import { Reading } from './reading.ts';
-
-/** What is done with what a read brings; a `value` that throws counts as a failure. */
-export interface Outcome<Answer> {
-  value(text: JsonText): Answer;
-  failed(error: unknown): void;
-}
+import type { Outcome, Source } from './source.ts';
 
 /**
  * Reads one feed for its schedule, one read open at a time. A run goes first: what is being read for
- * those who joined is aborted and gives way to it. None of the promises rejects.
+ * those who joined is aborted and gives way to it.
  */
-export class Reader<Answer> {
+export class Reader<Answer> implements Source<Answer> {
   readonly #clock: Clock;
   readonly #feed: ReadFeed;
   readonly #timeoutMs: number;
@@ -29,30 +23,22 @@ export class Reader<Answer> {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** The run that is under way. */
   get running(): Promise<void> | undefined {
     return this.#running;
   }
 
-  /** Whether the feed has not come to the end of what it was asked for, aborted or not. */
   get open(): boolean {
     return this.#reading?.open ?? false;
   }
 
-  /** Whether a run has waited in vain for the end of a read that was aborted. */
   get stuck(): boolean {
     return this.#waiting && !this.#running;
   }
 
-  /**
-   * What comes for those who join now, if something is under way: the value that is read for those
-   * who joined before, or nothing after a run, whose tick goes out live.
-   */
   get coming(): Promise<Answer | undefined> | undefined {
     return this.#asked ?? this.#running?.then(() => undefined);
   }
 
-  /** Reads for a run. Not while one is under way, nor while the feed is stuck. */
   run(tick: Tick, outcome: Outcome<void>): Promise<void> {
     const before = this.#reading;
     const waits = before?.open === true;
@@ -66,17 +52,16 @@ export class Reader<Answer> {
       }
       return this.#feed.read(tick, signal);
     });
-    this.#running = settle(reading, outcome).finally(() => {
+    this.#running = this.#settle(reading, outcome).finally(() => {
       this.#running = undefined;
     });
     return this.#running;
   }
 
-  /** Reads for those who ask. Not while something is `open`. */
   ask(tick: Tick, outcome: Outcome<Answer>): Promise<Answer | undefined> {
     const reading = this.#read((signal) => this.#feed.read(tick, signal));
     // Where a run took the place of this read, whoever asked waits for its end.
-    const asked = settle(reading, outcome).then(
+    const asked = this.#settle(reading, outcome).then(
       async (answer) => answer ?? this.#running?.then(() => undefined),
     );
     this.#asked = asked.finally(() => {
@@ -85,24 +70,72 @@ export class Reader<Answer> {
     return this.#asked;
   }
 
-  /** Aborts what is being read; its outcome is dropped. */
-  cancel(): void {
+  async cancel(): Promise<void> {
     this.#reading?.cancel();
+    await this.#reading?.ended;
   }
 
   #read(read: (signal: AbortSignal) => Promise<JsonText>): Reading {
     this.#reading = new Reading(this.#clock, this.#timeoutMs, read);
     return this.#reading;
   }
+
+  /** Resolves to undefined where there is no answer: after a failure, and after `cancel`. */
+  async #settle<Made>(reading: Reading, outcome: Outcome<Made>): Promise<Made | undefined> {
+    try {
+      const text = await reading.value;
+      if (!reading.cancelled) return outcome.value(text, this.#clock.now());
+    } catch (error) {
+      if (!reading.cancelled) outcome.failed(error);
+    }
+    return undefined;
+  }
 }
 
-/** Resolves to undefined where there is no answer: after a failure, and after `cancel`. */
-async function settle<Answer>(reading: Reading, outcome: Outcome<Answer>): Promise<Answer | undefined> {
-  try {
-    const text = await reading.value;
-    if (!reading.cancelled) return outcome.value(text);
-  } catch (error) {
-    if (!reading.cancelled) outcome.failed(error);
+/** One read of a feed, with a time limit that holds even where the feed does not heed its signal. */
+class Reading {
+  /** Rejects when the feed does, and at once when the time is up or the reading is cancelled. */
+  readonly value: Promise<JsonText>;
+  /** Resolves when the feed has come to its end, which may be after `value`. */
+  readonly ended: Promise<void>;
+  readonly #abort = new AbortController();
+  #open = true;
+  #cancelled = false;
+
+  constructor(clock: Clock, timeoutMs: number, read: (signal: AbortSignal) => Promise<JsonText>) {
+    const { signal } = this.#abort;
+    const stopTimer = clock.after(timeoutMs, () => {
+      this.#abort.abort(new Error(`no answer within ${timeoutMs / 1000} s`));
+    });
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    // In an async function of its own, so that a feed that throws at once rejects like any other.
+    const feed = (async () => await read(signal))().finally(() => {
+      this.#open = false;
+      stopTimer();
+    });
+    signal.addEventListener('abort', stopTimer, { once: true });
+    this.ended = feed.then(ignore, ignore);
+    this.value = Promise.race([feed, aborted]);
+    // Whoever waits for the value hears of a rejection; nobody has to wait.
+    this.value.catch(ignore);
   }
-  return undefined;
+
+  /** Whether the feed has not come to its end. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  /** The value is no longer wanted. */
+  cancel(): void {
+    this.#cancelled = true;
+    this.#abort.abort(new Error('the reading was cancelled'));
+  }
 }
+
+function ignore(): void {}

@@ -1,50 +1,107 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.ts';
 import type { CurrentTicks, CurrentTicksOfRoom } from '../hub/current-ticks.ts';
 import type { PageQuery } from '../hub/entries.ts';
 import type { RoomEvent } from '../hub/event.ts';
 import { Refusal } from '../hub/refusal.ts';
-import type { RunEntry, ScheduleEntry } from './entries.ts';
-import type { Listeners } from './listeners.ts';
-import type { ScheduleContext, ScheduleOptions } from './options.ts';
-import { ignoringErrors, type Report } from './report.ts';
+import type { RunEntry, ScheduleEntry, ScheduleState } from './entries.ts';
+import { type Explanation, explain } from './explain.ts';
+import {
+  ignoringErrors,
+  type Listeners,
+  type Report,
+  type ScheduleContext,
+  type ScheduleOptions,
+} from './options.ts';
 import { Schedule } from './schedule.ts';
 import { Timetable } from './timetable.ts';
+
+/** How long feeds may take to end once all is stopped: a command that ignores SIGTERM has a second. */
+const FAREWELL_MS = 2000;
 
 export interface SchedulesOptions {
   readonly clock: Clock;
   readonly hub: Listeners;
   readonly report: Report;
-  /** The most bytes that the data of one event may have. */
-  readonly eventBytes: number;
+  /** The most bytes that the data of one event may have; asked anew for each. */
+  eventBytes(): number;
+}
+
+/** What became of the schedules when others were given: names, ordered. */
+export interface Applied {
+  readonly added: readonly string[];
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+  readonly kept: readonly string[];
 }
 
 /**
- * All schedules of a server: started and stopped together, listed and driven by name. What acts or
- * lists is asynchronous and answers with plain data; an unknown name is refused with 404.
+ * All schedules of a server: given, replaced and stopped together, listed and driven by name. What
+ * acts or lists is asynchronous and answers with plain data; an unknown name is refused with 404.
  */
 export class Schedules implements CurrentTicks {
   readonly #context: ScheduleContext;
   /** Ordered by name. */
   #schedules: ReadonlyMap<string, Schedule> = new Map();
+  #stopped = false;
 
   constructor({ clock, hub, report, eventBytes }: SchedulesOptions) {
     const quiet = ignoringErrors(report);
     const timetable = new Timetable(clock, (ms) => quiet.stepped(ms));
-    this.#context = { clock, hub, report: quiet, eventBytes, timetable };
+    this.#context = { clock, hub, report: quiet, eventBytes: () => eventBytes(), timetable };
   }
 
-  /** Begins with these, each with a name of its own. Call it once. */
-  start(list: readonly ScheduleOptions[]): void {
-    const ordered = list.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-    this.#schedules = new Map(ordered.map((options) => [options.name, new Schedule(options, this.#context)]));
-    for (const { name } of list) this.#schedules.get(name)?.start();
+  /**
+   * From now on these are the schedules, each with a name of its own. One that is there already, made
+   * from the same config, goes on untouched. One that has changed takes over the name, the counters
+   * and the chain, and is told as `changed` where its cadence or rooms are others. All or nothing:
+   * throws where a feed cannot be made, and then the old ones go on. After `stop` it does nothing.
+   */
+  apply(list: readonly ScheduleOptions[]): Applied {
+    const before = this.#schedules;
+    const after = new Map<string, Schedule>();
+    if (this.#stopped) return { added: [], changed: [], removed: [], kept: [] };
+    try {
+      for (const options of list.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+        const known = before.get(options.name);
+        const same = known && isDeepStrictEqual(known.options.config, options.config);
+        after.set(options.name, same ? known : new Schedule(options, this.#context, known));
+      }
+    } catch (error) {
+      for (const [name, schedule] of after) if (schedule !== before.get(name)) schedule.stop();
+      throw error;
+    }
+    this.#schedules = after;
+    for (const [name, schedule] of before) if (!after.has(name)) schedule.stop();
+    for (const { name } of list) {
+      const schedule = after.get(name);
+      if (schedule !== before.get(name)) schedule?.start(before.get(name));
+    }
+    const names = [...after.keys()];
+    return {
+      added: names.filter((name) => !before.has(name)),
+      changed: names.filter((name) => before.has(name) && before.get(name) !== after.get(name)),
+      removed: [...before.keys()].filter((name) => !after.has(name)),
+      kept: names.filter((name) => before.get(name) === after.get(name)),
+    };
   }
 
-  /** Aborts what is being read and forgets all schedules; nothing is sent any more. */
-  stop(): void {
-    for (const schedule of this.#schedules.values()) schedule.stop();
+  /**
+   * For good: aborts what is being read and forgets all schedules; nothing is sent any more. Resolves
+   * when the feeds have ended, so that nothing of theirs outlives the process; one that does not heed
+   * its signal is not waited for.
+   */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const ended = Promise.all([...this.#schedules.values()].map((schedule) => schedule.stop()));
     this.#schedules = new Map();
     this.#context.timetable.stop();
+    let cancel = () => {};
+    const patience = new Promise<void>((resolve) => {
+      cancel = this.#context.clock.after(FAREWELL_MS, resolve);
+    });
+    await Promise.race([ended, patience]);
+    cancel();
   }
 
   /** Ordered by name. */
@@ -54,6 +111,14 @@ export class Schedules implements CurrentTicks {
 
   async get(name: string): Promise<ScheduleEntry> {
     return this.#named(name).entry();
+  }
+
+  /** The `count` runs after `fromMs`, undefined for now, as if it were not paused. */
+  async explain(
+    name: string,
+    { fromMs = this.#context.clock.now(), count }: { fromMs: number | undefined; count: number },
+  ): Promise<Explanation> {
+    return explain(this.#named(name).options, fromMs, count);
   }
 
   /** Runs it by hand and answers when it is done; whether it failed is in the entry. */
@@ -93,6 +158,13 @@ export class Schedules implements CurrentTicks {
       if (next !== null && (first === null || next < first.due)) first = { schedule: name, due: next };
     }
     return first;
+  }
+
+  /** How many are in each state. */
+  states(): Record<ScheduleState, number> {
+    const states = { ok: 0, stale: 0, error: 0, paused: 0 };
+    for (const { state } of this.#schedules.values()) states[state]++;
+    return states;
   }
 
   of(room: string): CurrentTicksOfRoom {

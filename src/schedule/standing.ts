@@ -1,49 +1,166 @@
-import { instant } from '../clock.ts';
-import type { JsonText } from '../hub/event.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { type Cancel, instant } from '../clock.ts';
+import type { RoomEvent } from '../hub/event.ts';
 import type { ScheduleState } from './entries.ts';
+import type { ScheduleContext, ScheduleOptions } from './options.ts';
 
-/** How a schedule is doing, and since when: what its `status` events say. Instants in milliseconds. */
+/**
+ * How a schedule is doing, and since when, which it tells the rooms. Where several are true,
+ * `paused` goes before `stale`, and that before `error`: an upstream that fails is in `error` at once,
+ * and `stale` from when its last value is too old to be shown, whatever the reason. A new value makes
+ * it `ok`, except while paused. While nobody listens nothing is read, so nothing grows stale.
+ */
 export class Standing {
+  readonly #options: ScheduleOptions;
+  readonly #context: ScheduleContext;
+  #paused: boolean;
+  #stale = false;
+  /** Why the last value could not be had. */
+  #error: string | null = null;
+  /** The state that was told. */
   #state: ScheduleState;
   #since: number;
-  #detail: string | null = null;
-  /** When the last value was had. */
-  lastGood: number | null = null;
+  /** When the last value was had: on the wall for people, and on the clock that never steps for its age. */
+  #lastGood: { readonly at: number; readonly monotonic: number } | null = null;
+  #cancelWatch: Cancel | undefined;
 
-  constructor(state: ScheduleState, since: number) {
-    this.#state = state;
-    this.#since = since;
+  /**
+   * `before`: the standing that this one goes on from. Where the file says nothing new about it, what
+   * is paused stays paused and what runs goes on.
+   */
+  constructor(options: ScheduleOptions, context: ScheduleContext, before?: Standing) {
+    this.#options = options;
+    this.#context = context;
+    this.#paused = options.paused;
+    this.#state = options.paused ? 'paused' : 'ok';
+    this.#since = context.clock.now();
+    if (!before) return;
+    if (before.#options.paused === options.paused) this.#paused = before.#paused;
+    this.#state = before.#state;
+    this.#since = before.#since;
+    this.#error = before.#error;
+    this.#lastGood = before.#lastGood;
+  }
+
+  /** Tells where it differs from what was before, and where viewers cannot go on comparing. */
+  start(before?: ScheduleOptions): void {
+    const { describedCadence, rooms } = this.#options;
+    if (before && !isDeepStrictEqual(before.describedCadence, describedCadence))
+      this.changed('it has another cadence now');
+    else if (before && !isDeepStrictEqual(before.rooms, rooms)) this.changed('it has other rooms now');
+    this.#watch();
+    this.#settle();
+  }
+
+  /** Leaves no timer behind. */
+  stop(): void {
+    this.#cancelWatch?.();
+    this.#cancelWatch = undefined;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.stop();
+    this.#settle();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#watch();
+    this.#settle();
+  }
+
+  /** A value was had. */
+  good(): void {
+    const { clock } = this.#context;
+    this.#lastGood = { at: clock.now(), monotonic: clock.monotonic() };
+    this.#error = null;
+    this.#stale = false;
+    // A timer that is set looks again when it fires: one per value would be too many.
+    if (!this.#cancelWatch) this.#watch();
+    this.#settle();
+  }
+
+  failed(error: string): void {
+    this.#error = error;
+    this.#settle();
+  }
+
+  /** The `status` for somebody who joins now, unless it is `ok`. */
+  status(room: string): RoomEvent | undefined {
+    // Nobody may have been here when the value became too old.
+    this.#look();
+    return this.#state === 'ok' ? undefined : { room, ...this.#event(this.entry()) };
+  }
+
+  /** Tells that viewers have to compare `previous` anew. */
+  changed(detail: string): void {
+    this.#tell({ ...this.entry(), state: 'changed', since: instant(this.#context.clock.now()), detail });
   }
 
   get state(): ScheduleState {
     return this.#state;
   }
 
-  /** Answers whether this is another state than before; a new detail alone is not. */
-  turn(state: ScheduleState, detail: string | null, now: number): boolean {
-    this.#detail = detail;
-    if (state === this.#state) return false;
-    this.#state = state;
-    this.#since = now;
-    return true;
-  }
-
   entry(): { state: ScheduleState; since: string; lastGood: string | null; detail: string | null } {
     return {
       state: this.#state,
       since: instant(this.#since),
-      lastGood: this.lastGood === null ? null : instant(this.lastGood),
+      lastGood: this.#lastGood && instant(this.#lastGood.at),
       detail: this.#detail,
     };
   }
 
-  /** The data of a `status` event. */
-  status(schedule: string): JsonText {
-    return JSON.stringify({ schedule, ...this.entry() });
+  get #detail(): string | null {
+    if (this.#state === 'stale') {
+      const old = `no value for ${(this.#options.staleAfterMs ?? 0) / 1000} s`;
+      return this.#error === null ? old : `${old}: ${this.#error}`;
+    }
+    return this.#state === 'error' ? this.#error : null;
   }
 
-  /** The data of the `status` after which viewers compare `previous` anew. */
-  changed(schedule: string, detail: string, now: number): JsonText {
-    return JSON.stringify({ schedule, ...this.entry(), state: 'changed', since: instant(now), detail });
+  #settle(): void {
+    const failing = this.#error === null ? 'ok' : 'error';
+    const state = this.#paused ? 'paused' : this.#stale ? 'stale' : failing;
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#since = this.#context.clock.now();
+    this.#tell(this.entry());
+    this.#context.report.turned(this.#options.name, state, this.#detail);
+  }
+
+  #watch(): void {
+    this.stop();
+    const freshMs = this.#freshMs();
+    if (this.#paused || freshMs === Number.POSITIVE_INFINITY) return;
+    if (freshMs > 0) this.#cancelWatch = this.#context.clock.after(freshMs, () => this.#watch());
+    else if (this.#context.hub.anyone(this.#options.rooms)) this.#look();
+  }
+
+  #look(): void {
+    this.#stale ||= this.#freshMs() <= 0;
+    this.#settle();
+  }
+
+  /** For how long the last value is not too old; for ever where there is none. */
+  #freshMs(): number {
+    const { staleAfterMs } = this.#options;
+    const { clock } = this.#context;
+    if (staleAfterMs === null || this.#lastGood === null) return Number.POSITIVE_INFINITY;
+    return this.#lastGood.monotonic + staleAfterMs - clock.monotonic();
+  }
+
+  #tell(status: object): void {
+    const { data, ...event } = this.#event(status);
+    this.#context.hub.deliver({ rooms: this.#options.rooms, event, data });
+  }
+
+  #event(status: object) {
+    const data = JSON.stringify({ schedule: this.#options.name, ...status });
+    return { event: 'status', time: instant(this.#context.clock.now()), data };
   }
 }

@@ -1,7 +1,19 @@
 import { instant } from '../clock.ts';
-import type { Counters, LatenessEntry, RunEntry, ScheduleEntry } from './entries.ts';
-import { Lateness } from './lateness.ts';
-import { type Run, RunLog } from './run-log.ts';
+import type { Counters, LatenessEntry, RunEntry, RunOutcome, ScheduleEntry } from './entries.ts';
+
+/** One run; instants in milliseconds since the epoch. */
+export interface Run {
+  readonly due: number;
+  readonly started: number;
+  /** When the tick left; null where nothing did. */
+  readonly sent: number | null;
+  readonly manual: boolean;
+  readonly rooms: number;
+  readonly connections: number;
+  readonly bytes: number;
+  readonly outcome: RunOutcome;
+  readonly error: string | null;
+}
 
 /** What became of the instants of one schedule: counted, measured, and the newest runs kept. */
 export class Tally {
@@ -13,9 +25,8 @@ export class Tally {
   ran(run: Run): void {
     this.#runs.add(run);
     this.#counters.runs++;
-    if (run.outcome === 'failed') this.#counters.failed++;
+    if (run.outcome !== 'unheard') this.#counters[run.outcome]++;
     if (run.outcome !== 'sent') return;
-    this.#counters.sent++;
     this.#last = run;
     if (run.sent !== null && !run.manual) this.#lateness.add(run.sent - run.due);
   }
@@ -28,7 +39,7 @@ export class Tally {
     this.#counters.overlapped++;
   }
 
-  /** As `RunLog.page`. */
+  /** Newest first: those older than the run `before`, `limit` at most. */
   runs(before: number, limit: number): RunEntry[] {
     return this.#runs.page(before, limit);
   }
@@ -46,6 +57,71 @@ export class Tally {
         : null,
       counters: { ...this.#counters },
       lateness: this.#lateness.entry(),
+    };
+  }
+}
+
+/** How many runs are kept; a hundred take about 13 KiB. */
+const KEPT = 100;
+
+/** The newest runs of one schedule. */
+class RunLog {
+  readonly #ring: Run[] = [];
+  /** How many there have been; the ids are these numbers. */
+  #count = 0;
+
+  add(run: Run): void {
+    this.#ring[this.#count % KEPT] = run;
+    this.#count++;
+  }
+
+  page(before: number, limit: number): RunEntry[] {
+    const entries: RunEntry[] = [];
+    const oldest = Math.max(this.#count - KEPT, 0);
+    for (let id = Math.min(before - 1, this.#count - 1); id >= oldest && entries.length < limit; id--) {
+      const run = this.#ring[id % KEPT];
+      if (run) entries.push(entryOf(id, run));
+    }
+    return entries;
+  }
+}
+
+function entryOf(id: number, run: Run): RunEntry {
+  return {
+    ...run,
+    id: String(id),
+    due: instant(run.due),
+    started: instant(run.started),
+    sent: run.sent === null ? null : instant(run.sent),
+    lateMs: run.sent === null ? null : run.sent - run.due,
+  };
+}
+
+/** Over how many of the newest ticks median and percentile are taken. */
+const WINDOW = 256;
+
+/** How late the ticks of one schedule left, in 1 KiB. */
+class Lateness {
+  readonly #newest = new Float32Array(WINDOW);
+  #count = 0;
+  #maxMs = 0;
+
+  add(lateMs: number): void {
+    this.#newest[this.#count % WINDOW] = lateMs;
+    this.#count++;
+    this.#maxMs = Math.max(this.#maxMs, lateMs);
+  }
+
+  /** Null before the first tick. */
+  entry(): LatenessEntry | null {
+    if (this.#count === 0) return null;
+    const sorted = this.#newest.slice(0, this.#count).sort();
+    const at = (share: number) => sorted[Math.ceil(share * sorted.length) - 1] ?? 0;
+    return {
+      lastMs: this.#newest[(this.#count - 1) % WINDOW] ?? 0,
+      medianMs: at(0.5),
+      p99Ms: at(0.99),
+      maxMs: this.#maxMs,
     };
   }
 }

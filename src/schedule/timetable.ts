@@ -75,9 +75,9 @@ export class Timetable {
     this.#stepped = stepped;
   }
 
-  /** From the next instant after now on, `timed` is called. */
-  add(timed: Timed): Slot {
-    const next = timed.cadence.next(this.#clock.now());
+  /** From the first instant after `after` on, `timed` is called; where that has passed, at once. */
+  add(timed: Timed, after = this.#clock.now()): Slot {
+    const next = timed.cadence.next(after);
     const place: Place = { timed, order: this.#order++, next, last: null };
     if (this.#timer === undefined) this.#offset = this.#clock.now() - this.#clock.monotonic();
     this.#enter(place);

@@ -7,6 +7,14 @@ import type { Hub } from '../hub/hub.ts';
 const LOOKS = 8;
 const LONGEST_LOOK_MS = 1000;
 
+/** Looked at anew each time. */
+export interface HeartbeatTimes {
+  /** How often each connection is pinged. */
+  readonly heartbeatSeconds: number;
+  /** How long one may be silent. */
+  readonly idleSeconds: number;
+}
+
 interface Pulse {
   /** Absent on SSE: nothing can be asked of the peer there. */
   readonly ping: (() => void) | undefined;
@@ -25,17 +33,23 @@ interface Pulse {
  */
 export class Heartbeat {
   readonly #clock: Clock;
-  readonly #hub: Hub;
-  readonly #heartbeatMs: number;
-  readonly #idleMs: number;
+  readonly #hub: Pick<Hub, 'close'>;
+  readonly #times: HeartbeatTimes;
   readonly #pulses = new Map<Connection, Pulse>();
   #cancel: Cancel | undefined;
 
-  constructor(options: { clock: Clock; hub: Hub; heartbeatSeconds: number; idleSeconds: number }) {
+  constructor(options: { clock: Clock; hub: Pick<Hub, 'close'>; times: HeartbeatTimes }) {
     this.#clock = options.clock;
     this.#hub = options.hub;
-    this.#heartbeatMs = options.heartbeatSeconds * 1000;
-    this.#idleMs = options.idleSeconds * 1000;
+    this.#times = options.times;
+  }
+
+  get #heartbeatMs(): number {
+    return this.#times.heartbeatSeconds * 1000;
+  }
+
+  get #idleMs(): number {
+    return this.#times.idleSeconds * 1000;
   }
 
   add(connection: Connection, ping?: () => void): void {
@@ -83,7 +97,9 @@ export class Heartbeat {
   #look(): void {
     const now = this.#clock.monotonic();
     for (const [connection, pulse] of this.#pulses) {
-      if (pulse.ping && now - pulse.seenAtMs >= this.#idleMs) {
+      if (connection.closed) {
+        this.#pulses.delete(connection);
+      } else if (pulse.ping && now - pulse.seenAtMs >= this.#idleMs) {
         this.#hub.close(connection, { ...CLOSE.noSign, retryAfterMs: 0 });
       } else if (now >= pulse.beatAtMs) {
         this.#beat(connection, pulse, now);
@@ -92,14 +108,15 @@ export class Heartbeat {
   }
 
   #beat(connection: Connection, pulse: Pulse, now: number): void {
-    pulse.beatAtMs = now + this.#heartbeatMs;
+    // From the beat that was due, not from now: looks come a little late, and that must not add up.
+    const late = Math.floor((now - pulse.beatAtMs) / this.#heartbeatMs);
+    pulse.beatAtMs += (late + 1) * this.#heartbeatMs;
     pulse.pingedAtMs = now;
     pulse.ping?.();
-    if (connection.outbox.sent === pulse.sent) {
-      connection.send(JSON.stringify({ event: 'heartbeat', time: instant(this.#clock.now()) }));
-      pulse.sent = connection.outbox.sent + 1;
-    } else {
-      pulse.sent = connection.outbox.sent;
-    }
+    const { sent } = connection.outbox;
+    const wasSilent = sent === pulse.sent;
+    if (wasSilent) connection.send(JSON.stringify({ event: 'heartbeat', time: instant(this.#clock.now()) }));
+    // The heartbeat itself is counted when it leaves, at the end of the turn.
+    pulse.sent = wasSilent ? sent + 1 : sent;
   }
 }

@@ -44,7 +44,7 @@ export function limitOf(url: URL): number {
   if (text === null) return DEFAULT_LIMIT;
   const limit = Number(text);
   if (/^\d+$/.test(text) && limit >= 1 && limit <= LARGEST_LIMIT) return limit;
-  const message = `${JSON.stringify(text)} is not a limit: a whole number from 1 to ${LARGEST_LIMIT}`;
+  const message = `${JSON.stringify(text.slice(0, 80))} is not a limit: a whole number from 1 to ${LARGEST_LIMIT}`;
   throw new Refusal(400, message, { errors: [{ path: 'limit', message }] });
 }
 
@@ -53,7 +53,8 @@ async function ticksNow(room: string, currentTicks: CurrentTicks, clock: Clock):
   const { ticks, coming } = currentTicks.of(room);
   if (coming.length === 0) return [...ticks];
   const read: RoomEvent[] = [];
-  const all = Promise.all(coming.map(async (tick) => read.push(...(await tick.then((t) => (t ? [t] : []))))));
+  const collect = (tick: RoomEvent | undefined) => void (tick && read.push(tick));
+  const all = Promise.all(coming.map((tick) => tick.then(collect)));
   let cancel = () => {};
   const patience = new Promise<void>((resolve) => {
     cancel = clock.after(LONGEST_WAIT_MS, resolve);

@@ -2,14 +2,14 @@ import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Context, Hono } from 'hono';
 import {
-  type Admission,
-  type Caller,
-  checkOrigin,
-  roomsOf,
   type AccessRules,
   admit,
+  type Caller,
+  checkOrigin,
+  type Entry,
+  enter,
+  roomsOf,
 } from '../access/admit.ts';
-import { problemResponse } from '../access/problem.ts';
 import type { Clock } from '../clock.ts';
 import type { Sink } from '../hub/outbox.ts';
 import { Refusal } from '../hub/refusal.ts';
@@ -23,60 +23,87 @@ export type NodeEnv = { Bindings: Partial<HttpBindings> };
 export interface RoomUrlParts extends SnapshotParts {
   readonly access: AccessRules;
   /** Makes a stream of a connection of it. */
-  readonly connectStream: (sink: Sink, admission: Admission, onGone: (callback: () => void) => void) => void;
+  readonly connectStream: (sink: Sink, entry: Entry, onGone: (callback: () => void) => void) => void;
   readonly page: () => Response;
 }
 
-/** `/rooms` and `/time`: everything of a room's address but the upgrade. */
-export function roomUrl(parts: RoomUrlParts): Hono<NodeEnv> {
-  const app = new Hono<NodeEnv>();
-  app.get('/rooms/*', (c) => answer(c, parts));
-  app.get('/time', (c) => {
-    const caller = callerOf(c);
-    checkOrigin(caller, parts.access);
-    return c.json(timeAnswer(caller.url, parts.clock), 200, headersFor(c));
-  });
-  for (const path of ['/rooms/*', '/time']) {
-    app.options(path, (c) => {
-      checkOrigin(callerOf(c), parts.access);
-      return new Response(null, { status: 204, headers: { ...headersFor(c), ...PREFLIGHT } });
-    });
-  }
-  return app;
-}
+const METHODS = 'GET, HEAD, OPTIONS';
 
 const PREFLIGHT: Readonly<Record<string, string>> = {
-  'Access-Control-Allow-Methods': 'GET, HEAD',
+  'Access-Control-Allow-Methods': METHODS,
   'Access-Control-Allow-Headers': 'Authorization, Last-Event-ID',
   'Access-Control-Max-Age': '600',
 };
 
+/** `/rooms` and `/time`: everything of a room's address but the upgrade. */
+export function roomUrl(parts: RoomUrlParts): Hono<NodeEnv> {
+  const { access, clock } = parts;
+  const app = new Hono<NodeEnv>();
+  for (const path of ['/rooms/*', '/time']) {
+    app.use(path, async (c, next) => {
+      await next();
+      // Refusals are formatted once for the whole server; here they are one of several representations.
+      if (!c.error) return;
+      for (const [name, value] of Object.entries(headersFor(c, access))) c.res.headers.set(name, value);
+    });
+    app.options(path, (c) => {
+      checkOrigin(callerOf(c), access);
+      return new Response(null, { status: 204, headers: { ...headersFor(c, access), ...PREFLIGHT } });
+    });
+  }
+  app.get('/rooms/*', (c) => answer(c, parts));
+  app.get('/time', (c) => {
+    const caller = callerOf(c);
+    const time = timeAnswer(caller.url, clock);
+    checkOrigin(caller, access);
+    return c.json({ ...time, t2: clock.now() }, 200, headersFor(c, access));
+  });
+  app.all('/rooms/*', (c) => notAllowed(c, 'publish over WebSocket, or with POST /admin/broadcast'));
+  app.all('/time', (c) => notAllowed(c, 'it is asked for with GET'));
+  return app;
+}
+
 async function answer(c: Context<NodeEnv>, parts: RoomUrlParts): Promise<Response> {
   const representation = representationFor(c.req.header('accept'));
   const caller = callerOf(c);
-  if (representation === 'html') {
-    roomsOf(caller.url);
-    return parts.page();
+  switch (representation) {
+    case 'html':
+      roomsOf(caller.url);
+      parts.access.origins.checkHost(caller.header('host'));
+      return parts.page();
+    case 'sse':
+      return stream(c, caller, parts);
+    case 'json':
+      return snapshot(c, caller, parts);
   }
-  if (representation === 'sse') return stream(c, caller, parts);
-  const admission = admit(caller, parts.access);
-  const [room, ...others] = admission.rooms;
+}
+
+async function snapshot(c: Context<NodeEnv>, caller: Caller, parts: RoomUrlParts): Promise<Response> {
+  const limit = limitOf(caller.url);
+  const { rooms, since } = admit(caller, parts.access);
+  const [room, ...others] = rooms;
   if (room === undefined || others.length > 0) {
     throw new Refusal(400, 'JSON shows one room: ask for /rooms/{room}; several come over WebSocket or SSE');
   }
-  const text = await roomSnapshot(room, admission.since, limitOf(caller.url), parts);
-  return new Response(text, { headers: { 'Content-Type': 'application/json', ...headersFor(c) } });
+  const text = await roomSnapshot(room, since, limit, parts);
+  return new Response(text, {
+    headers: { 'Content-Type': 'application/json', ...headersFor(c, parts.access) },
+  });
 }
 
 function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomUrlParts): Response {
-  const headers = headersFor(c);
+  const headers = headersFor(c, parts.access);
   try {
-    const admission = admit(caller, parts.access);
-    if (c.req.method === 'HEAD') return streamHeaders(headers);
-    const { outgoing } = c.env;
+    if (c.req.method === 'HEAD') {
+      admit(caller, parts.access);
+      return streamHeaders(headers);
+    }
+    const outgoing = c.env?.outgoing;
     if (!outgoing) throw new Refusal(501, 'a stream needs the Node server below: pass on its bindings');
+    const entry = enter(caller, parts.access);
+    entry.seat.leaveWith(outgoing);
     const { sink, onGone } = openStream(outgoing, headers);
-    parts.connectStream(sink, admission, onGone);
+    parts.connectStream(sink, entry, onGone);
     return RESPONSE_ALREADY_SENT;
   } catch (error) {
     const told = error instanceof Refusal ? streamRefusal(error, headers) : undefined;
@@ -85,38 +112,42 @@ function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomUrlParts): Respo
   }
 }
 
-/** What every representation carries; who may read it from another origin is told by name. */
-function headersFor(c: Context<NodeEnv>): Record<string, string> {
-  const origin = c.req.header('origin');
+/** What every representation carries; a page of an allowed origin may read it, refusals too. */
+function headersFor(c: Context<NodeEnv>, { origins, clients }: AccessRules): Record<string, string> {
+  const { header, peerAddress } = callerOf(c);
+  const { protocol } = clients.of(peerAddress, header);
+  const origin = origins.readableBy(header('origin'), header('host'), protocol);
   return {
     'Cache-Control': 'no-store',
     Vary: 'Accept, Origin',
-    ...(origin !== undefined && { 'Access-Control-Allow-Origin': origin }),
+    ...(origin !== undefined && {
+      'Access-Control-Allow-Origin': origin,
+      'Access-Control-Expose-Headers': 'Retry-After',
+    }),
   };
 }
 
-/** A refusal at these addresses: as everywhere, but read by caches as one of several representations. */
-export function roomProblem(error: unknown): Response {
-  const response = problemResponse(error);
-  response.headers.set('Vary', 'Accept, Origin');
-  return response;
-}
-
-function callerOf(c: Context<NodeEnv>): Caller {
+/** The request as access control sees it. */
+export function callerOf(c: Context): Caller {
   return {
     url: new URL(c.req.url),
     header: (name) => c.req.header(name),
-    remoteAddress: c.env?.incoming?.socket.remoteAddress ?? '',
+    peerAddress: c.env?.incoming?.socket.remoteAddress,
   };
 }
 
-function timeAnswer(url: URL, clock: Clock): { t0: number | null; t1: number; t2: number } {
+function notAllowed(c: Context<NodeEnv>, instead: string): never {
+  throw new Refusal(405, `${c.req.method} does nothing here: ${instead}`, { headers: { Allow: METHODS } });
+}
+
+/** The clock for those who have no WebSocket: `t2` is put in last. */
+function timeAnswer(url: URL, clock: Clock): { t0: number | null; t1: number } {
   const t1 = clock.now();
   const text = url.searchParams.get('t0');
   const t0 = text === null || text.trim() === '' ? null : Number(text);
   if (t0 !== null && !Number.isFinite(t0)) {
-    const message = `${JSON.stringify(text)} is not a time: send milliseconds as a number`;
+    const message = `${JSON.stringify(text?.slice(0, 80))} is not a time: send milliseconds as a number`;
     throw new Refusal(400, message, { errors: [{ path: 't0', message }] });
   }
-  return { t0, t1, t2: clock.now() };
+  return { t0, t1 };
 }

@@ -1,11 +1,14 @@
 import type { ServerResponse } from 'node:http';
 import { closingText } from '../hub/connection.ts';
 import type { Sink } from '../hub/outbox.ts';
-import type { Refusal } from '../hub/refusal.ts';
+import { Refusal } from '../hub/refusal.ts';
 import { retryField, sseFormat } from './frames.ts';
 
 /** An EventSource that lost its stream comes back after this, plus as much again at random. */
 const RETRY_MS = 2000;
+
+/** How long a peer that was told goodbye may take to read it before its socket is cut. */
+const CLOSE_TIMEOUT_MS = 3000;
 
 const HEADERS: Readonly<Record<string, string>> = {
   'Content-Type': 'text/event-stream',
@@ -16,18 +19,21 @@ const HEADERS: Readonly<Record<string, string>> = {
 
 /**
  * Begins a stream on the response itself, past any `Response` and its queue: the bytes of an event
- * are the same for every member, so they go to the socket as they are, without chunk framing.
+ * are the same for every member, so they go to the socket as they are, without chunk framing. Throws
+ * a 400 `Refusal` where the socket still belongs to the request before this one.
  */
 export function openStream(
   response: ServerResponse,
   headers: Readonly<Record<string, string>>,
 ): { sink: Sink; onGone: (callback: () => void) => void } {
+  const { socket } = response;
+  if (!socket?.writable) {
+    throw new Refusal(400, 'a stream cannot be pipelined behind another request: give it its own connection');
+  }
   response.useChunkedEncodingByDefault = false;
   response.shouldKeepAlive = false;
   response.writeHead(200, { ...HEADERS, ...headers });
   response.flushHeaders();
-  const { socket } = response;
-  if (!socket) throw new Error('the response has no socket any more');
   socket.setKeepAlive(true, 30_000);
   socket.setTimeout(0);
   socket.write(retryField(RETRY_MS + Math.random() * RETRY_MS));
@@ -40,12 +46,13 @@ export function openStream(
       if (socket.writable) socket.write(bytes);
     },
     whenTaken(callback) {
-      socket.write('', () => callback());
+      if (socket.writable) socket.write('', (error) => error ?? callback());
     },
     close({ retryAfterMs }) {
       if (retryAfterMs !== undefined && socket.writable) socket.write(retryField(retryAfterMs));
       response.end();
       socket.end();
+      socket.setTimeout(CLOSE_TIMEOUT_MS, () => socket.destroy());
     },
   };
   return { sink, onGone: (callback) => response.on('close', callback) };

@@ -1,21 +1,25 @@
 import type { IncomingMessage } from 'node:http';
-import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Admission, Caller } from '../access/admit.ts';
-import { problem } from '../access/problem.ts';
+import type { Caller, Entry } from '../access/admit.ts';
 import { Refusal } from '../hub/refusal.ts';
+import { isWebSocketUpgrade } from './ignored-upgrade.ts';
+import { writeProblem } from './raw-problem.ts';
 
 /** RFC 6455, 4.1: 16 bytes in Base64. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 /** RFC 7230, 3.2.6: a token, and lists of them. */
 const TOKENS = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*,[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*$/;
 const VERSION = '13';
+/** How much of a wrong value an answer repeats. */
+const LONGEST_SHOWN = 200;
 
 export interface GateParts {
   /** Throws a `Refusal`. */
-  readonly admit: (caller: Caller) => Admission;
+  readonly enter: (caller: Caller) => Entry;
   /** Gets sound requests of somebody who was let in, in the same turn. */
-  readonly accept: (request: IncomingMessage, socket: Duplex, head: Buffer, admission: Admission) => void;
+  readonly accept: (request: IncomingMessage, socket: Duplex, head: Buffer, entry: Entry) => void;
+  /** Hears of each status that was answered instead. */
+  readonly onRefused: (status: number) => void;
   readonly onFault: (what: string, error: unknown) => void;
 }
 
@@ -24,21 +28,24 @@ export interface GateParts {
  * handshake is answered here, with headers and a problem body, and only what the library can take
  * goes on. Synchronous throughout, so that no client can vanish half-way.
  */
-export function upgradeGate({ admit, accept, onFault }: GateParts) {
+export function upgradeGate({ enter, accept, onRefused, onFault }: GateParts) {
   return (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     // Without a listener a reset would end the process.
     socket.on('error', () => socket.destroy());
-    let admission: Admission;
+    let entry: Entry;
     try {
       checkHandshake(request);
-      admission = admit(callerOf(request));
+      entry = enter(callerOf(request));
     } catch (error) {
       if (!(error instanceof Refusal)) onFault('an upgrade request could not be answered', error);
-      refuse(socket, error);
+      onRefused(error instanceof Refusal ? error.status : 500);
+      writeProblem(socket, error);
       return;
     }
-    if (socket.destroyed || !socket.writable) return;
-    accept(request, socket, head, admission);
+    entry.seat.leaveWith(socket);
+    // Who has hung up already would never open.
+    if (socket.readable && socket.writable) accept(request, socket, head, entry);
+    else socket.destroy();
   };
 }
 
@@ -50,7 +57,7 @@ export function callerOf(request: IncomingMessage): Caller {
       const value = request.headers[name];
       return Array.isArray(value) ? value.join(', ') : value;
     },
-    remoteAddress: request.socket.remoteAddress ?? '',
+    peerAddress: request.socket.remoteAddress,
   };
 }
 
@@ -60,37 +67,27 @@ function targetOf(target: string): URL {
     // Put behind an authority, not resolved against one: "//x" is a path here, not a host.
     return target.startsWith('/') ? new URL(`http://localhost${target}`) : new URL(target);
   } catch {
-    throw new Refusal(
-      400,
-      `${JSON.stringify(target.slice(0, 200))} is not an address: ask for /rooms/{room}`,
-    );
+    throw new Refusal(400, `${shown(target)} is not an address: ask for /rooms/{room}`);
   }
 }
 
 function checkHandshake(request: IncomingMessage): void {
   const { headers, method } = request;
-  if (headers.upgrade?.toLowerCase() !== 'websocket') {
-    throw new Refusal(400, `cannot upgrade to ${JSON.stringify(headers.upgrade)}: only to websocket`);
+  if (!isWebSocketUpgrade(request)) {
+    throw new Refusal(400, `cannot upgrade to ${shown(headers.upgrade)}: only to websocket`);
   }
   if (method !== 'GET') {
     throw new Refusal(405, `a WebSocket is opened with GET, not ${method}`, { headers: { Allow: 'GET' } });
   }
-  if (headers['sec-websocket-version'] !== VERSION) {
-    const version = headers['sec-websocket-version'];
-    throw new Refusal(
-      426,
-      `Sec-WebSocket-Version is ${JSON.stringify(version) ?? 'missing'}: send ${VERSION}`,
-      {
-        headers: { 'Sec-WebSocket-Version': VERSION, Upgrade: 'websocket' },
-      },
-    );
+  const version = headers['sec-websocket-version'];
+  if (version !== VERSION) {
+    throw new Refusal(426, `Sec-WebSocket-Version is ${shown(version)}: send ${VERSION}`, {
+      headers: { 'Sec-WebSocket-Version': VERSION, Upgrade: 'websocket' },
+    });
   }
-  if (!KEY.test(headers['sec-websocket-key'] ?? '')) {
-    const key = headers['sec-websocket-key'];
-    throw new Refusal(
-      400,
-      `Sec-WebSocket-Key is ${JSON.stringify(key?.slice(0, 80)) ?? 'missing'}: send 16 bytes in Base64`,
-    );
+  const key = headers['sec-websocket-key'];
+  if (key === undefined || !KEY.test(key)) {
+    throw new Refusal(400, `Sec-WebSocket-Key is ${shown(key)}: send 16 bytes in Base64`);
   }
   const protocols = headers['sec-websocket-protocol'];
   if (protocols !== undefined && !(TOKENS.test(protocols) && areDistinct(protocols))) {
@@ -103,19 +100,6 @@ function areDistinct(list: string): boolean {
   return new Set(names).size === names.length;
 }
 
-function refuse(socket: Duplex, error: unknown): void {
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const { status, headers, body } = problem(error);
-  const lines = Object.entries({
-    Connection: 'close',
-    'Content-Length': String(Buffer.byteLength(body)),
-    Vary: 'Accept, Origin',
-    ...headers,
-  }).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`);
-  // Whoever goes on sending is not waited for.
-  socket.resume();
+function shown(header: string | undefined): string {
+  return header === undefined ? 'missing' : JSON.stringify(header.slice(0, LONGEST_SHOWN));
 }

@@ -26,21 +26,45 @@ export interface Upgrade {
 }
 
 /**
+ * What the library sees of a request: a handshake that it cannot but accept. It resolves the address
+ * against a base and so reads "//[/../../rooms/lobby" otherwise than the gate did, and ends the
+ * process over it; and nothing of the real request is kept alive by it.
+ */
+class Handshake {
+  readonly method = 'GET';
+  readonly url = '/';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly onOpen: (socket: WebSocket) => void;
+
+  constructor({ headers }: IncomingMessage, onOpen: (socket: WebSocket) => void) {
+    const offered = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim());
+    this.headers = {
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': headers['sec-websocket-key'] ?? '',
+      // The library accepts what is offered first, which might be the token.
+      ...(offered?.includes(SUBPROTOCOL) && { 'sec-websocket-protocol': SUBPROTOCOL }),
+    };
+    this.onOpen = onOpen;
+  }
+}
+
+/**
  * Turns an upgrade request into an open WebSocket, through `@hono/node-ws`. Nothing else touches
  * that library, which ends the process or keeps memory for ever where a request is malformed: see
  * the upgrade gate, which lets only sound ones come here.
  */
 export function websocketUpgrades(options: {
-  maxPayloadBytes: number;
+  /** Asked anew at each upgrade. */
+  maxPayloadBytes: () => number;
   onFault: (what: string, error: unknown) => void;
 }): (upgrade: Upgrade) => void {
-  const opening = new WeakMap<IncomingMessage, Upgrade>();
   const server = new EventEmitter();
 
   // The library asks a Hono app with a `Request` built for it, and takes a few microtasks; all it
   // needs back is that its own middleware ran. So it gets just that, at half the cost.
   const app = {
-    async request(_url: URL, _init: RequestInit, env: { incoming: IncomingMessage }): Promise<Response> {
+    async request(_url: URL, _init: RequestInit, env: { incoming: Handshake }): Promise<Response> {
       const context = { env, req: { header: () => 'websocket', url: 'ws://localhost/' } };
       // Of the context the middleware reads `env`, `req.header('upgrade')` and `req.url` only.
       await middleware(context as unknown as Context, async () => {});
@@ -50,29 +74,32 @@ export function websocketUpgrades(options: {
   // Of the app the library calls `request` only.
   const helper = createNodeWebSocket({ app: app as unknown as Hono });
   Object.assign(helper.wss.options, {
-    maxPayload: Number.isFinite(options.maxPayloadBytes) ? options.maxPayloadBytes : 0,
     clientTracking: false,
     perMessageDeflate: false,
     closeTimeout: CLOSE_TIMEOUT_MS,
-    handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
-  const middleware = helper.upgradeWebSocket(
-    (context) => ({
-      onOpen(_event, { raw }) {
-        const upgrade = opening.get(context.env.incoming);
-        if (!raw || !upgrade) return;
-        upgrade.onOpen(raw);
+  // `ws` reads it at each upgrade, and takes 0 for no limit.
+  Object.defineProperty(helper.wss.options, 'maxPayload', {
+    get: () => (Number.isFinite(options.maxPayloadBytes()) ? options.maxPayloadBytes() : 0),
+  });
+  const middleware = helper.upgradeWebSocket((context) => ({
+    onOpen(_event, { raw }) {
+      if (!raw) return;
+      const { onOpen }: Handshake = context.env.incoming;
+      try {
+        onOpen(raw);
         dropLaterListeners(raw);
-      },
-    }),
-    { onError: (error) => options.onFault('a WebSocket could not be opened', error) },
-  );
+      } catch (error) {
+        options.onFault('a WebSocket could not be opened', error);
+        raw.terminate();
+      }
+    },
+  }));
   // The library only ever adds a listener for `upgrade`, which any emitter takes.
   helper.injectWebSocket(server as unknown as Parameters<typeof helper.injectWebSocket>[0]);
 
-  return (upgrade) => {
-    opening.set(upgrade.request, upgrade);
-    server.emit('upgrade', upgrade.request, upgrade.socket, upgrade.head);
+  return ({ request, socket, head, onOpen }) => {
+    server.emit('upgrade', new Handshake(request, onOpen), socket, head);
   };
 }
 
@@ -87,7 +114,7 @@ export function websocketSink(websocket: WebSocket, socket: Duplex): Sink {
       if (websocket.readyState === websocket.OPEN) socket.write(bytes);
     },
     whenTaken(callback) {
-      socket.write('', () => callback());
+      if (socket.writable) socket.write('', (error) => error ?? callback());
     },
     close(reason) {
       websocket.close(reason.code, closeText(reason));

@@ -14,6 +14,10 @@ const READING = [
   'GET /admin/connections/q8d1-01',
   'GET /admin/schedules',
   'GET /admin/schedules/clock',
+  'GET /admin/schedules/clock/runs',
+  'GET /admin/schedules/clock/explain',
+  'GET /admin/stats',
+  'GET /admin/config',
 ];
 const ACTING = [
   'DELETE /admin/rooms/lobby',
@@ -23,6 +27,7 @@ const ACTING = [
   'POST /admin/schedules/clock/run',
   'POST /admin/schedules/clock/pause',
   'POST /admin/schedules/clock/resume',
+  'POST /admin/reload',
 ];
 
 describe('who may call', () => {
@@ -55,14 +60,9 @@ describe('who may call', () => {
     expect((await problemOf(response, 403)).detail).toBe(
       'this needs a token of the role "operator", and that of "wall" is a viewer\'s',
     );
-    const { hub, schedules } = server;
-    expect([hub.closed, hub.unlocked, hub.kicked, hub.published, schedules.done]).toEqual([
-      [],
-      [],
-      [],
-      [],
-      [],
-    ]);
+    const { hub, schedules, service } = server;
+    const done = [hub.closed, hub.unlocked, hub.kicked, hub.published, schedules.done].flat();
+    expect([done, service.reloads]).toEqual([[], 0]);
   });
 
   it('turns a viewer away before it reads the body', async () => {
@@ -102,6 +102,28 @@ describe('every answer', () => {
   });
 });
 
+describe('what is counted', () => {
+  it.each([
+    ['GET /admin/rooms', 'listRooms 200'],
+    ['HEAD /admin/rooms', 'listRooms 200'],
+    ['GET /admin/rooms/attic', 'getRoom 404'],
+    ['GET /admin/rooms/-', 'getRoom 400'],
+    ['POST /admin/schedules/clock/run', 'runSchedule 200'],
+    ['GET /admin/schedules/clock/runs', 'listRuns 200'],
+    ['PUT /admin/rooms', 'unknown 405'],
+    ['GET /admin/hunter2', 'unknown 404'],
+  ])('of %s is %s', async (request, counted) => {
+    await server.call(request);
+    expect(server.called).toEqual([counted]);
+  });
+
+  it('is also who was turned away', async () => {
+    await server.call('GET /admin/rooms', { token: null });
+    await server.call('POST /admin/reload', { token: 'viewer-token' });
+    expect(server.called).toEqual(['listRooms 401', 'reload 403']);
+  });
+});
+
 describe('what is not there', () => {
   it.each([
     '/admin',
@@ -109,7 +131,7 @@ describe('what is not there', () => {
     '/admin/nowhere',
     '/admin/rooms/',
     '/admin/rooms/lobby/keys',
-    '/admin/stats',
+    '/admin/statistics',
     '/admin//rooms',
   ])('%s is a 404', async (path) => {
     expect((await problemOf(await server.call(`GET ${path}`), 404)).detail).toContain('/openapi.yaml');
@@ -166,7 +188,7 @@ describe('queries', () => {
     ['constructor=1', 'constructor', 'unknown query parameter "constructor"'],
     ['LIMIT=5', 'LIMIT', 'unknown query parameter "LIMIT"'],
   ])('?%s is refused in every list', async (query, path, message) => {
-    for (const list of ['rooms', 'connections', 'schedules']) {
+    for (const list of ['rooms', 'connections', 'schedules', 'schedules/clock/runs']) {
       const { detail, errors } = await problemOf(await server.call(`GET /admin/${list}?${query}`), 400);
       expect(errors).toEqual([{ path, message }]);
       expect(detail).toBe(`${path}: ${message}`);

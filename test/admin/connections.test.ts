@@ -21,6 +21,14 @@ describe('GET /admin/connections', () => {
     ]);
   });
 
+  it.each([
+    ['true', true],
+    ['false', false],
+  ])('asks for those behind or the others where slow=%s', async (text, slow) => {
+    await server.call(`GET /admin/connections?slow=${text}`);
+    expect(server.hub.asked).toEqual([{ slow, limit: 101 }]);
+  });
+
   it('goes on where the page before ended, also when that connection is gone', async () => {
     const { items, next } = await server.list('/admin/connections?limit=1');
     expect(items).toEqual([connectionEntry('q8d1-01')]);
@@ -35,6 +43,9 @@ describe('GET /admin/connections', () => {
     ['device=a%0Ab', 'device'],
     ['user=', 'user'],
     ['transport=carrier-pigeon', 'transport'],
+    ['slow=', 'slow'],
+    ['slow=1', 'slow'],
+    ['slow=true&slow=true', 'slow'],
     ['transport=sse&transport=websocket', 'transport'],
   ])('refuses ?%s', async (query, path) => {
     const { errors } = await problemOf(await server.call(`GET /admin/connections?${query}`), 400);

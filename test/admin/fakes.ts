@@ -3,13 +3,27 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import { problemResponse } from '../../src/access/problem.ts';
 import { tokenCheck } from '../../src/access/tokens.ts';
-import { createAdmin } from '../../src/admin/admin.ts';
+import { type AdminParts, createAdmin } from '../../src/admin/admin.ts';
 import { problemField } from '../../src/admin/answers.ts';
-import type { ScheduleAdministration, ScheduleEntry } from '../../src/admin/schedules.ts';
+import { FailedAttempts } from '../../src/admin/guard.ts';
+import type {
+  Explanation,
+  RunEntry,
+  ScheduleAdministration,
+  ScheduleEntry,
+} from '../../src/admin/schedules.ts';
+import type { ConfigEntry, Reloaded, ServiceAdministration, StatsEntry } from '../../src/admin/service.ts';
 import type { Administration, CloseRoom, Publication } from '../../src/hub/administration.ts';
-import type { ConnectionEntry, ConnectionsQuery, RoomEntry, RoomsQuery } from '../../src/hub/entries.ts';
+import type {
+  ConnectionEntry,
+  ConnectionsQuery,
+  PageQuery,
+  RoomEntry,
+  RoomsQuery,
+} from '../../src/hub/entries.ts';
 import { roomMatcher } from '../../src/hub/names.ts';
 import { Refusal } from '../../src/hub/refusal.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
 
 export const sha256 = (token: string): string => createHash('sha256').update(token).digest('hex');
 
@@ -61,6 +75,51 @@ export function scheduleEntry(name: string): ScheduleEntry {
     lateness: { lastMs: 1.1, medianMs: 1.1, p99Ms: 1.1, maxMs: 1.1 },
   };
 }
+
+export function runEntry(id: number): RunEntry {
+  return {
+    id: String(id),
+    due: NOW,
+    started: NOW,
+    sent: null,
+    lateMs: null,
+    manual: false,
+    rooms: 0,
+    connections: 0,
+    bytes: 0,
+    outcome: 'failed',
+    error: 'the upstream answered 500',
+  };
+}
+
+export const STATS: StatsEntry = {
+  version: '0.1.0',
+  startedAt: NOW,
+  uptimeSeconds: 0.25,
+  rooms: 1,
+  connections: { websocket: 2, sse: 1 },
+  slow: 0,
+  schedules: { ok: 3, stale: 0, error: 0, paused: 0 },
+  published: 0,
+  delivered: 0,
+  conflated: 0,
+  sentBytes: 0,
+  runs: { sent: 0, unchanged: 0, unheard: 0, failed: 0 },
+  missed: 0,
+  overlapped: 0,
+  clockSteps: 0,
+  closes: { '1012': 3 },
+  refusals: {},
+  lateness: null,
+  memory: { rssBytes: 1, heapUsedBytes: 1 },
+};
+
+export const CONFIG: ConfigEntry = {
+  source: 'belfry.json',
+  loadedAt: NOW,
+  faults: [{ path: 'server.port', message: '"x" is not a port' }],
+  config: { server: { port: 8080 } },
+};
 
 /** Lists what it is given and writes down what it is told to do. */
 export class FakeHub implements Administration {
@@ -125,6 +184,21 @@ export class FakeSchedules implements ScheduleAdministration {
 
   list = async () => [...this.names].map(scheduleEntry);
   get = async (name: string) => scheduleEntry(known(this.names, name));
+  /** Twelve runs, numbered from 0. */
+  runs = async (name: string, { after = '12', limit }: PageQuery): Promise<RunEntry[]> => {
+    known(this.names, name);
+    const older = Array.from({ length: Number(after) }, (_, index) => Number(after) - 1 - index);
+    return older.slice(0, limit).map(runEntry);
+  };
+  explain = async (
+    name: string,
+    query: { fromMs: number | undefined; count: number },
+  ): Promise<Explanation> => {
+    this.explained.push({ name: known(this.names, name), ...query });
+    const runs = [{ due: NOW, local: '2026-11-20T19:00:03.000+01:00', note: null }];
+    return { schedule: name, cadence: { every: '3s' }, words: 'every 3 seconds', timezone: 'UTC', runs };
+  };
+  readonly explained: object[] = [];
   run = (name: string) => this.#act('run', name);
   pause = (name: string) => this.#act('pause', name);
   resume = (name: string) => this.#act('resume', name);
@@ -134,6 +208,20 @@ export class FakeSchedules implements ScheduleAdministration {
     this.done.push(`${what} ${name}`);
     return entry;
   }
+}
+
+export class FakeService implements ServiceAdministration {
+  reloads = 0;
+  /** Thrown by the reloads. */
+  failure: unknown;
+
+  stats = () => STATS;
+  config = () => CONFIG;
+  reload = async (): Promise<Reloaded> => {
+    this.reloads++;
+    if (this.failure !== undefined) throw this.failure;
+    return { added: ['a'], changed: [], removed: ['b', 'c'], kept: ['clock'] };
+  };
 }
 
 function known(names: ReadonlySet<string>, name: string): string {
@@ -157,14 +245,32 @@ export class FakeServer {
   readonly hub = new FakeHub();
   readonly schedules = new FakeSchedules();
   readonly thrown: unknown[] = [];
+  readonly service = new FakeService();
+  readonly clock = new ManualClock();
+  readonly called: string[] = [];
+  readonly parts: AdminParts;
+  openMetrics = false;
+  /** Where the next call comes from. */
+  address = '192.0.2.7';
   readonly #app = new Hono();
 
   constructor(maxBodyBytes = 1_048_576) {
-    const tokens = tokenCheck([
-      { name: 'ops', role: 'operator', sha256: sha256('operator-token') },
-      { name: 'wall', role: 'viewer', sha256: sha256('viewer-token') },
-    ]);
-    this.#app.route('/', createAdmin({ hub: this.hub, schedules: this.schedules, tokens, maxBodyBytes }));
+    this.parts = {
+      hub: this.hub,
+      schedules: this.schedules,
+      service: this.service,
+      metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'belfry_rooms 1\n' },
+      tokens: tokenCheck([
+        { name: 'ops', role: 'operator', sha256: sha256('operator-token') },
+        { name: 'wall', role: 'viewer', sha256: sha256('viewer-token') },
+      ]),
+      attempts: new FailedAttempts({ clock: this.clock, appliesTo: (address) => address !== '127.0.0.1' }),
+      addressOf: () => this.address,
+      maxBodyBytes: () => maxBodyBytes,
+      openMetrics: () => this.openMetrics,
+      onCalled: (operation, status) => this.called.push(`${operation} ${status}`),
+    };
+    this.#app.route('/', createAdmin(this.parts));
     this.#app.onError((error) => {
       this.thrown.push(error);
       return problemResponse(error);

@@ -5,7 +5,9 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { createAdmin } from '../../src/admin/admin.ts';
 import { openApiYaml } from '../../src/admin/openapi.ts';
-import { FakeHub, FakeSchedules, FakeServer, roomEntry } from './fakes.ts';
+import { refusedConfig } from '../../src/admin/service.ts';
+import { Refusal } from '../../src/hub/refusal.ts';
+import { FakeServer, roomEntry } from './fakes.ts';
 
 const FILE = new URL('../../openapi.yaml', import.meta.url);
 const text = readFileSync(FILE, 'utf8');
@@ -66,24 +68,21 @@ describe('openapi.yaml', () => {
   }, 30_000);
 
   it('has exactly the admin routes that are served', () => {
-    const tokens = () => null;
-    const admin = createAdmin({
-      hub: new FakeHub(),
-      schedules: new FakeSchedules(),
-      tokens,
-      maxBodyBytes: 1,
-    });
+    const admin = createAdmin(new FakeServer().parts);
     const served = admin.routes
-      .filter(({ method }) => method !== 'ALL')
+      .filter(({ method, path }) => method !== 'ALL' && path !== '/metrics')
       .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`);
     const declared = operations.map(({ call }) => call).filter((call) => call.includes(' /admin'));
     expect([...new Set(served)].sort()).toEqual(declared.sort());
-    expect(declared).toHaveLength(13);
+    expect(declared).toHaveLength(18);
   });
 
-  it('asks for a token under /admin and nowhere else', () => {
-    for (const { call, operation } of operations)
-      expect([call, operation.security]).toEqual([call, call.includes(' /admin') ? [{ token: [] }] : []]);
+  it('asks for a token under /admin, for figures unless they are open, and nowhere else', () => {
+    for (const { call, operation } of operations) {
+      const forFigures = call === 'GET /metrics' ? [{ token: [] }, {}] : [];
+      const security = call.includes(' /admin') ? [{ token: [] }] : forFigures;
+      expect([call, operation.security]).toEqual([call, security]);
+    }
   });
 
   it('has an example of every body, which fits its schema', () => {
@@ -129,6 +128,20 @@ const TRIED: [id: string, status: number, request: string][] = [
   ['getSchedule', 200, 'GET /admin/schedules/clock'],
   ['getSchedule', 400, 'GET /admin/schedules/clock?x='],
   ['getSchedule', 404, 'GET /admin/schedules/tides'],
+  ['listRuns', 200, 'GET /admin/schedules/clock/runs'],
+  ['listRuns', 400, 'GET /admin/schedules/clock/runs?limit=x'],
+  ['listRuns', 404, 'GET /admin/schedules/tides/runs'],
+  ['explainSchedule', 200, 'GET /admin/schedules/clock/explain'],
+  ['explainSchedule', 400, 'GET /admin/schedules/clock/explain?count=x'],
+  ['explainSchedule', 404, 'GET /admin/schedules/tides/explain'],
+  ['getStats', 200, 'GET /admin/stats'],
+  ['getStats', 400, 'GET /admin/stats?x='],
+  ['getConfig', 200, 'GET /admin/config'],
+  ['getConfig', 400, 'GET /admin/config?x='],
+  ['reload', 200, 'POST /admin/reload'],
+  ['reload', 400, 'POST /admin/reload?x='],
+  ['reload', 409, 'POST /admin/reload'],
+  ['reload', 422, 'POST /admin/reload'],
   ...['run', 'pause', 'resume'].flatMap((what): typeof TRIED => [
     [`${what}Schedule`, 200, `POST /admin/schedules/clock/${what}`],
     [`${what}Schedule`, 400, `POST /admin/schedules/clock/${what}?x=`],
@@ -142,6 +155,12 @@ const BODIES: Readonly<Record<number, string>> = {
   400: '{}',
   413: `{"data":"${'x'.repeat(100)}"}`,
   415: '--',
+};
+
+/** What comes of a reload to each status. */
+const RELOADS: Readonly<Record<number, Refusal>> = {
+  409: new Refusal(409, 'there is no file'),
+  422: refusedConfig('belfry.json', [{ path: 'schedules[1].every', message: '3 is not a duration' }]),
 };
 
 describe('real answers', () => {
@@ -167,7 +186,9 @@ describe('real answers', () => {
   it.each(TRIED)('%s answers %i as declared: %s', async (id, status, request) => {
     const body = id === 'broadcast' ? BODIES[status] : undefined;
     const headers = { 'Content-Type': status === 415 ? 'multipart/mixed' : 'application/json' };
-    const response = await new FakeServer(100).call(request, { body, headers });
+    const server = new FakeServer(100);
+    server.service.failure = RELOADS[status];
+    const response = await server.call(request, { body, headers });
     expect(response.status).toBe(status);
     await expectAsDeclared(id, response);
   });
@@ -179,13 +200,17 @@ describe('real answers', () => {
     const asViewer = await server.call(request, { token: 'viewer-token' });
     expect(asViewer.status).toBe(call.startsWith('GET') ? 200 : 403);
     await expectAsDeclared(operation.operationId, asViewer);
+    for (let attempt = 0; attempt < 10; attempt++) await server.call(request, { token: 'wrong' });
+    const limited = await server.call(request);
+    expect(limited.status).toBe(429);
+    await expectAsDeclared(operation.operationId, limited);
   });
 
-  it('are tried for every call and status that is declared, but for 401, 403 and what the hub alone says', () => {
+  it('are tried for every call and status that is declared, but for 401, 403, 429 and what the hub alone says', () => {
     const tried = new Set(TRIED.map(([id, status]) => `${id} ${status}`));
     const declared = admin.flatMap(({ operation: { operationId, responses } }) =>
       Object.keys(responses).map((status) => `${operationId} ${status}`),
     );
-    expect(declared.filter((each) => !/ (401|403|503)$/.test(each)).sort()).toEqual([...tried].sort());
+    expect(declared.filter((each) => !/ (401|403|429|503)$/.test(each)).sort()).toEqual([...tried].sort());
   });
 });

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { defaultDocument } from '../../src/config/default.ts';
+import { defaultDocument } from '../../src/config/find.ts';
 import { ConfigError, formatFaults } from '../../src/config/faults.ts';
 import { findConfig } from '../../src/config/find.ts';
 

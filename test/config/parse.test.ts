@@ -215,6 +215,26 @@ const BROKEN: readonly [string, unknown, ...string[]][] = [
     scheduled({ feed: {} }),
     'schedules[0].feed.type: is missing: write one of "plain", "address"',
   ],
+  [
+    'a word for when',
+    scheduled({ when: 'change' }),
+    'schedules[0].when: "change" is not one of "always", "changed": did you mean "changed"?',
+  ],
+  [
+    'a word for missed',
+    scheduled({ missed: 'all' }),
+    'schedules[0].missed: "all" is not one of "latest", "skip"',
+  ],
+  [
+    'a number for staleAfter',
+    scheduled({ staleAfter: 30 }),
+    'schedules[0].staleAfter: 30 is not a duration: write "30s"',
+  ],
+  [
+    'a staleAfter that is over at once',
+    scheduled({ staleAfter: '0s' }),
+    'schedules[0].staleAfter: "0s" is too short: write a whole number of milliseconds from "100ms" to "36500d"',
+  ],
   ['a word for a feed', scheduled({ feed: 'time' }), 'schedules[0].feed: "time" is not an object { … }'],
   [
     'a variable that is not set, beside a misspelt option',
@@ -257,13 +277,33 @@ describe('parseConfig', () => {
       admin: { tokens: [] },
       rooms: [],
       schedules: [],
-      limits: { maxPayloadBytes: 16_384, maxBodyBytes: 1_048_576, eventBytes: 65_536 },
+      limits: {
+        maxPayloadBytes: 16_384,
+        maxBodyBytes: 1_048_576,
+        eventBytes: 65_536,
+        historyBytes: 262_144,
+        totalHistoryBytes: 67_108_864,
+        conflateAboveBytes: 65_536,
+        maxBufferedBytes: 1_048_576,
+        totalBufferedBytes: 268_435_456,
+        slowSeconds: 5,
+        fanoutSliceMs: 10,
+      },
     });
   });
 
   it('completes rooms and schedules', () => {
     const config = parse({ rooms: [{ match: 'a-*' }], ...scheduled({ every: '1.5s' }) });
-    expect(config.rooms).toEqual([{ match: 'a-*', subscribe: 'anyone', publish: 'nobody', history: 10 }]);
+    expect(config.rooms).toEqual([
+      {
+        match: 'a-*',
+        subscribe: 'anyone',
+        publish: 'nobody',
+        history: 10,
+        historySeconds: 3600,
+        slow: 'latest',
+      },
+    ]);
     expect(config.schedules).toEqual([
       {
         name: 'a',
@@ -271,7 +311,10 @@ describe('parseConfig', () => {
         rooms: ['*'],
         event: 'plain',
         paused: false,
+        when: 'always',
+        missed: 'latest',
         timeoutMs: 10_000,
+        staleAfterMs: null,
         feed: { type: 'plain', options: {} },
       },
     ]);
@@ -285,6 +328,11 @@ describe('parseConfig', () => {
       cadence: { cron: '0 9 * * 1', timezone: 'Asia/Tokyo' },
       event: 'start',
     });
+  });
+
+  it('keeps what a schedule does with values that are old, the same, or were missed', () => {
+    const { schedules } = parse(scheduled({ when: 'changed', missed: 'skip', staleAfter: '5m' }));
+    expect(schedules[0]).toMatchObject({ when: 'changed', missed: 'skip', staleAfterMs: 300_000 });
   });
 
   it('takes a limit of 0 as none', () => {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { defaultDocument } from '../../src/config/default.ts';
-import { configJsonSchema, configJsonSchemaText } from '../../src/config/json-schema.ts';
+import { defaultDocument } from '../../src/config/find.ts';
+import { configJsonSchema, configJsonSchemaText } from '../../src/config/schema.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
 import { isEventName, isRoomName, isRoomPattern } from '../../src/hub/names.ts';

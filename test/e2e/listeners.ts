@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { WebSocket } from 'ws';
+import { type ClientOptions, WebSocket } from 'ws';
 import { Collected } from './collected.ts';
 
 /** An object from the server, as far as tests look into it. */
@@ -44,8 +44,8 @@ export interface SocketVisitor extends Visitor {
 }
 
 /** Opens a WebSocket; resolves when `hello` came, and it is a member. */
-export async function visit(url: string): Promise<SocketVisitor> {
-  const socket = new WebSocket(url.replace(/^http/, 'ws'));
+export async function visit(url: string, options: ClientOptions = {}): Promise<SocketVisitor> {
+  const socket = new WebSocket(url.replace(/^http/, 'ws'), options);
   onTestFinished(() => socket.terminate());
   const received = new Collected<Received>();
   socket.on('message', (data) => received.push(JSON.parse(data.toString())));

@@ -20,13 +20,16 @@ export interface Running {
 }
 
 export interface Surroundings {
+  /** In a process group of its own, as a shell would start it; the group's id is the program's. */
+  readonly group?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
 }
 
 /** Starts a program that is gone, at the latest, when the test is over. */
-export function start(program: string, args: readonly string[], { env, cwd }: Surroundings = {}): Running {
-  const child = spawn(program, args, { cwd: cwd ?? emptyFolder(), env: { ...ownEnv(), ...env } });
+export function start(program: string, args: readonly string[], surroundings: Surroundings = {}): Running {
+  const { env, cwd = emptyFolder(), group = false } = surroundings;
+  const child = spawn(program, args, { cwd, env: { ...ownEnv(), ...env }, detached: group });
   const { pid } = child;
   if (pid === undefined) throw new Error(`cannot start ${program}`);
   const ended = new Promise<number | string>((resolve, reject) => {
@@ -34,7 +37,7 @@ export function start(program: string, args: readonly string[], { env, cwd }: Su
     child.on('close', (code, signal) => resolve(code ?? signal ?? 'neither'));
   });
   onTestFinished(async () => {
-    child.kill('SIGKILL');
+    if (lives(group ? -pid : pid)) process.kill(group ? -pid : pid, 'SIGKILL');
     await ended;
   });
   return { child, pid, stdout: lines(child.stdout), stderr: lines(child.stderr), ended };
@@ -99,7 +102,7 @@ export function emptyFolder(): string {
   return folder;
 }
 
-/** Whether a process is still there. */
+/** Whether a process is still there; with a minus, whether anything of a group is. */
 export function lives(pid: number): boolean {
   try {
     process.kill(pid, 0);

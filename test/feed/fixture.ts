@@ -14,6 +14,7 @@ export const tick: Tick = {
 interface Context {
   readonly clock?: Clock;
   readonly baseDirectory?: string;
+  readonly stats?: () => object;
 }
 
 /** A feed of a kind, its options parsed as the config does it. */
@@ -21,12 +22,13 @@ function create(kind: FeedKind, options: unknown, context: Context) {
   return kind.create(kind.options.parse(options), {
     clock: new ManualClock(),
     baseDirectory: '/nowhere',
+    stats: () => ({}),
     ...context,
   });
 }
 
-export function computed(kind: FeedKind, options: unknown): ComputedFeed {
-  const feed = create(kind, options, {});
+export function computed(kind: FeedKind, options: unknown, context: Context = {}): ComputedFeed {
+  const feed = create(kind, options, context);
   if (!('compute' in feed)) throw new Error(`${kind.type} is not computed`);
   return feed;
 }

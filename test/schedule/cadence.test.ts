@@ -211,7 +211,7 @@ describe.each(nights)('the night in $zone when the clocks go $change', ({ zone, 
     expect(between(calendar('30 2 * * *', zone), start, end)).toEqual(halfPastTwo);
   });
 
-  it.each(['*/5 * * * *', '30 2 * * *', '30 1 * * *', '45 1 * * *', '59 59 * * * *'])(
+  it.each(['*/5 * * * *', '30 2 * * *', '30 1 * * *', '45 1 * * *', '59 59 * * * *', '15,45 1,2 * * *'])(
     'previous says of %s what next says',
     (pattern) => {
       const cadence = calendar(pattern, zone);
@@ -236,5 +236,40 @@ describe('fixed times in the repeated part of a night', () => {
   ])('%s in %s runs the first time only', (pattern, zone, from, once) => {
     const end = new Date(at(from) + 12 * HOUR_MS).toISOString();
     expect(between(calendar(pattern, zone), from, end)).toEqual([once]);
+  });
+});
+
+describe('several fixed times of day', () => {
+  it.each([
+    ['0 2,14 * * *', '2026-03-28T14:00:00Z', ['2026-03-29T01:00:00Z', '2026-03-29T12:00:00Z']],
+    // Both do not exist: one run for the two of them.
+    ['15,45 2 * * *', '2026-03-28T14:00:00Z', ['2026-03-29T01:00:00Z', '2026-03-30T00:15:00Z']],
+    ['0 2,14 * * *', '2026-10-24T14:00:00Z', ['2026-10-25T00:00:00Z', '2026-10-25T13:00:00Z']],
+    [
+      '30 15,45 2 * * *',
+      '2026-10-24T14:00:00Z',
+      ['2026-10-25T00:15:30Z', '2026-10-25T00:45:30Z', '2026-10-26T01:15:30Z'],
+    ],
+  ])('%s runs each of them once in the nights of Europe/Berlin', (pattern, from, expected) => {
+    expect(between(calendar(pattern, 'Europe/Berlin'), from, expected.at(-1) ?? '')).toEqual(expected);
+  });
+
+  it('keep the days of the pattern', () => {
+    expect(between(calendar('0 9,17 * * 1', 'UTC'), '2026-11-20T00:00:00Z', '2026-11-30T12:00:00Z')).toEqual([
+      '2026-11-23T09:00:00Z',
+      '2026-11-23T17:00:00Z',
+      '2026-11-30T09:00:00Z',
+    ]);
+  });
+
+  it('are a rhythm where there are many', () => {
+    const minutes = Array.from({ length: 20 }, (_, index) => index * 3).join(',');
+    expect(
+      between(
+        calendar(`${minutes} 2 * * *`, 'Europe/Berlin'),
+        '2026-10-24T14:00:00Z',
+        '2026-10-25T12:00:00Z',
+      ),
+    ).toHaveLength(40);
   });
 });

@@ -1,140 +1,20 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Feed } from '../../src/feed/feed.ts';
-import type { Delivered, Delivery } from '../../src/hub/delivery.ts';
-import type { RoomEvent, Tick } from '../../src/hub/event.ts';
-import { roomMatcher } from '../../src/hub/names.ts';
+import type { RoomEvent } from '../../src/hub/event.ts';
 import { Refusal } from '../../src/hub/refusal.ts';
 import { calendar, interval } from '../../src/schedule/cadence.ts';
-import type { Listeners } from '../../src/schedule/listeners.ts';
-import type { Report } from '../../src/schedule/report.ts';
-import type { ScheduleOptions } from '../../src/schedule/options.ts';
-import { Schedules } from '../../src/schedule/schedules.ts';
-import { ManualClock, settled } from '../helpers/manual-clock.ts';
-
-const START = '2026-11-20T18:00:00.000Z';
-const HOUR_MS = 3_600_000;
-const EVENT_BYTES = 1000;
-
-/** An instant of the tests: seconds after 18:00:00. */
-const at = (seconds: number) => new Date(Date.parse(START) + seconds * 1000).toISOString();
-const secondsOf = (instant: string | null) =>
-  instant === null ? null : (Date.parse(instant) - Date.parse(START)) / 1000;
-
-/** A hub with one member in each of its rooms. */
-class FakeHub implements Listeners {
-  rooms: string[] = ['lobby'];
-  readonly deliveries: Delivery[] = [];
-
-  anyone(patterns: readonly string[]): boolean {
-    return this.#matching(patterns).length > 0;
-  }
-
-  deliver(delivery: Delivery): Delivered {
-    this.deliveries.push(delivery);
-    const rooms = this.#matching(delivery.rooms);
-    return { rooms: rooms.length, connections: rooms.length, bytes: rooms.length * 100 };
-  }
-
-  /** The ticks delivered, in short: seconds of `due`, `previous` and `next`. */
-  get ticks() {
-    return this.deliveries
-      .flatMap(({ event }) => event.tick ?? [])
-      .map(({ due, previous, next }) => [secondsOf(due), secondsOf(previous), secondsOf(next)]);
-  }
-
-  get dues() {
-    return this.ticks.map(([due]) => due);
-  }
-
-  /** The states told, in their order among the ticks. */
-  get story(): string[] {
-    return this.deliveries.map(({ event, data }) =>
-      event.tick ? `tick ${secondsOf(event.tick.due)}` : `${JSON.parse(String(data)).state}`,
-    );
-  }
-
-  statuses(): Record<string, unknown>[] {
-    return this.deliveries.flatMap(({ event, data }) =>
-      event.event === 'status' ? [{ time: event.time, ...JSON.parse(String(data)) }] : [],
-    );
-  }
-
-  #matching(patterns: readonly string[]): string[] {
-    return this.rooms.filter((room) => patterns.some((pattern) => roomMatcher(pattern)(room)));
-  }
-}
-
-/** A feed whose reads end when the test says so. */
-class FakeFeed {
-  readonly reads: {
-    tick: Tick;
-    signal: AbortSignal;
-    resolve(text: string): void;
-    reject(error: unknown): void;
-  }[] = [];
-  open = 0;
-  mostOpen = 0;
-
-  read(tick: Tick, signal: AbortSignal): Promise<string> {
-    this.open++;
-    this.mostOpen = Math.max(this.mostOpen, this.open);
-    return new Promise<string>((resolve, reject) => {
-      this.reads.push({ tick, signal, resolve, reject });
-      signal.addEventListener('abort', () => reject(signal.reason));
-    }).finally(() => {
-      this.open--;
-    });
-  }
-
-  get last() {
-    const last = this.reads.at(-1);
-    if (!last) throw new Error('nothing was read');
-    return last;
-  }
-}
-
-const computed: Feed = { compute: (_tick, sentAtMs) => JSON.stringify({ unixMs: sentAtMs }) };
-
-let running: { schedules: Schedules; clock: ManualClock } | undefined;
-
-afterEach(() => {
-  running?.schedules.stop();
-  expect(running?.clock.pending ?? 0).toBe(0);
-  running = undefined;
-});
-
-function schedule(options: Partial<ScheduleOptions> = {}): ScheduleOptions {
-  return {
-    name: 'clock',
-    cadence: interval(3000),
-    describedCadence: { every: '3s' },
-    missed: 'latest',
-    rooms: ['*'],
-    event: 'time',
-    paused: false,
-    timeoutMs: 10_000,
-    feed: computed,
-    feedType: 'time',
-    ...options,
-  };
-}
-
-function start(...list: ScheduleOptions[]) {
-  const clock = new ManualClock(START);
-  const hub = new FakeHub();
-  const reports: unknown[][] = [];
-  const report: Report = {
-    ran: (name, run) => reports.push(['ran', name, run.outcome]),
-    turned: (name, state, detail) => reports.push(['turned', name, state, detail]),
-    missed: (name, count) => reports.push(['missed', name, count]),
-    overlapped: (name) => reports.push(['overlapped', name]),
-    stepped: (ms) => reports.push(['stepped', ms]),
-  };
-  const schedules = new Schedules({ clock, hub, report, eventBytes: EVENT_BYTES });
-  schedules.start(list);
-  running = { schedules, clock };
-  return { clock, hub, schedules, reports };
-}
+import { settled } from '../helpers/manual-clock.ts';
+import {
+  at,
+  EVENT_BYTES,
+  FakeFeed,
+  HOUR_MS,
+  START,
+  schedule,
+  secondsOf,
+  start,
+  startReporting,
+} from './fixture.ts';
 
 describe('a tick', () => {
   it('goes to the rooms of its schedule as the contract has it', () => {
@@ -464,19 +344,11 @@ describe('a computed feed', () => {
 
 describe('schedules beside each other', () => {
   it('are not delayed by one that hangs, one that throws, and a report that throws', async () => {
-    const clock = new ManualClock(START);
-    const hub = new FakeHub();
     const broken = () => {
       throw new Error('the log is full');
     };
-    const schedules = new Schedules({
-      clock,
-      hub,
-      report: { ran: broken, turned: broken, missed: broken, overlapped: broken, stepped: broken },
-      eventBytes: EVENT_BYTES,
-    });
-    running = { schedules, clock };
-    schedules.start([
+    const { clock, hub, schedules } = startReporting(
+      { ran: broken, turned: broken, missed: broken, overlapped: broken, stepped: broken },
       schedule({ name: 'hangs', feed: new FakeFeed() }),
       schedule({
         name: 'throws',
@@ -487,7 +359,7 @@ describe('schedules beside each other', () => {
         },
       }),
       schedule({ name: 'good' }),
-    ]);
+    );
     await clock.advanceSettled(60_000);
     const good = hub.deliveries.flatMap(({ event }) =>
       event.tick?.schedule === 'good' ? secondsOf(event.tick.due) : [],

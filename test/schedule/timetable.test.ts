@@ -59,6 +59,18 @@ describe('Timetable', () => {
     expect(slot.next).toBe(START + 6000);
   });
 
+  it('calls at once for an instant that has passed since it was asked to begin', () => {
+    const { clock, timetable } = setup(500);
+    const listener = new Listener(interval(3000));
+    timetable.add(listener, START - 1);
+    expect(listener.seconds).toEqual([]);
+    clock.advance(0);
+    expect(listener.seconds).toEqual([0]);
+    clock.advance(3000);
+    expect(listener.seconds).toEqual([0, 3]);
+    expect(listener.passed).toBe(0);
+  });
+
   it('calls 86,400 times in 24 hours of every second, none missed, none twice, without drift', () => {
     const { clock, timetable } = setup();
     let expected = START;

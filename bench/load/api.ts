@@ -1,0 +1,72 @@
+import type { Spread } from '../statistics.ts';
+import type { Transport } from './client.ts';
+
+export interface OpenOptions {
+  readonly transport: Transport;
+  readonly port: number;
+  /** They are spread evenly over this many rooms, `room-0` and so on. */
+  readonly rooms?: number;
+  readonly prefix?: string;
+  /** Behind the room's name, with its question mark. */
+  readonly query?: string;
+  readonly count: number;
+  /** How many are under way at a time. */
+  readonly atOnce?: number;
+  readonly stalls?: boolean;
+  /** Otherwise it is an error if some do not get in. */
+  readonly mayFail?: boolean;
+  /** Whether to take the times of each event from its text. */
+  readonly times?: boolean;
+}
+
+export interface Opened {
+  readonly ms: number;
+  /** How long each took from the call until it was in. */
+  readonly each: Spread;
+  readonly failed: number;
+}
+
+/** What came in since the start, all connections together. */
+export interface Received {
+  readonly events: number;
+  readonly bytes: number;
+}
+
+/** What came in between two instants that a schedule is due at. */
+export interface Wave {
+  readonly events: number;
+  /** When the last of it was there, after the instant. */
+  readonly lastMs: number;
+}
+
+/** Of events whose times were taken, in milliseconds. */
+export interface Times {
+  /** From `time`, when it was sent, until it was here. */
+  readonly onTheWay: Spread;
+  /** From `tick.due` until `time`. */
+  readonly late: Spread;
+  /** From `tick.due` until it was here. */
+  readonly all: Spread;
+}
+
+export interface Fates {
+  readonly open: number;
+  /** By the code of the close frame; `none` where the connection ended without one. */
+  readonly closed: Readonly<Record<string, number>>;
+}
+
+/** What the process that is the load can be asked for. */
+export interface LoadApi {
+  open(options: OpenOptions): Promise<Opened>;
+  received(): Received;
+  /** From here on waves are told apart. */
+  watchWaves(options: { everyMs: number }): void;
+  /** All whole waves since the last call. */
+  waves(): Wave[];
+  /** Of everything since the last call. */
+  times(): Times;
+  /** Those who stalled read again. */
+  wake(): void;
+  fates(): Fates;
+  closeAll(): void;
+}

@@ -1,0 +1,89 @@
+import type { Transport } from '../load/client.ts';
+import type { Figure } from '../report.ts';
+import type { Cost } from '../servers/cost.ts';
+import type { Load } from '../stage.ts';
+import { numberFlag, type Question } from './question.ts';
+
+const TARGET_KIB: Readonly<Record<Transport, string>> = {
+  websocket: 'at most 11 KiB',
+  sse: 'at most 15 KiB',
+};
+
+/**
+ * So many are there before anything is measured: by then code is compiled, and the heap has grown to
+ * a size at which what it frees in between does not make those that follow look cheaper.
+ */
+const FIRST = 2000;
+
+export const idle: Question = {
+  name: 'idle',
+  asks: 'An idle connection: what does it keep in memory, what did accepting it cost, what stays of it?',
+  async ask(stage, flags) {
+    const count = numberFlag(flags, 'connections', 10_000);
+    const figures: Figure[] = [];
+    for (const transport of ['websocket', 'sse'] as const) {
+      const plain = await stage.plain();
+      const theirs = await measure(plain, stage.load(), transport, count);
+      await stage.clear();
+      const belfry = await stage.belfry({});
+      const load = stage.load();
+      const ours = await measure(belfry, load, transport, count);
+      figures.push(
+        {
+          what: `resident memory of one of ${count}, ${transport}`,
+          unit: 'KiB',
+          belfry: ours.kib,
+          plain: theirs.kib,
+          target: TARGET_KIB[transport],
+        },
+        {
+          what: `accepting one, ${transport}: server CPU`,
+          unit: 'µs',
+          belfry: ours.acceptMicros,
+          plain: theirs.acceptMicros,
+          ...(transport === 'websocket' && { target: 'at most 140 µs' }),
+        },
+      );
+      if (transport === 'websocket') figures.push(await churn(belfry, load, count));
+      await stage.clear();
+    }
+    return figures;
+  },
+};
+
+type Server = { readonly port: number; readonly cost: Cost };
+
+async function measure(
+  { port, cost }: Server,
+  load: Load,
+  transport: Transport,
+  count: number,
+): Promise<{ kib: number; acceptMicros: number }> {
+  await load.call('open', { transport, port, count: FIRST });
+  const before = await cost.settledKiB();
+  const cpuBefore = cost.cpuMs();
+  const more = count - FIRST;
+  await load.call('open', { transport, port, count: more });
+  const acceptMicros = ((cost.cpuMs() - cpuBefore) * 1000) / more;
+  const after = await cost.settledKiB();
+  return { kib: (after - before) / more, acceptMicros };
+}
+
+/** The memory after many came and went, as a part of that after the first of them. */
+async function churn({ port, cost }: Server, load: Load, count: number): Promise<Figure> {
+  await load.call('closeAll');
+  const first = await cost.settledKiB();
+  const TIMES = 9;
+  for (let time = 0; time < TIMES; time++) {
+    await load.call('open', { transport: 'websocket', port, count });
+    await load.call('closeAll');
+  }
+  const last = await cost.settledKiB();
+  return {
+    what: `resident memory after ${count * (TIMES + 1)} came and went, to that after ${count}`,
+    unit: 'KiB',
+    belfry: last,
+    ratio: last / first,
+    target: 'ratio at most 1.1',
+  };
+}

@@ -1,0 +1,100 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { Cost } from './cost.ts';
+
+const TOKEN = 'bench';
+
+/** Nothing but what a bench asks for is sent, and nobody has to answer pings. */
+const QUIET = { heartbeatSeconds: 3600, idleSeconds: 7200 };
+
+/** Belfry as anybody would run it, with a config of the bench's. */
+export class BelfryServer {
+  readonly cost: Cost;
+  readonly port: number;
+  readonly #schedules: readonly string[];
+  readonly #agent = new Agent({ keepAlive: true });
+
+  private constructor(child: ChildProcess, port: number, schedules: readonly string[]) {
+    this.cost = new Cost(child.pid ?? 0);
+    this.port = port;
+    this.#schedules = schedules;
+  }
+
+  /** `onChild` gets the process at once, so that it is ended whatever happens. */
+  static async start(
+    { schedules = [], limits = {} }: { schedules?: readonly object[]; limits?: object },
+    onChild: (child: ChildProcess) => void,
+  ): Promise<BelfryServer> {
+    const folder = mkdtempSync(join(tmpdir(), 'belfry-bench-'));
+    const config = join(folder, 'belfry.json');
+    writeFileSync(config, JSON.stringify({ server: QUIET, schedules, limits }));
+    // npm runs its scripts in the folder of package.json.
+    const args = [resolve('dist/main.js'), 'serve', '--port', '0', '--config', config];
+    // Such as `--cpu-prof`, to see where the time goes.
+    const nodeArgs = process.env.BENCH_NODE_ARGS?.split(' ') ?? [];
+    const child = spawn(process.execPath, [...nodeArgs, ...args], {
+      env: { ...process.env, BELFRY_ADMIN_TOKEN: TOKEN },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    onChild(child);
+    const port = await portOf(child);
+    rmSync(folder, { recursive: true });
+    return new BelfryServer(
+      child,
+      port,
+      schedules.flatMap((schedule) => ('name' in schedule ? [String(schedule.name)] : [])),
+    );
+  }
+
+  /** Resolves when it was answered, whatever the answer holds; rejects where it is no success. */
+  async admin(method: string, path: string, body?: object): Promise<void> {
+    const asked = request({
+      port: this.port,
+      host: '127.0.0.1',
+      agent: this.#agent,
+      method,
+      path: `/admin${path}`,
+      headers: { authorization: `Bearer ${TOKEN}` },
+    });
+    asked.end(body && JSON.stringify(body));
+    // Node's documentation says what comes with `response`; the types of `once` do not.
+    const [response] = (await once(asked, 'response')) as [IncomingMessage];
+    const answer = await text(response);
+    if ((response.statusCode ?? 0) >= 300) throw new Error(`${method} ${path}: ${answer}`);
+  }
+
+  /** `named`: those whose names begin like this. */
+  async resume(named = ''): Promise<void> {
+    await this.#eachSchedule(named, 'resume');
+  }
+
+  async pause(named = ''): Promise<void> {
+    await this.#eachSchedule(named, 'pause');
+  }
+
+  async #eachSchedule(named: string, what: 'resume' | 'pause'): Promise<void> {
+    for (const name of this.#schedules.filter((schedule) => schedule.startsWith(named))) {
+      await this.admin('POST', `/schedules/${name}/${what}`);
+    }
+  }
+}
+
+/** The port that it says it listens on. */
+function portOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    if (!child.stderr) throw new Error('started without stderr');
+    const said: string[] = [];
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      said.push(line);
+      const port = /http:\/\/127\.0\.0\.1:(\d+)\/admin\/broadcast/.exec(line)?.[1];
+      if (port) resolve(Number(port));
+    });
+    child.on('exit', () => reject(new Error(`Belfry ended:\n${said.join('\n')}`)));
+  });
+}

@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What Linux counts processor time in for programs, on every architecture that Node runs on. */
+const TICK_MS = 10;
+
+/** Memory counts as settled when it has moved less than this part of itself for two seconds. */
+const SETTLED = 0.003;
+
+/** What a process costs, as the operating system sees it. */
+export class Cost {
+  readonly #pid: number;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+  }
+
+  /** Processor time since its start, all threads, user and system, in milliseconds. */
+  cpuMs(): number {
+    // proc(5): the name may hold spaces and is in parentheses; utime and stime are fields 14 and 15.
+    const stat = readFileSync(`/proc/${this.#pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  }
+
+  residentKiB(): number {
+    const status = readFileSync(`/proc/${this.#pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
+  }
+
+  /** Resident memory once it moves no more, or after ten seconds. */
+  async settledKiB(): Promise<number> {
+    let before = this.residentKiB();
+    for (let look = 0; look < 5; look++) {
+      await sleep(2000);
+      const after = this.residentKiB();
+      if (Math.abs(after - before) < before * SETTLED) return after;
+      before = after;
+    }
+    return before;
+  }
+}

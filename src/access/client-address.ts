@@ -1,0 +1,85 @@
+import { BlockList, isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+
+/** Who sends a request, as far as the peer and those it may speak for can be believed. */
+export interface Client {
+  /** An IPv4 address also where it came in as an IPv6 one; `''` where the peer is gone already. */
+  readonly address: string;
+  /** What the client spoke, to us or to the first proxy; `undefined`: nobody who is believed says so. */
+  readonly protocol: 'http' | 'https' | undefined;
+  /** On this machine and no proxy: limits per address are not for it. */
+  readonly isLocal: boolean;
+}
+
+/** Reads a header by its lower-case name; several of a name are joined with commas, as Node does. */
+export type HeaderReader = (name: string) => string | undefined;
+
+/** So many proxies in a row are followed. A header is as long as its sender likes. */
+const MOST_HOPS = 32;
+
+/**
+ * Finds out who a request is from. A proxy that is trusted adds the address it sees to the right of
+ * `X-Forwarded-For`; whatever stands to the left of the first address that is not trusted may be
+ * made up. So that one is the client; an entry that is no address ends the search before it.
+ */
+export class ClientAddresses {
+  readonly #trusted = new BlockList();
+
+  /** `trustProxy`: addresses and CIDRs, checked by the configuration. */
+  constructor(trustProxy: readonly string[]) {
+    for (const entry of trustProxy) {
+      const [address = '', prefix] = entry.split('/');
+      const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+      if (prefix === undefined) this.#trusted.addAddress(address, family);
+      else this.#trusted.addSubnet(address, Number(prefix), family);
+    }
+  }
+
+  /** `peer` is the other end of the socket. */
+  of(peer: string | undefined, header: HeaderReader): Client {
+    const nearest = plain(peer ?? '');
+    if (!this.#isTrusted(nearest)) {
+      return { address: nearest, protocol: undefined, isLocal: isLoopback(nearest) };
+    }
+    const claimed = header('x-forwarded-for')?.split(',') ?? [];
+    let address = nearest;
+    let hops = 0;
+    while (hops < MOST_HOPS && this.#isTrusted(address)) {
+      const before = forwarded(claimed.at(-1 - hops));
+      if (before === undefined) break;
+      address = before;
+      hops++;
+    }
+    return { address, protocol: protocolAt(header('x-forwarded-proto'), hops), isLocal: false };
+  }
+
+  #isTrusted(address: string): boolean {
+    const version = isIP(address);
+    return version !== 0 && this.#trusted.check(address, version === 6 ? 'ipv6' : 'ipv4');
+  }
+}
+
+/** An entry of `X-Forwarded-For`: an address, alone or with a port, IPv6 in brackets or bare. */
+function forwarded(entry: string | undefined): string | undefined {
+  const text = entry?.trim() ?? '';
+  const [, bracketed, dotted] = /^(?:\[([^\]]*)\]|([\d.]+))(?::\d{1,5})?$/.exec(text) ?? [];
+  const address = bracketed ?? dotted ?? text;
+  return isIP(address) === 0 ? undefined : plain(address);
+}
+
+/** What the proxy said that saw the client. Most set one value, and then it is that. */
+function protocolAt(text: string | undefined, hops: number): Client['protocol'] {
+  const claimed = text?.split(',').map((entry) => entry.trim().toLowerCase()) ?? [];
+  const protocol = claimed.at(-Math.max(hops, 1)) ?? claimed[0];
+  return protocol === 'http' || protocol === 'https' ? protocol : undefined;
+}
+
+/** Without the zone, and as IPv4 where it is one in the clothes of IPv6. */
+function plain(text: string): string {
+  const [address = ''] = text.split('%');
+  return isIP(address) === 6 ? ipaddr.process(address).toString() : address;
+}
+
+function isLoopback(address: string): boolean {
+  return isIP(address) !== 0 && ipaddr.parse(address).range() === 'loopback';
+}

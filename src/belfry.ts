@@ -1,0 +1,98 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Clock } from './clock.ts';
+import type { Config } from './config/schema.ts';
+import type { FeedKind } from './feed/feed.ts';
+import type { Published } from './hub/entries.ts';
+import type { Sender } from './hub/event.ts';
+import type { Target } from './hub/target.ts';
+import type { Logger } from './observe/logger.ts';
+import type { Applied } from './schedule/schedules.ts';
+import type { Action } from './transport/action-table.ts';
+
+/** What an embedding program may bring along. */
+export interface BelfryOptions {
+  /** More kinds of feed, beside the built-in ones. */
+  readonly feeds?: readonly FeedKind[];
+  /** Where `tokenEnv`, `BELFRY_ADMIN_TOKEN` and `${…}` are looked up. Default: `process.env`. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Where relative paths in the configuration start. Default: the working directory. */
+  readonly baseDirectory?: string;
+  /** Where the configuration is read from, for a reload. Default: there is none. */
+  readonly source?: DocumentSource;
+  /** Default: nothing is logged. */
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+}
+
+/** A configuration that can be read again. */
+export interface DocumentSource {
+  /** What people call it, such as the file's name. */
+  readonly label: string;
+  /** Throws a `ConfigError` where it cannot be read. */
+  read(): unknown;
+}
+
+/** A message, as programs hear of it. */
+export interface HeardMessage {
+  readonly id: string;
+  readonly room: string;
+  readonly event: string;
+  /** RFC 3339. */
+  readonly time: string;
+  readonly data: unknown;
+  readonly from?: Sender;
+}
+
+/** Somebody came into a room, or left it. */
+export interface Presence {
+  readonly room: string;
+  readonly connection: string;
+  readonly device?: string;
+}
+
+/** What a program can listen to. */
+export interface Heard {
+  message: HeardMessage;
+  join: Presence;
+  leave: Presence;
+}
+
+/** Where a server listens. */
+export interface Started {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What a reload did: names of schedules, and what it could not do. */
+export interface Reloaded extends Applied {
+  /** Keys that are different now and take effect with the next start only. */
+  readonly needsRestart: readonly string[];
+}
+
+/** A whole server: `start` makes it listen, or put `fetch` and `upgrade` into a server of your own. */
+export interface Belfry {
+  /** What is in force. */
+  readonly config: Config;
+  /** The operator's token that was made for this run, where none is configured. */
+  readonly madeToken: string | undefined;
+  /** Begins to ring, without a port of its own. Call this or `start`, once. */
+  run(): Promise<void>;
+  /** Begins to ring and listens on the configured address; rejects with Node's error where it cannot. */
+  start(): Promise<Started>;
+  /** Drains and stops; once `signal` aborts, at once. Leaves nothing running. */
+  stop(signal?: AbortSignal): Promise<void>;
+  /** Reads the configuration again and applies it, or throws a `Refusal` that lists its faults. */
+  reload(): Promise<Reloaded>;
+  /** The schedule that is due first, and when, in milliseconds since the epoch. */
+  nextDue(): { schedule: string; due: number } | null;
+  /** Publishes to rooms, devices, connections or users; to every room where no target is named. */
+  publish(message: { target?: Target; event?: string; data: unknown }): Promise<Published>;
+  on<Name extends keyof Heard>(name: Name, listener: (heard: Heard[Name]) => void): void;
+  /** Adds an action that clients may ask for. Throws where the name is taken. */
+  action(name: string, handler: Action): void;
+  /** For HTTP requests that reach another server; SSE needs `@hono/node-server`'s bindings as `env`. */
+  fetch(request: Request, env?: object): Response | Promise<Response>;
+  /** For the `upgrade` event of another server. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}

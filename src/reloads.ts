@@ -1,0 +1,86 @@
+import { refusedConfig } from './admin/service.ts';
+import type { DocumentSource, Reloaded } from './belfry.ts';
+import { type Clock, instant } from './clock.ts';
+import { ConfigError, type Fault } from './config/faults.ts';
+import { type Config, configJsonSchema } from './config/schema.ts';
+import { shownConfig } from './config/shown-config.ts';
+import type { FeedKind } from './feed/feed.ts';
+import { Refusal } from './hub/refusal.ts';
+import type { Logger } from './observe/logger.ts';
+import type { Applied } from './schedule/schedules.ts';
+import type { Settings } from './settings.ts';
+
+/** Keys that are bound once: another value waits for the next start. */
+const BOUND_ONCE = ['host', 'port'] as const;
+
+export interface ReloadsParts {
+  readonly clock: Clock;
+  /** What is in force at first. */
+  readonly document: unknown;
+  readonly source: DocumentSource | undefined;
+  readonly kinds: readonly FeedKind[];
+  /** Throws a `ConfigError`. */
+  readonly parse: (document: unknown) => Config;
+  readonly settings: Settings;
+  /** Applies the schedules in force; all of them or, where it throws, none. */
+  readonly apply: () => Applied;
+  readonly logger: Logger | undefined;
+}
+
+/**
+ * The configuration in force, and another one in its place. A faulty one changes nothing: its faults
+ * are answered, logged and kept to be looked up, and what is in force goes on.
+ */
+export class Reloads {
+  readonly #parts: ReloadsParts;
+  #document: unknown;
+  #loadedAtMs: number;
+  #faults: readonly Fault[] = [];
+
+  constructor(parts: ReloadsParts) {
+    this.#parts = parts;
+    this.#document = parts.document;
+    this.#loadedAtMs = parts.clock.now();
+  }
+
+  /** For people: nothing secret, every default filled in. */
+  shown() {
+    const { source, kinds } = this.#parts;
+    return {
+      source: source?.label ?? 'the program that embeds this server',
+      loadedAt: instant(this.#loadedAtMs),
+      faults: this.#faults,
+      config: shownConfig(this.#document, configJsonSchema(kinds)),
+    };
+  }
+
+  /** Rejects with a 422 `Refusal` for a faulty configuration, with 409 where there is none to read. */
+  async reload(): Promise<Reloaded> {
+    const { source, settings, logger, clock } = this.#parts;
+    if (!source) throw new Refusal(409, 'there is no file that the configuration could be read from again');
+    const before = settings.config;
+    try {
+      const document = source.read();
+      settings.replace(this.#parts.parse(document));
+      const applied = this.#parts.apply();
+      this.#document = document;
+      this.#loadedAtMs = clock.now();
+      this.#faults = [];
+      const needsRestart = restartKeys(before.server, settings.config.server);
+      if (needsRestart.length > 0) logger?.warn({ needsRestart }, 'takes effect with the next start only');
+      logger?.info(applied, 'configuration reloaded');
+      return { ...applied, needsRestart };
+    } catch (error) {
+      settings.replace(before);
+      if (!(error instanceof ConfigError)) throw error;
+      this.#faults = error.faults;
+      const refusal = refusedConfig(source.label, error.faults);
+      logger?.error({ faults: error.faults }, 'the configuration was not reloaded: it has faults');
+      throw refusal;
+    }
+  }
+}
+
+function restartKeys(before: Config['server'], after: Config['server']): string[] {
+  return BOUND_ONCE.filter((key) => before[key] !== after[key]).map((key) => `server.${key}`);
+}

@@ -1,0 +1,143 @@
+import { instant } from '../clock.ts';
+import type { RoomData, RoomEvent, Tick } from '../hub/event.ts';
+import type { ScheduleContext, ScheduleOptions } from './options.ts';
+
+/** No room's name is longer, so data that differs by room is at its largest with this one. */
+const LONGEST_ROOM = 'x'.repeat(128);
+
+/** What somebody who joins a room is told about one schedule: at most one of the two. */
+export interface CurrentTick {
+  readonly tick?: RoomEvent;
+  /** As `CurrentTicksOfRoom.coming`. */
+  readonly coming?: Promise<RoomEvent | undefined>;
+}
+
+/** A value as the tick of an instant; instants in milliseconds. */
+interface Making {
+  readonly due: number;
+  readonly manual: boolean;
+  /** What is due after it; null: nothing. */
+  readonly next: number | null;
+  /** When it ceases to be the current one; null for never. */
+  readonly until: number | null;
+  readonly data: RoomData;
+  /** When the value was had. */
+  readonly at: number;
+}
+
+/**
+ * The ticks of one schedule: each names the one sent before it, and the last one is there for those
+ * who join. Instants in milliseconds.
+ */
+export class Chain {
+  readonly #options: ScheduleOptions;
+  readonly #context: ScheduleContext;
+  /** The `due` of the tick sent last. */
+  #sentDue: number | null = null;
+  #last: MadeTick | undefined;
+  /** The last one of the chain before. */
+  #inherited: MadeTick | undefined;
+  /** Whether the value of `#last` is what everybody here was shown last, live or on joining. */
+  #shown = false;
+
+  /** `before`: the chain that this one goes on from; what was current in it is not any more. */
+  constructor(options: ScheduleOptions, context: ScheduleContext, before?: Chain) {
+    this.#options = options;
+    this.#context = context;
+    if (!before) return;
+    this.#sentDue = before.#sentDue;
+    this.#last = before.#last;
+    this.#inherited = before.#last;
+  }
+
+  /** The tick of an instant, as it would be sent now. */
+  tick({ due, manual, next }: Pick<Making, 'due' | 'manual' | 'next'>): Tick {
+    const { name, cadence } = this.#options;
+    return {
+      schedule: name,
+      due: instant(due),
+      previous: instantOrNull(this.#sentDue),
+      next: instantOrNull(next),
+      ...(cadence.seq && { seq: cadence.seq(due) }),
+      ...(manual && { manual }),
+    };
+  }
+
+  /** Makes a tick, which is the last one from now on. Throws where its data is too large. */
+  make(making: Making): MadeTick {
+    const { event } = this.#options;
+    const made = new MadeTick(event, this.tick(making), making, this.#context.eventBytes());
+    this.#shown &&= this.#last?.data === making.data;
+    this.#last = made;
+    return made;
+  }
+
+  /** The last one went to somebody. */
+  sent(due: number): void {
+    this.#sentDue = due;
+    this.#shown = true;
+  }
+
+  /** Whether this instant lies before the one sent last: the clock was set back. */
+  goesBack(due: number): boolean {
+    return this.#sentDue !== null && due < this.#sentDue;
+  }
+
+  /** Whether everybody has this value. Data that differs by room cannot be compared, and is new. */
+  isUnchanged(data: RoomData): boolean {
+    return this.#shown && typeof data === 'string' && data === this.#last?.data;
+  }
+
+  /** The last one stays the current one: who joins meanwhile needs no read. */
+  extend(until: number | null): void {
+    if (this.#last) this.#last.until = until;
+  }
+
+  /** The current one, if it is there; `over`: none is due any more, as while paused, and any will do. */
+  current(now: number, over: boolean): MadeTick | undefined {
+    if (over) return this.#last;
+    return this.#last !== this.#inherited && this.#last?.isCurrent(now) ? this.#last : undefined;
+  }
+}
+
+/** A tick with its value, to be sent now and shown to who comes later. */
+export class MadeTick {
+  /** As it goes into every room. */
+  readonly event: Omit<RoomEvent, 'room' | 'data' | 'id'>;
+  readonly data: RoomData;
+  /** When it ceases to be the current one; null for never. */
+  until: number | null;
+  readonly #tick: Tick;
+  readonly #due: number;
+
+  constructor(event: string, tick: Tick, making: Making, eventBytes: number) {
+    const bytes = Buffer.byteLength(inRoom(making.data, LONGEST_ROOM));
+    if (bytes > eventBytes) {
+      throw new Error(`${bytes} bytes of data are too many: limits.eventBytes is ${eventBytes}`);
+    }
+    this.event = { event, time: instant(making.at), tick };
+    this.data = making.data;
+    this.until = making.until;
+    this.#tick = tick;
+    this.#due = making.due;
+  }
+
+  /** Whether no newer instant has come; one that is due later than now is from before a step back. */
+  isCurrent(now: number): boolean {
+    return this.#due <= now && (this.until === null || now < this.until);
+  }
+
+  /** The event for who comes later; `over`: nothing is due after it, as while paused. */
+  replay(room: string, over: boolean): RoomEvent {
+    const tick = { ...this.#tick, next: over ? null : instantOrNull(this.until) };
+    return { room, ...this.event, data: inRoom(this.data, room), tick, replay: true };
+  }
+}
+
+function inRoom(data: RoomData, room: string): string {
+  return typeof data === 'string' ? data : data(room);
+}
+
+function instantOrNull(unixMs: number | null): string | null {
+  return unixMs === null ? null : instant(unixMs);
+}

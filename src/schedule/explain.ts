@@ -1,0 +1,146 @@
+import cronstrue from 'cronstrue';
+import { instant } from '../clock.ts';
+import { localInstant } from '../feed/zone.ts';
+import { type Cadence, calendar } from './cadence.ts';
+import type { CadenceEntry } from './entries.ts';
+
+/** One run to come. */
+export interface PlannedRun {
+  /** RFC 3339 in UTC. */
+  readonly due: string;
+  /** The same as the clock on the wall shows it in the schedule's zone, with its offset. */
+  readonly local: string;
+  /** What daylight saving does to it; null: nothing. */
+  readonly note: string | null;
+}
+
+/** A schedule's cadence in words, and what comes of it. */
+export interface Explanation {
+  readonly schedule: string;
+  readonly cadence: CadenceEntry;
+  /** Such as "every 3 seconds". */
+  readonly words: string;
+  readonly timezone: string;
+  /** Fewer than asked for where the cadence comes to an end. */
+  readonly runs: readonly PlannedRun[];
+}
+
+/** What can be explained: a schedule, also one that does not run. */
+export interface Explainable {
+  readonly name: string;
+  readonly cadence: Cadence;
+  readonly describedCadence: CadenceEntry;
+}
+
+/** The `count` runs after `from`, milliseconds since the epoch. */
+export function explain(
+  { name, cadence, describedCadence }: Explainable,
+  from: number,
+  count: number,
+): Explanation {
+  const timezone = 'cron' in describedCadence ? describedCadence.timezone : 'UTC';
+  const local = localInstant(timezone);
+  const note = 'cron' in describedCadence ? nightNotes(describedCadence, cadence) : () => null;
+  const runs: PlannedRun[] = [];
+  for (let due = cadence.next(from); due !== null && runs.length < count; due = cadence.next(due))
+    runs.push({ due: instant(due), local: local(due), note: note(due) });
+  return { schedule: name, cadence: describedCadence, words: cadenceWords(describedCadence), timezone, runs };
+}
+
+/** For a terminal: the words, then a line for each run. */
+export function explanationLines({ schedule, words, timezone, runs }: Explanation): string[] {
+  return [
+    `${schedule}: ${words} (${timezone})`,
+    ...runs.map(({ due, local, note }) => {
+      const day = WEEKDAY.format(Date.parse(`${local.slice(0, 23)}Z`));
+      const shown = `  ${day} ${local.replace('T', ' ').replace('.000', '')}`;
+      return [shown, due, ...(note === null ? [] : [note])].join('  ');
+    }),
+  ];
+}
+
+const WEEKDAY = new Intl.DateTimeFormat('en', { weekday: 'short', timeZone: 'UTC' });
+
+const UNITS: Readonly<Record<string, string>> = {
+  ms: 'millisecond',
+  s: 'second',
+  m: 'minute',
+  h: 'hour',
+  d: 'day',
+};
+
+/** A cadence as people would say it. */
+export function cadenceWords(cadence: CadenceEntry): string {
+  if ('every' in cadence) {
+    const [, count = '', unit = ''] = /^([\d.]+)(\D+)$/.exec(cadence.every) ?? [];
+    const name = UNITS[unit] ?? unit;
+    return Number(count) === 1 ? `every ${name}` : `every ${Number(count)} ${name}s`;
+  }
+  try {
+    const words = cronstrue.toString(cadence.cron, { use24HourTimeFormat: true });
+    return words.charAt(0).toLowerCase() + words.slice(1);
+  } catch {
+    // croner knows patterns that have no words, such as "+1" for a weekday that must also match.
+    return `cron "${cadence.cron}"`;
+  }
+}
+
+const HOUR_MS = 3_600_000;
+/** The clocks are never changed by more. */
+const REACH_MS = 3 * HOUR_MS;
+/** They are never changed twice in so short a time. */
+const WEEK_MS = 7 * 24 * HOUR_MS;
+
+/** Tells of a run of a calendar what the clocks' going forward or back does to it. */
+function nightNotes(
+  { cron, timezone }: { cron: string; timezone: string },
+  cadence: Cadence,
+): (due: number) => string | null {
+  const local = localInstant(timezone);
+  const wall = (at: number) => Date.parse(`${local(at).slice(0, 23)}Z`);
+  const offset = (at: number) => wall(at) - at;
+  /** The pattern on a wall clock that is never set. */
+  const named = calendar(cron, 'UTC');
+
+  /** Of the first run after the clocks went forward, where they left out something that the pattern names. */
+  const forward = (due: number): string | null => {
+    const from = Math.max(cadence.previous(due - 1) ?? 0, due - WEEK_MS);
+    if (offset(from) >= offset(due)) return null;
+    const change = changeIn(from, due, offset);
+    const leftOut = named.next(change + offset(from) - 1);
+    if (leftOut === null || leftOut >= wall(change)) return null;
+    const runsInstead = named.previous(wall(due)) !== wall(due);
+    return runsInstead
+      ? `the clocks go forward: ${clockText(leftOut)} does not exist, runs at ${clockText(wall(due))}`
+      : `the clocks went forward on ${instant(leftOut).slice(0, 10)}: ${clockText(leftOut)} did not exist`;
+  };
+
+  return (due) => {
+    const [before, now, after] = [offset(due - REACH_MS), offset(due), offset(due + REACH_MS)];
+    const shownBefore = due - (before - now);
+    if (before > now && offset(shownBefore) === before)
+      return `the clocks went back: ${clockText(wall(due))} for the second time`;
+    const shownAgain = due + (now - after);
+    if (now > after && offset(shownAgain) === after) {
+      const again = cadence.previous(shownAgain) === shownAgain;
+      return `the clocks go back: ${clockText(wall(due))} comes twice${again ? '' : ', runs the first time only'}`;
+    }
+    return forward(due);
+  };
+}
+
+/** The first instant after `from` with the offset that `to` has, where one change lies between them. */
+function changeIn(from: number, to: number, offset: (at: number) => number): number {
+  let [low, high] = [from, to];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (offset(middle) === offset(to)) high = middle;
+    else low = middle;
+  }
+  return high;
+}
+
+/** The time of day of an instant in UTC, with seconds where there are any. */
+function clockText(unixMs: number): string {
+  return instant(unixMs).slice(11, 19).replace(/:00$/, '');
+}

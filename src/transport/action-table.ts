@@ -1,0 +1,131 @@
+import { type Clock, instant } from '../clock.ts';
+import type { Connection } from '../hub/connection.ts';
+import { Refusal } from '../hub/refusal.ts';
+
+/** What a client sent: a JSON object, nothing in it checked. */
+export type Sent = Readonly<Record<string, unknown>>;
+
+/** One line of a client, already known to be an object with an action that exists. */
+export interface ActionCall {
+  readonly connection: Connection;
+  readonly sent: Sent;
+  /** When it came in, milliseconds since the epoch. */
+  readonly receivedAtMs: number;
+  /** Runs something once the reply is on its way. */
+  readonly afterReply: (what: () => void) => void;
+}
+
+/**
+ * What a client may ask for over WebSocket. Returns the reply's `data`; throws a `Refusal` for an
+ * error reply; anything else that it throws is a 500 for the caller and a line in the log.
+ */
+export type Action = (call: ActionCall) => unknown;
+
+/** Lines that work, for error replies; every other action gets along with `ANY_EXAMPLE`. */
+const EXAMPLES: ReadonlyMap<unknown, string> = new Map([
+  ['publish', '{"action":"publish","data":{"text":"hello"}}'],
+  ['subscribe', '{"action":"subscribe","room":"lobby"}'],
+]);
+const ANY_EXAMPLE = '{"action":"ping"}';
+
+/** How much of a line that is wrong a reply repeats. */
+const LONGEST_SHOWN = 80;
+
+/** Reads and answers one line of a client. Never rejects. */
+export class ActionTable {
+  readonly #actions: ReadonlyMap<string, Action>;
+  readonly #clock: Clock;
+  readonly #onFault: (what: string, error: unknown) => void;
+
+  constructor(options: {
+    actions: ReadonlyMap<string, Action>;
+    clock: Clock;
+    onFault: (what: string, error: unknown) => void;
+  }) {
+    this.#actions = options.actions;
+    this.#clock = options.clock;
+    this.#onFault = options.onFault;
+  }
+
+  async perform(connection: Connection, line: string, receivedAtMs: number): Promise<void> {
+    const afterReply: (() => void)[] = [];
+    let sent: Sent = {};
+    let text: string;
+    try {
+      sent = parsed(line);
+      const data = await this.#actionOf(sent)({
+        connection,
+        sent,
+        receivedAtMs,
+        afterReply: (what) => void afterReply.push(what),
+      });
+      // Here, because what an action returns need not be JSON.
+      text = this.#reply(sent, { data: data === undefined ? {} : data });
+    } catch (error) {
+      text = this.#reply(sent, { error: this.#errorOf(error, sent.action) });
+    }
+    connection.send(text);
+    for (const what of afterReply) what();
+  }
+
+  /** Answers a line that is not acted on. */
+  refuse(connection: Connection, line: string, refusal: Refusal): void {
+    let sent: Sent = {};
+    try {
+      sent = parsed(line);
+    } catch {
+      // That it could not be read matters less than that it came too soon.
+    }
+    const { status, title, message: detail } = refusal;
+    connection.send(this.#reply(sent, { error: { status, title, detail } }));
+  }
+
+  #reply({ action, ref }: Sent, answer: { data: unknown } | { error: unknown }): string {
+    const reply = typeof action === 'string' ? action : null;
+    return JSON.stringify({ reply, ref, time: instant(this.#clock.now()), ...answer });
+  }
+
+  #actionOf({ action }: Sent): Action {
+    const found = typeof action === 'string' ? this.#actions.get(action) : undefined;
+    if (found) return found;
+    const what = action === undefined ? '"action" is missing: send one of' : `${shown(action)} is not one of`;
+    throw wrongLine(`${what} ${[...this.#actions.keys()].join(', ')}`);
+  }
+
+  #errorOf(error: unknown, action: unknown): { status: number; title: string; detail: string } {
+    if (error instanceof Refusal) {
+      const example = error.status === 400 ? EXAMPLES.get(action) : undefined;
+      const detail = example ? withExample(error.message, example) : error.message;
+      return { status: error.status, title: error.title, detail };
+    }
+    this.#onFault(`action ${shown(action)} failed`, error);
+    return { status: 500, title: 'Internal Server Error', detail: 'the action failed; the log says why' };
+  }
+}
+
+function parsed(line: string): Sent {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    throw wrongLine(`not JSON: ${line.slice(0, LONGEST_SHOWN)}`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw wrongLine(`not a JSON object: ${line.slice(0, LONGEST_SHOWN)}`);
+  }
+  // A JSON object has texts for keys, and nothing more is claimed of its values.
+  return value as Sent;
+}
+
+/** A line that no action could be found for. */
+function wrongLine(message: string): Refusal {
+  return new Refusal(400, withExample(message, ANY_EXAMPLE));
+}
+
+function withExample(message: string, example: string): string {
+  return `${message}; a line that works: ${example}`;
+}
+
+function shown(action: unknown): string {
+  return JSON.stringify(action).slice(0, LONGEST_SHOWN);
+}

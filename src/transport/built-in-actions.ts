@@ -1,0 +1,66 @@
+import type { Clock } from '../clock.ts';
+import { CLOSE } from '../hub/close-reason.ts';
+import type { Hub } from '../hub/hub.ts';
+import type { Action, ActionCall } from './action-table.ts';
+import { flagOf, invalid, namedRoom, ownRoom, t0Of, textOf } from './sent-fields.ts';
+
+export interface ActionParts {
+  readonly hub: Hub;
+  readonly clock: Clock;
+  /** Throws a `Refusal` where the room's rule does not let its members publish. */
+  readonly checkPublish: (room: string) => void;
+  /** Throws a `Refusal` where the room's rule, or a limit, does not let the caller listen. */
+  readonly checkSubscribe: (room: string, joined: ReadonlySet<string>) => void;
+}
+
+/** The actions that every server has. An embedding program adds its own to the map. */
+export function builtInActions({
+  hub,
+  clock,
+  checkPublish,
+  checkSubscribe,
+}: ActionParts): Map<string, Action> {
+  async function publish({ connection, sent }: ActionCall) {
+    const room = ownRoom(sent, connection, 403);
+    checkPublish(room);
+    if (sent.data === undefined) invalid('data', '"data" is missing: send any JSON');
+    const { id, connections } = await hub.publish({
+      target: { rooms: [room], except: flagOf(sent, 'self') === false ? [connection.id] : [] },
+      event: textOf(sent, 'event', 'the name of an event as a text') ?? 'message',
+      data: JSON.stringify(sent.data),
+      from: connection.sender,
+    });
+    return { id, connections };
+  }
+
+  async function subscribe({ connection, sent }: ActionCall) {
+    const room = namedRoom(sent) ?? invalid('room', '"room" is missing: name the room to subscribe to');
+    checkSubscribe(room, connection.rooms);
+    const resumed = await hub.subscribe(
+      connection,
+      room,
+      textOf(sent, 'since', 'an id as a text') || undefined,
+    );
+    return { room, resumed: resumed[room] };
+  }
+
+  function unsubscribe({ connection, sent }: ActionCall) {
+    const room = ownRoom(sent, connection, 404);
+    hub.leave(connection, room);
+    return { room };
+  }
+
+  function close({ connection, afterReply }: ActionCall): void {
+    afterReply(() => hub.close(connection, CLOSE.normal));
+  }
+
+  return new Map<string, Action>([
+    ['ping', () => {}],
+    ['echo', ({ sent }) => sent.data ?? null],
+    ['time', ({ sent, receivedAtMs }) => ({ t0: t0Of(sent), t1: receivedAtMs, t2: clock.now() })],
+    ['publish', publish],
+    ['subscribe', subscribe],
+    ['unsubscribe', unsubscribe],
+    ['close', close],
+  ]);
+}

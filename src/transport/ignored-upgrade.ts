@@ -1,0 +1,38 @@
+import { type IncomingMessage, type RequestListener, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { Refusal } from '../hub/refusal.ts';
+import { writeProblem } from './raw-problem.ts';
+
+/** Whether a request asks for what a room's address can be upgraded to. */
+export function isWebSocketUpgrade({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'websocket';
+}
+
+/**
+ * Answers a request to upgrade to something else (`h2c`, as `curl --http2` asks) as if it had not
+ * asked, which RFC 9110, 7.8 lets a server do; then the connection ends, since Node has stopped to
+ * read requests from it. For the same reason a body cannot be read: such a request is a 400.
+ */
+export function ignoreUpgrade(request: IncomingMessage, socket: Duplex, listener: RequestListener): void {
+  // Without a listener a reset would end the process.
+  socket.on('error', () => socket.destroy());
+  const { headers } = request;
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) {
+    const upgrade = JSON.stringify(headers.upgrade ?? '');
+    writeProblem(
+      socket,
+      new Refusal(400, `cannot upgrade to ${upgrade}: send what has a body without Upgrade`),
+    );
+    return;
+  }
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  // Node's type asks for a `net.Socket`; its own server hands on whatever stream it has been given.
+  response.assignSocket(socket as Parameters<typeof response.assignSocket>[0]);
+  response.on('finish', () => socket.end(() => socket.destroy()));
+  // What Node did for the socket until it handed it over.
+  socket.on('drain', () => response.emit('drain'));
+  socket.on('end', () => socket.destroy());
+  socket.resume();
+  listener(request, response as Parameters<RequestListener>[1]);
+}

@@ -1,0 +1,170 @@
+import { describe, expect, it } from 'vitest';
+import { type AccessRules, admit, roomsOf } from '../../src/access/admit.ts';
+import { Origins } from '../../src/access/origins.ts';
+import { RoomRules } from '../../src/access/room-rules.ts';
+import { Refusal } from '../../src/hub/refusal.ts';
+
+const at = (target: string) => new URL(`http://localhost${target}`);
+
+function refusal(what: () => unknown): Refusal {
+  try {
+    what();
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    throw error;
+  }
+  throw new Error('it was let through');
+}
+
+const RULE = { publish: 'nobody', history: 10, historySeconds: 3600, slow: 'latest' } as const;
+
+function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: string[] } {
+  const refused: string[] = [];
+  return {
+    origins: new Origins({ host: '127.0.0.1', allowedOrigins: ['https://a.example'] }),
+    rooms: new RoomRules([
+      { ...RULE, match: 'cellar', subscribe: 'nobody' },
+      { ...RULE, match: 'vault', subscribe: 'token' },
+    ]),
+    closed: () => undefined,
+    lockOf: () => undefined,
+    onOriginRefused: (origin) => refused.push(origin),
+    refused,
+    ...more,
+  };
+}
+
+function caller(target: string, headers: Record<string, string> = {}) {
+  const all: Record<string, string> = { host: 'localhost:8080', ...headers };
+  return { url: at(target), header: (name: string) => all[name], remoteAddress: '10.0.0.9' };
+}
+
+const ask = (target: string, headers?: Record<string, string>, rules = accessRules()) =>
+  admit(caller(target, headers), rules);
+
+describe('roomsOf', () => {
+  it.each([
+    ['/rooms/lobby', ['lobby']],
+    ['/rooms/lobby?device=x', ['lobby']],
+    ['/rooms/a.b_c:d-e', ['a.b_c:d-e']],
+    ['/rooms/a%2Db', ['a-b']],
+    [`/rooms/${'x'.repeat(128)}`, ['x'.repeat(128)]],
+    ['/rooms/LOBBY', ['LOBBY']],
+    ['/rooms?room=a&room=b', ['a', 'b']],
+    ['/rooms?room=a&room=a', ['a']],
+    ['/rooms/lobby?room=other', ['lobby']],
+    ['/rooms/constructor', ['constructor']],
+  ])('%s names %j', (target, rooms) => {
+    expect(roomsOf(at(target))).toEqual(rooms);
+  });
+
+  it.each([
+    ['/rooms/', 400],
+    ['/rooms', 400],
+    ['/rooms?room=', 400],
+    ['/rooms?room=a&room=%20', 400],
+    ['/rooms/%00', 400],
+    ['/rooms/a%2Fb', 400],
+    ['/rooms/%zz', 400],
+    ['/rooms/%', 400],
+    ['/rooms/%ff', 400],
+    ['/rooms/a%20b', 400],
+    ['/rooms/lobby%0A', 400],
+    ['/rooms/.hidden', 400],
+    ['/rooms/-x', 400],
+    ['/rooms/ops-*', 400],
+    ['/rooms/caf%C3%A9', 400],
+    [`/rooms/${'x'.repeat(129)}`, 400],
+    [`/rooms/${'x'.repeat(200)}`, 400],
+    ['/rooms/a/b', 404],
+    ['/rooms/lobby/', 404],
+    ['/rooms/..', 404],
+    ['/rooms/%2e%2e', 404],
+    ['/', 404],
+    ['//rooms/lobby', 404],
+    ['/Rooms/lobby', 404],
+    ['/roomsy/lobby', 404],
+  ])('%s is refused with %i', (target, status) => {
+    expect(refusal(() => roomsOf(at(target))).status).toBe(status);
+  });
+
+  it('says which name is wrong, what would do, and where', () => {
+    const { message, details } = refusal(() => roomsOf(at('/rooms/a%20b')));
+    expect(message).toMatch(/^"a b" is not a room name: 1 to 128 of/);
+    expect(details.errors).toEqual([{ path: 'room', message }]);
+    expect(refusal(() => roomsOf(at(`/rooms/${'x'.repeat(9000)}`))).message.length).toBeLessThan(400);
+  });
+});
+
+describe('admit', () => {
+  it('says who came, for which rooms, and from where on', () => {
+    const headers = { 'user-agent': 'wall/1', 'last-event-id': 'k3-7' };
+    expect(ask('/rooms/lobby?device=door%203', headers)).toEqual({
+      rooms: ['lobby'],
+      since: 'k3-7',
+      peer: { device: 'door 3', userAgent: 'wall/1', remoteAddress: '10.0.0.9' },
+    });
+  });
+
+  it.each([
+    ['/rooms/lobby?since=k3-1', {}, 'k3-1'],
+    ['/rooms/lobby?since=k3-1', { 'last-event-id': 'k3-9' }, 'k3-9'],
+    ['/rooms/lobby?since=k3-1', { 'last-event-id': '' }, 'k3-1'],
+    ['/rooms/lobby?since=', {}, undefined],
+    ['/rooms/lobby', {}, undefined],
+  ])('%s with %j goes on from %j', (target, headers, since) => {
+    expect(ask(target, headers).since).toBe(since);
+  });
+
+  it.each([
+    ['?device=', undefined],
+    ['', undefined],
+    ['?device=%F0%9F%94%94', '🔔'],
+    [`?device=${'d'.repeat(128)}`, 'd'.repeat(128)],
+  ])('the query %s is the device %j', (query, device) => {
+    expect(ask(`/rooms/lobby${query}`).peer.device).toBe(device);
+  });
+
+  it.each([`${'d'.repeat(129)}`, '%00', '%0A', '%E2%80%A8', '%E2%80%8B'])(
+    'refuses the device %s',
+    (device) => {
+      const { status, details } = refusal(() => ask(`/rooms/lobby?device=${device}`));
+      expect(status).toBe(400);
+      expect(details.errors?.[0]?.path).toBe('device');
+    },
+  );
+
+  it('looks at the names first, then host, origin, rule, and last at what passes by itself', () => {
+    const evil = { host: 'evil.example', origin: 'https://evil.example' };
+    const closed = accessRules({ closed: () => new Refusal(503, 'draining') });
+    expect(refusal(() => ask('/rooms/-', evil, closed)).status).toBe(400);
+    expect(refusal(() => ask('/rooms/cellar?device=%00', evil, closed)).status).toBe(400);
+    expect(refusal(() => ask('/rooms/cellar', evil, closed)).status).toBe(421);
+    expect(refusal(() => ask('/rooms/cellar', { origin: 'https://evil.example' }, closed)).status).toBe(403);
+    expect(refusal(() => ask('/rooms/cellar', {}, closed)).message).toMatch(/rooms\[0\]\.subscribe/);
+    expect(refusal(() => ask('/rooms/vault', {}, closed)).status).toBe(401);
+    expect(refusal(() => ask('/rooms/lobby', {}, closed)).status).toBe(503);
+  });
+
+  it('hears of each origin that was turned away, and of nothing else', () => {
+    const rules = accessRules();
+    refusal(() => ask('/rooms/lobby', { origin: 'https://evil.example' }, rules));
+    refusal(() => ask('/rooms/lobby', { origin: 'https://evil.example', host: 'evil.example' }, rules));
+    refusal(() => ask('/rooms/lobby', { origin: 'y'.repeat(9000) }, rules));
+    ask('/rooms/lobby', { origin: 'https://a.example' }, rules);
+    expect(rules.refused).toEqual(['https://evil.example', 'y'.repeat(200)]);
+  });
+
+  it('refuses all rooms where one is forbidden or malformed', () => {
+    expect(refusal(() => ask('/rooms?room=lobby&room=cellar')).status).toBe(403);
+    expect(refusal(() => ask('/rooms?room=lobby&room=-')).status).toBe(400);
+  });
+
+  it('refuses for a lock only where no room is left', () => {
+    const locked = accessRules({
+      lockOf: (room) => (room === 'open' ? undefined : new Refusal(423, `${room} is locked`)),
+    });
+    expect(ask('/rooms?room=a&room=open', {}, locked).rooms).toEqual(['a', 'open']);
+    expect(refusal(() => ask('/rooms?room=a&room=b', {}, locked)).message).toBe('a is locked');
+  });
+});

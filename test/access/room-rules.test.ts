@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { type RoomRule, RoomRules } from '../../src/access/room-rules.ts';
+
+const rule = (match: string, more: Partial<RoomRule> = {}): RoomRule => ({
+  match,
+  subscribe: 'anyone',
+  publish: 'nobody',
+  history: 10,
+  historySeconds: 3600,
+  slow: 'latest',
+  ...more,
+});
+
+describe('RoomRules', () => {
+  it('goes by the first rule that matches', () => {
+    const rules = new RoomRules([
+      rule('ops-open', { publish: 'members', history: 5 }),
+      rule('ops-*', { subscribe: 'nobody', history: 0 }),
+      rule('*', { publish: 'members', history: 3 }),
+    ]);
+    expect(['ops-open', 'ops-1', 'lobby'].map((room) => rules.historyOf(room))).toEqual([5, 0, 3]);
+    expect(() => rules.checkSubscribe('ops-open')).not.toThrow();
+    expect(() => rules.checkSubscribe('ops-1')).toThrow('rooms[1].subscribe is "nobody"');
+    expect(() => rules.checkPublish('lobby')).not.toThrow();
+  });
+
+  it('lets everybody listen, nobody publish, and shows ten messages where no rule matches', () => {
+    const rules = new RoomRules([]);
+    expect(rules.historyOf('lobby')).toBe(10);
+    expect(() => rules.checkSubscribe('lobby')).not.toThrow();
+    expect(() => rules.checkPublish('lobby')).toThrow(
+      'no rule of "rooms" matches it: {"match": "lobby", "publish": "members"} would allow it',
+    );
+  });
+
+  it.each(['token', 'nobody'] as const)(
+    'names the line that keeps members from publishing: %s',
+    (publish) => {
+      const rules = new RoomRules([rule('a'), rule('*', { publish })]);
+      const check = () => rules.checkPublish('lobby');
+      expect(check).toThrow(expect.objectContaining({ status: 403 }));
+      expect(check).toThrow(`rooms[1].publish is "${publish}": "members" would allow it`);
+    },
+  );
+
+  it('asks for a token where the rule does, with a challenge', () => {
+    const rules = new RoomRules([rule('*', { subscribe: 'token' })]);
+    expect(() => rules.checkSubscribe('lobby')).toThrow(
+      expect.objectContaining({ status: 401, details: { headers: { 'WWW-Authenticate': 'Bearer' } } }),
+    );
+  });
+});

@@ -1,0 +1,108 @@
+import { createServer } from 'node:http';
+import { getRequestListener, type HttpBindings } from '@hono/node-server';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createBelfry } from '../../src/server.ts';
+import { embedded } from './embedded.ts';
+import { stream, visit } from './listeners.ts';
+import { emptyFolder, fileWith, start } from './process.ts';
+
+const open = { rooms: [{ match: '*', publish: 'members' }] };
+
+describe('createBelfry', () => {
+  test('is a server in ten lines', async () => {
+    const heard: string[] = [];
+    const belfry = createBelfry({ server: { port: 0 }, ...open }, { env: {} });
+    belfry.on('join', ({ room, device }) => heard.push(`${device} came into ${room}`));
+    belfry.on('message', ({ room, data, from }) =>
+      heard.push(`${from?.device ?? 'server'}: ${data} in ${room}`),
+    );
+    belfry.on('leave', ({ room, device }) => heard.push(`${device} left ${room}`));
+    belfry.action('double', ({ sent }) => Number(sent.data) * 2);
+    const { port } = await belfry.start();
+    const visitor = await visit(`http://127.0.0.1:${port}/rooms/lobby?device=desk`);
+    await belfry.publish({ target: { rooms: ['lobby'] }, data: 'hello' });
+    visitor.send({ action: 'publish', data: 'thanks' });
+    visitor.send({ action: 'double', ref: 'a', data: 21 });
+    expect(await visitor.received.find(({ ref }) => ref === 'a')).toMatchObject({
+      reply: 'double',
+      data: 42,
+    });
+    await belfry.stop();
+    expect(await visitor.over).toBe(1012);
+    expect(heard).toEqual([
+      'desk came into lobby',
+      'server: hello in lobby',
+      'desk: thanks in lobby',
+      'desk left lobby',
+    ]);
+  });
+
+  test('refuses an action whose name is taken', () => {
+    const belfry = createBelfry({}, { env: {} });
+    expect(() => belfry.action('publish', () => null)).toThrow('action "publish" is there already');
+  });
+
+  test('answers an action that throws with 500, and goes on for all', async () => {
+    const { belfry, url } = await embedded(open);
+    belfry.action('fall', () => {
+      throw new Error('a secret of the house');
+    });
+    const visitor = await visit(`${url}/rooms/lobby`);
+    visitor.send({ action: 'fall', ref: 1 });
+    const { error } = await visitor.received.find(({ ref }) => ref === 1);
+    expect(error?.status).toBe(500);
+    expect(JSON.stringify(error)).not.toContain('secret');
+    visitor.send({ action: 'ping', ref: 2 });
+    await visitor.received.find(({ ref }) => ref === 2);
+  });
+
+  test('rejects start where the port is taken, with the error of Node', async () => {
+    const { url } = await embedded({});
+    const second = createBelfry({ server: { port: Number(new URL(url).port) } }, { env: {} });
+    await expect(second.start()).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await second.stop();
+  });
+
+  test('lives in a server of somebody else', async () => {
+    const belfry = createBelfry(open, { env: {} });
+    onTestFinished(() => belfry.stop(AbortSignal.abort()));
+    const own = getRequestListener((request, env) => {
+      if (new URL(request.url).pathname === '/mine') return new Response('my own');
+      // This server speaks HTTP/1 only.
+      return belfry.fetch(request, env as HttpBindings);
+    });
+    const server = createServer(own).on('upgrade', belfry.upgrade);
+    onTestFinished(() => void server.closeAllConnections());
+    onTestFinished(() => void server.close());
+    const port = await new Promise<number>((resolve) => {
+      server.listen(0, '127.0.0.1', () => {
+        const address = server.address();
+        if (address !== null && typeof address === 'object') resolve(address.port);
+      });
+    });
+    const url = `http://127.0.0.1:${port}`;
+    expect(await (await fetch(`${url}/mine`)).text()).toBe('my own');
+    const visitors = [await visit(`${url}/rooms/lobby`), await stream(`${url}/rooms/lobby`)];
+    await visitors[1]?.received.find(({ event }) => event === 'hello');
+    await belfry.publish({ data: 'hello' });
+    for (const { received } of visitors) {
+      expect((await received.find(({ event }) => event === 'message')).data).toBe('hello');
+    }
+  });
+
+  test('leaves nothing running after stop: the program ends by itself', async () => {
+    const module = new URL('../../dist/server.js', import.meta.url).href;
+    const program = `
+      import { createBelfry } from ${JSON.stringify(module)};
+      const schedules = [{ name: 'clock', every: '100ms', feed: { type: 'time' } }];
+      const belfry = createBelfry({ server: { port: 0 }, schedules }, { env: {} });
+      const { port } = await belfry.start();
+      await fetch('http://127.0.0.1:' + port + '/rooms/lobby', { headers: { accept: 'application/json' } });
+      await belfry.stop();
+      console.log('stopped');`;
+    const running = start(process.execPath, [fileWith(program, 'program.mjs')], { cwd: emptyFolder() });
+    await running.stdout.find((line) => line === 'stopped');
+    expect(await running.ended).toBe(0);
+    expect(running.stderr.all).toEqual([]);
+  });
+});

@@ -1,0 +1,53 @@
+import { cpSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { closingOf, visit } from './listeners.ts';
+import { emptyFolder, lives, ready, start } from './process.ts';
+
+const TOP = fileURLToPath(new URL('../../', import.meta.url));
+const SLOW_START_MS = 60_000;
+
+describe('npm start', () => {
+  test(
+    'builds and serves; SIGTERM to npm stops the server with exit code 0 and leaves nothing',
+    async () => {
+      const server = await npmStart();
+      expect(server.banner).toContain('Configuration: belfry.json');
+      const { received, over } = await visit(`${server.url}/rooms/lobby`);
+      await received.find(({ tick }) => tick !== undefined);
+      server.child.kill('SIGTERM');
+      expect(await over).toBe(1012);
+      expect(await server.ended).toBe(0);
+      expect(lives(-server.pid)).toBe(false);
+    },
+    SLOW_START_MS,
+  );
+
+  test(
+    'drains at one Ctrl-C, which the terminal sends to npm and the server, and npm to the server',
+    async () => {
+      const server = await npmStart();
+      const visitors = [];
+      for (let count = 0; count < 3; count++) visitors.push(await visit(`${server.url}/rooms/lobby`));
+      process.kill(-server.pid, 'SIGINT');
+      for (const visitor of visitors) {
+        expect(await closingOf(visitor)).toMatchObject({ code: 1012 });
+        expect(await visitor.over).toBe(1012);
+      }
+      expect(await server.ended).toBe(0);
+      expect(lives(-server.pid)).toBe(false);
+    },
+    SLOW_START_MS,
+  );
+});
+
+/** In a copy, because other tests run what was built in the original. */
+async function npmStart() {
+  const cwd = emptyFolder();
+  for (const name of ['package.json', 'tsconfig.json', 'belfry.json', 'src', 'scripts']) {
+    cpSync(join(TOP, name), join(cwd, name), { recursive: true });
+  }
+  symlinkSync(join(TOP, 'node_modules'), join(cwd, 'node_modules'));
+  return ready(start('npm', ['start', '--', '--port', '0'], { cwd, group: true }));
+}

@@ -1,0 +1,338 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type AccessRules, admit } from '../../src/access/admit.ts';
+import { ClientAddresses } from '../../src/access/client-address.ts';
+import { Origins } from '../../src/access/origins.ts';
+import { RoomLimits } from '../../src/access/room-limits.ts';
+import { RoomRules } from '../../src/access/room-rules.ts';
+import { Seats } from '../../src/access/seats.ts';
+import { parseJson } from '../../src/config/document.ts';
+import { ConfigError } from '../../src/config/faults.ts';
+import { parseConfig } from '../../src/config/parse.ts';
+import { feedKinds } from '../../src/feed/kinds.ts';
+import type { Connection } from '../../src/hub/connection.ts';
+import { isRoomName } from '../../src/hub/names.ts';
+import { Refusal } from '../../src/hub/refusal.ts';
+import { ActionTable } from '../../src/transport/action-table.ts';
+import { builtInActions } from '../../src/transport/built-in-actions.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+import { type TestServer, startServer } from '../helpers/server.ts';
+import { CASES, SEED, TIMEOUT_MS } from './cases.ts';
+
+/** The bytes have four tenths of all cases. */
+const runs = (share: number) => ({ numRuns: Math.ceil(CASES * share), seed: SEED });
+const options = { timeout: TIMEOUT_MS };
+
+/**
+ * Keys and values that mean something, beside any others. Not `length`: zod measures whatever has
+ * one, and throws where that is an object which has a `toString` that is none.
+ */
+const word = fc.oneof(
+  fc.constantFrom('action', 'room', 'rooms', 'event', 'data', 'ref', 'since', 'self', 'except', 'devices'),
+  fc.constantFrom(
+    'server',
+    'limits',
+    'schedules',
+    'every',
+    'cron',
+    'feed',
+    'type',
+    'match',
+    'tokens',
+    'port',
+  ),
+  fc.constantFrom('ping', 'echo', 'time', 'publish', 'subscribe', 'unsubscribe', 'lobby', '*', '3s', 'ops-*'),
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the configuration's own notation.
+  fc.constantFrom('__proto__', 'constructor', 'toString', '', '\0', '\ud800', '${X}', '{{due}}'),
+  fc.string({ unit: 'binary', maxLength: 20 }),
+);
+const json = fc.letrec<{ any: unknown }>((tie) => ({
+  any: fc.oneof(
+    { depthSize: 'small' },
+    word,
+    fc.oneof(fc.integer(), fc.double({ noNaN: true }), fc.boolean(), fc.constant(null)),
+    fc.array(tie('any'), { maxLength: 4 }),
+    fc.dictionary(word, tie('any'), { maxKeys: 5 }),
+  ),
+})).any;
+
+/** JSON, JSON that is cut off or has something in its midst, and no JSON at all. */
+function jsonText(value: fc.Arbitrary<unknown>): fc.Arbitrary<string> {
+  const text = value.map((some) => JSON.stringify(some));
+  const cut = fc.tuple(text, fc.nat(200)).map(([all, end]) => all.slice(0, end));
+  const spiced = fc
+    .tuple(
+      text,
+      fc.nat(200),
+      fc.oneof(
+        word,
+        fc.integer({ min: 1, max: 9000 }).map((deep) => '['.repeat(deep)),
+      ),
+    )
+    .map(([all, at, spice]) => all.slice(0, at) + spice + all.slice(at));
+  const nested = fc
+    .tuple(text, fc.integer({ min: 1, max: 8000 }))
+    .map(([all, deep]) => `${'['.repeat(deep)}${all}${']'.repeat(deep)}`);
+  const deepIn = fc
+    .tuple(word, fc.integer({ min: 1, max: 8000 }))
+    .map(([key, deep]) => `{"action":"echo",${JSON.stringify(key)}:${'['.repeat(deep)}${']'.repeat(deep)}}`);
+  return fc.oneof({ weight: 6, arbitrary: text }, cut, spiced, nested, deepIn, fc.string({ unit: 'binary' }));
+}
+
+/** An object with the right keys and about the right values. */
+const sent = fc.record(
+  {
+    action: fc.oneof(fc.constantFrom('ping', 'echo', 'time', 'publish', 'subscribe', 'unsubscribe'), json),
+    ref: json,
+    room: fc.oneof(fc.constantFrom('lobby', 'other'), json),
+    event: fc.oneof(fc.constantFrom('message', 'note', 'hello'), json),
+    data: fc.oneof(fc.record({ t0: json }), json),
+    since: json,
+    self: fc.oneof(fc.boolean(), json),
+  },
+  { requiredKeys: [] },
+);
+
+describe('a parser never fails, whatever it reads:', () => {
+  test('a line of a client gets one reply', options, async () => {
+    const clock = new ManualClock();
+    const faults: unknown[] = [];
+    const onFault = (_what: string, error: unknown) => void faults.push(error);
+    const replies: string[] = [];
+    // What actions use of the hub and of a connection.
+    const hub = {
+      publish: async () => ({ id: 'a-1', connections: 0 }),
+      subscribe: async (_connection: unknown, room: string) => ({ [room]: null }),
+      leave: () => {},
+      refusalOf: () => undefined,
+    } as unknown as Parameters<typeof builtInActions>[0]['hub'];
+    const connection = {
+      id: 'c',
+      rooms: new Set(['lobby']),
+      sender: { connection: 'c' },
+      send: (text: string) => void replies.push(text),
+    } as unknown as Connection;
+    const actions = builtInActions({ hub, clock, checkPublish: () => {}, checkSubscribe: () => {} });
+    const table = new ActionTable({ actions, clock, onFault });
+    await fc.assert(
+      fc.asyncProperty(jsonText(fc.oneof(sent, json)), async (line) => {
+        replies.length = 0;
+        await table.perform(connection, line, 0);
+        expect(faults).toEqual([]);
+        expect(replies).toHaveLength(1);
+        const reply = JSON.parse(replies[0] ?? '');
+        expect('data' in reply !== 'error' in reply).toBe(true);
+        if (reply.error) expect(reply.error.status).toBeLessThan(500);
+      }),
+      runs(0.25),
+    );
+  });
+
+  test('an address is rooms that may be, or refused with a reason', options, () => {
+    const few = 20;
+    const rules: AccessRules = {
+      clients: new ClientAddresses(['10.0.0.0/8']),
+      seats: new Seats({
+        limits: { connections: few, connectionsPerAddress: few, connectsPerSecondPerAddress: few },
+        clock: new ManualClock(),
+      }),
+      roomLimits: new RoomLimits({
+        rooms: few,
+        roomsPerConnection: few,
+        roomCount: () => 0,
+        exists: () => false,
+      }),
+      origins: new Origins({ host: '127.0.0.1', allowedOrigins: ['https://wall.example'] }),
+      rooms: new RoomRules([
+        {
+          match: 'closed',
+          subscribe: 'nobody',
+          publish: 'nobody',
+          history: 1,
+          historySeconds: 1,
+          slow: 'latest',
+        },
+      ]),
+      closed: () => undefined,
+      lockOf: () => undefined,
+      onOriginRefused: () => {},
+    };
+    const part = fc.oneof(
+      fc.constantFrom(
+        '/',
+        '/rooms',
+        '/rooms/',
+        'lobby',
+        'closed',
+        '?room=',
+        '&room=',
+        '&device=',
+        '&since=',
+        '%00',
+        '%',
+        '%2f',
+        '//',
+        '..',
+      ),
+      fc.string({ unit: 'binary', maxLength: 12 }),
+      fc.webQueryParameters(),
+      fc.constantFrom('a'.repeat(129), '%ff', '__proto__', '[', '@', ':'),
+    );
+    const header = fc.oneof(
+      fc.constantFrom(undefined, '127.0.0.1:80', 'localhost', '[::1]:8080', 'null'),
+      fc.string(),
+      fc.webUrl(),
+    );
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 8 }), header, header, (parts, host, origin) => {
+        const address = `http://localhost/${parts.join('').replace(/^\//, '')}`;
+        if (!URL.canParse(address)) return;
+        const headers: Record<string, string | undefined> = { host, origin };
+        const caller = {
+          url: new URL(address),
+          header: (name: string) => headers[name],
+          peerAddress: '10.0.0.1',
+        };
+        try {
+          const { rooms } = admit(caller, rules);
+          expect(rooms.length).toBeGreaterThan(0);
+          expect(rooms.every(isRoomName)).toBe(true);
+          expect(rooms).not.toContain('closed');
+        } catch (error) {
+          if (!(error instanceof Refusal)) throw error;
+          expect([400, 403, 404, 421]).toContain(error.status);
+          expect(error.message.length).toBeLessThan(500);
+        }
+      }),
+      runs(0.15),
+    );
+  });
+
+  test('a configuration is taken, or its faults are named', options, () => {
+    const almost = fc.record(
+      {
+        server: fc.oneof(
+          fc.record({ host: json, port: json, publicUrl: json, allowedOrigins: json }, { requiredKeys: [] }),
+          json,
+        ),
+        admin: fc.record({
+          tokens: fc.array(
+            fc.oneof(json, fc.record({ name: json, token: json, tokenEnv: json, role: json })),
+          ),
+        }),
+        rooms: fc.oneof(
+          json,
+          fc.array(fc.record({ match: word, publish: json, history: json }, { requiredKeys: [] }), {
+            maxLength: 3,
+          }),
+        ),
+        schedules: fc.oneof(
+          json,
+          fc.array(
+            fc.record(
+              {
+                name: word,
+                every: fc.oneof(word, fc.constantFrom('3s', '0s', '1e9d', '250ms')),
+                cron: fc.oneof(word, fc.constantFrom('* * * * *', '0 0 30 2 *', '*/0 * * * *', 'L * * * *')),
+                timezone: fc.oneof(word, fc.constantFrom('UTC', 'Europe/Berlin')),
+                feed: fc.oneof(
+                  json,
+                  fc.record({
+                    type: fc.oneof(word, fc.constantFrom('time', 'message', 'http', 'file', 'command')),
+                    data: json,
+                    url: json,
+                    argv: json,
+                    path: json,
+                  }),
+                ),
+                rooms: json,
+              },
+              { requiredKeys: [] },
+            ),
+            { maxLength: 3 },
+          ),
+        ),
+        limits: json,
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(fc.oneof(almost, json), (some) => {
+        // As it comes from a file: without prototypes of its own, and with `__proto__` as any key.
+        const document = JSON.parse(JSON.stringify(some));
+        const before = JSON.stringify(document);
+        try {
+          parseConfig(document, { feedKinds, env: { X: 'x' } });
+        } catch (error) {
+          if (!(error instanceof ConfigError)) throw error;
+          expect(error.faults.length).toBeGreaterThan(0);
+          for (const { message } of error.faults) expect(message).toMatch(/\S/);
+        }
+        expect(JSON.stringify(document)).toBe(before);
+      }),
+      runs(0.05),
+    );
+  });
+
+  test('the text of a configuration is JSON, or it is said where it is not', options, () => {
+    fc.assert(
+      fc.property(jsonText(json), (text) => {
+        let expected: { value: unknown } | undefined;
+        try {
+          expected = { value: JSON.parse(text) };
+        } catch {
+          // not JSON
+        }
+        try {
+          // Never more than what JSON is; a key that stands twice and depth are refused besides.
+          expect({ value: parseJson(text) }).toEqual(expected);
+        } catch (error) {
+          if (!(error instanceof Error) || !/^line \d+, column \d+: /.test(error.message)) throw error;
+          if (expected) expect(error.message).toMatch(/stands twice|levels deep/);
+        }
+      }),
+      runs(0.1),
+    );
+  });
+
+  describe('a body', () => {
+    let server: TestServer;
+    beforeAll(async () => {
+      server = await startServer();
+    });
+    afterAll(() => server.stop());
+
+    test('is a broadcast, or refused with a problem', options, async () => {
+      const { belfry, logged } = server;
+      const body = fc.record(
+        {
+          rooms: fc.oneof(word, json),
+          devices: json,
+          connections: json,
+          users: json,
+          except: json,
+          event: fc.oneof(word, json),
+          data: json,
+          dryRun: json,
+        },
+        { requiredKeys: [] },
+      );
+      await fc.assert(
+        fc.asyncProperty(jsonText(fc.oneof(body, json)), async (text) => {
+          const request = new Request('http://127.0.0.1/admin/broadcast', {
+            method: 'POST',
+            body: text,
+            headers: { authorization: `Bearer ${belfry.madeToken}`, host: '127.0.0.1' },
+          });
+          const response = await belfry.fetch(request);
+          expect([200, 400, 413]).toContain(response.status);
+          const type = response.status === 200 ? 'application/json' : 'application/problem+json';
+          expect(response.headers.get('content-type')).toContain(type);
+          await response.json();
+          expect(logged).toEqual([]);
+        }),
+        runs(0.05),
+      );
+    });
+  });
+});

@@ -1,0 +1,150 @@
+import { connect } from 'node:net';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { SocketGuest } from '../helpers/guest.ts';
+import { exchange, handshake, request } from '../helpers/raw.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+
+/** Named as a proxy, a client on this machine is measured like any other. */
+const behindProxy = { trustProxy: ['127.0.0.1'] };
+const asked = { Accept: 'text/event-stream', Connection: 'close' };
+
+describe('limits', () => {
+  let server: TestServer;
+  const guests: SocketGuest[] = [];
+
+  afterEach(async () => {
+    for (const guest of guests.splice(0)) guest.socket.terminate();
+    await server.stop();
+  });
+
+  async function start(limits: object, more: object = {}): Promise<void> {
+    server = await startServer({ rooms: [{ match: '*', publish: 'members' }], limits, server: more });
+  }
+
+  async function join(target = '/rooms/lobby', headers: Record<string, string> = {}): Promise<SocketGuest> {
+    const guest = new SocketGuest(`${server.url}${target}`, { headers });
+    guests.push(guest);
+    await guest.event('hello');
+    return guest;
+  }
+
+  const refused = (target = '/rooms/lobby', headers: Record<string, string> = {}) =>
+    exchange(server.port, handshake(target, headers));
+
+  test('of connections answer 503 with Retry-After, and SSE with a stream that says when', async () => {
+    await start({ connections: 1 });
+    const guest = await join();
+    const { status, headers } = await refused();
+    expect(status).toBe(503);
+    expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+    const stream = await exchange(server.port, request('/rooms/lobby', asked));
+    expect(stream.status).toBe(200);
+    expect(stream.body).toMatch(/^retry: \d+\n/);
+    expect(stream.body).toMatch(
+      /data: \{"event":"closing","data":\{"code":1013,.*"reconnect":true,"retryAfterMs":\d+/,
+    );
+    await guest.leave();
+    await vi.waitFor(() => join());
+  });
+
+  test('of connections are given back by handshakes that break off', async () => {
+    await start({ connections: 5 });
+    for (let come = 0; come < 50; come++) {
+      await new Promise<void>((resolve) => {
+        const socket = connect({ port: server.port, host: '127.0.0.1' }, () => {
+          socket.write(handshake(), () => socket.resetAndDestroy());
+        });
+        socket.on('error', () => {}).on('close', () => resolve());
+      });
+    }
+    for (let come = 0; come < 20; come++) expect((await refused('/rooms/a%00')).status).toBe(400);
+    await vi.waitFor(() => join());
+    for (let come = 0; come < 4; come++) await join();
+    expect((await refused()).status).toBe(503);
+  });
+
+  test('of an address answer 429, count what the proxy says, and leave this machine alone', async () => {
+    await start({ connectionsPerAddress: 1 }, behindProxy);
+    await join('/rooms/lobby', { 'X-Forwarded-For': '203.0.113.1' });
+    expect((await refused('/rooms/lobby', { 'X-Forwarded-For': '127.0.0.1, 203.0.113.1' })).status).toBe(429);
+    await join('/rooms/lobby', { 'X-Forwarded-For': '203.0.113.2' });
+    const { items } = await server.admin('/connections');
+    expect(items).toMatchObject([{ remoteAddress: '203.0.113.1' }, { remoteAddress: '203.0.113.2' }]);
+    await server.stop();
+
+    await start({ connectionsPerAddress: 1, connectsPerSecondPerAddress: 1 });
+    for (let come = 0; come < 5; come++) await join('/rooms/lobby', { 'X-Forwarded-For': '203.0.113.1' });
+  });
+
+  test('of connects answer 429 with Retry-After', async () => {
+    await start({ connectsPerSecondPerAddress: 3 }, behindProxy);
+    const from = { 'X-Forwarded-For': '203.0.113.1' };
+    for (let come = 0; come < 3; come++) await join('/rooms/lobby', from);
+    const { status, headers } = await refused('/rooms/lobby', from);
+    expect(status).toBe(429);
+    expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+  });
+
+  test('of rooms refuse what would make one more', async () => {
+    await start({ rooms: 2 });
+    const guest = await join('/rooms?room=a&room=b');
+    expect((await refused('/rooms/c')).status).toBe(503);
+    await join('/rooms/a');
+    expect((await guest.ask({ action: 'subscribe', room: 'c' })).error).toMatchObject({ status: 503 });
+  });
+
+  test('of rooms in a connection refuse a request with 400 and a subscription with 403', async () => {
+    await start({ roomsPerConnection: 2 });
+    expect((await refused('/rooms?room=a&room=b&room=c')).status).toBe(400);
+    const guest = await join('/rooms?room=a&room=b');
+    expect((await guest.ask({ action: 'subscribe', room: 'c' })).error).toMatchObject({ status: 403 });
+    expect((await guest.ask({ action: 'subscribe', room: 'b' })).data).toMatchObject({ room: 'b' });
+  });
+
+  test('of messages answer 429 and take nothing, then close with 4129', async () => {
+    await start({ messagesPerSecond: 1, messageBurst: 5 });
+    const [guest, other] = [await join(), await join()];
+    for (let sent = 0; sent < 5; sent++) {
+      expect((await guest.ask({ action: 'publish', data: sent })).error).toBeUndefined();
+    }
+    expect((await guest.ask({ action: 'publish', data: 'too fast' })).error).toMatchObject({ status: 429 });
+    for (let sent = 0; sent < 30; sent++) guest.say({ action: 'publish', data: 'too fast' });
+    expect(await guest.event('closing')).toMatchObject({ data: { code: 4129, reconnect: true } });
+    expect((await guest.closed).code).toBe(4129);
+    for (let sent = 0; sent < 5; sent++) expect((await other.event('message')).data).toBe(sent);
+    await other.ask({ action: 'ping' });
+    expect(other.rest.filter(({ data }) => data === 'too fast')).toEqual([]);
+  });
+
+  test('of failed tokens answer 429 after ten in a minute', async () => {
+    await start({}, behindProxy);
+    const attempt = (address: string) =>
+      exchange(
+        server.port,
+        request('/admin/rooms', {
+          Authorization: 'Bearer wrong',
+          Connection: 'close',
+          'X-Forwarded-For': address,
+        }),
+      );
+    for (let tried = 0; tried < 10; tried++) expect((await attempt('203.0.113.1')).status).toBe(401);
+    expect((await attempt('203.0.113.1')).status).toBe(429);
+    expect((await attempt('203.0.113.2')).status).toBe(401);
+  });
+
+  test('that are 0 are none', async () => {
+    const limits = {
+      connections: 0,
+      connectionsPerAddress: 0,
+      connectsPerSecondPerAddress: 0,
+      messagesPerSecond: 0,
+      messageBurst: 0,
+      rooms: 0,
+      roomsPerConnection: 0,
+    };
+    await start(limits, behindProxy);
+    const guest = await join(`/rooms?${Array.from({ length: 200 }, (_, room) => `room=r${room}`).join('&')}`);
+    for (let sent = 0; sent < 500; sent++) guest.say({ action: 'ping' });
+    expect((await guest.ask({ action: 'ping' })).error).toBeUndefined();
+  });
+});

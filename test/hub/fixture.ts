@@ -1,0 +1,294 @@
+import type { CloseReason } from '../../src/hub/close-reason.ts';
+import type { Connection, Peer } from '../../src/hub/connection.ts';
+import type { CurrentTicks, CurrentTicksOfRoom } from '../../src/hub/current-ticks.ts';
+import type { RoomEvent, Tick } from '../../src/hub/event.ts';
+import type { WireFormat } from '../../src/hub/frame.ts';
+import { Hub, type HubOptions } from '../../src/hub/hub.ts';
+import type { Appended, Entry, History, Log, Position } from '../../src/hub/log.ts';
+import { MemoryLog, type MemoryLogOptions } from '../../src/hub/memory-log.ts';
+import type { Sink } from '../../src/hub/outbox.ts';
+import { ManualClock, settled } from '../helpers/manual-clock.ts';
+
+/** A wire format that keeps the JSON text, one line for each event. */
+export const lines: WireFormat = { name: 'websocket', encode: (text) => Buffer.from(`${text}\n`) };
+export const otherLines: WireFormat = { ...lines, name: 'sse' };
+
+/** What the server says in the data of its own events. */
+interface Told {
+  readonly rooms?: readonly string[];
+  readonly resumed?: Readonly<Record<string, boolean | null>>;
+  readonly code?: number;
+}
+
+/** What a client sees of an event; data parsed. */
+export interface Seen {
+  readonly id?: string;
+  readonly room?: string;
+  readonly event: string;
+  readonly time?: string;
+  /** Of ticks and messages it is what the test sent: see `dataOf`. */
+  readonly data?: Told;
+  readonly tick?: Tick;
+  readonly from?: object;
+  readonly replay?: true;
+  readonly conflated?: number;
+}
+
+/** A socket that keeps what is written to it; while `stalled` nothing of it is taken. */
+export class FakeSink implements Sink {
+  readonly format: WireFormat;
+  readonly writes: Buffer[] = [];
+  closed: CloseReason | undefined;
+  stalled = false;
+  bufferedBytes = 0;
+  onWrite: () => void = () => {};
+  onClose: () => void = () => {};
+  #waiting: (() => void)[] = [];
+
+  constructor(format = lines) {
+    this.format = format;
+  }
+
+  write(bytes: Buffer): void {
+    this.onWrite();
+    this.writes.push(bytes);
+    if (this.stalled) this.bufferedBytes += bytes.length;
+  }
+
+  whenTaken(callback: () => void): void {
+    this.#waiting.push(callback);
+  }
+
+  close(reason: CloseReason): void {
+    this.closed = reason;
+    this.onClose();
+  }
+
+  /** The peer takes all that was written, again and again until nothing is left to take. */
+  wake(): void {
+    this.stalled = false;
+    do this.take();
+    while (this.#waiting.length > 0);
+  }
+
+  /** The peer takes what was written up to now. */
+  take(): void {
+    this.bufferedBytes = 0;
+    for (const callback of this.#waiting.splice(0)) callback();
+  }
+
+  get seen(): Seen[] {
+    const text = Buffer.concat(this.writes).toString();
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line));
+  }
+
+  /** Seen since the last call. */
+  news(): Seen[] {
+    const seen = this.seen;
+    this.writes.length = 0;
+    return seen;
+  }
+}
+
+/** A promise that is opened and shut again: what passes while it is shut waits. */
+export class Gate {
+  #shut: PromiseWithResolvers | undefined;
+
+  shut(): void {
+    this.#shut ??= withResolvers();
+  }
+
+  open(): void {
+    this.#shut?.resolve();
+    this.#shut = undefined;
+  }
+
+  async pass(): Promise<void> {
+    await this.#shut?.promise;
+  }
+}
+
+interface PromiseWithResolvers {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+}
+
+function withResolvers(): PromiseWithResolvers {
+  let resolve = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
+/** A memory log whose answers can be held up at each step, or fail. */
+export class SlowLog implements Log {
+  readonly #inner: MemoryLog;
+  readonly beforeAppend = new Gate();
+  readonly afterAppend = new Gate();
+  readonly beforeSince = new Gate();
+  readonly afterSince = new Gate();
+  readonly stored = new Gate();
+  appendFailure: Error | undefined;
+  sinceFailure: Error | undefined;
+  storedFailure: Error | undefined;
+  appends: Entry[][] = [];
+
+  constructor(options: MemoryLogOptions) {
+    this.#inner = new MemoryLog(options);
+  }
+
+  head(): Promise<Position> {
+    return this.#inner.head();
+  }
+
+  async append(entries: readonly Entry[]): Promise<Appended> {
+    this.appends.push([...entries]);
+    await this.beforeAppend.pass();
+    if (this.appendFailure) throw this.appendFailure;
+    const { messages } = await this.#inner.append(entries);
+    await this.afterAppend.pass();
+    const failure = this.storedFailure;
+    const stored = this.stored.pass().then(() => {
+      if (failure) throw failure;
+    });
+    return { messages, stored };
+  }
+
+  async since(
+    rooms: readonly string[],
+    id: string | undefined,
+    limit: number,
+  ): Promise<ReadonlyMap<string, History>> {
+    await this.beforeSince.pass();
+    if (this.sinceFailure) throw this.sinceFailure;
+    const histories = await this.#inner.since(rooms, id, limit);
+    await this.afterSince.pass();
+    return histories;
+  }
+}
+
+/** What is current in each room, as the test says. */
+export class FakeTicks implements CurrentTicks {
+  readonly rooms = new Map<string, Partial<CurrentTicksOfRoom>>();
+  failure: Error | undefined;
+
+  of(room: string): CurrentTicksOfRoom {
+    if (this.failure) throw this.failure;
+    return { statuses: [], ticks: [], coming: [], ...this.rooms.get(room) };
+  }
+}
+
+export const KIB = 1024;
+
+export interface Stage {
+  readonly hub: Hub;
+  readonly clock: ManualClock;
+  readonly log: SlowLog;
+  readonly ticks: FakeTicks;
+  readonly faults: string[];
+  /** A connection in no room yet. */
+  connect(peer?: Partial<Peer>, format?: WireFormat): Guest;
+  /** A connection that has joined and has heard what there was to hear. */
+  visit(rooms: string | readonly string[], peer?: Partial<Peer>, since?: string): Promise<Guest>;
+  say(room: string, data?: unknown): Promise<string>;
+  tick(room: string, number: number, schedule?: string): void;
+}
+
+export interface Guest {
+  readonly connection: Connection;
+  readonly sink: FakeSink;
+}
+
+/** A hub with everything around it made up. */
+export async function stage(
+  options: Partial<HubOptions> & { history?: number; historyBytes?: number } = {},
+): Promise<Stage> {
+  const clock = new ManualClock();
+  const history = options.history ?? 10;
+  const log = new SlowLog({
+    clock,
+    retentionOf: () => ({ messages: history, ms: 3_600_000 }),
+    roomBytes: Number.POSITIVE_INFINITY,
+    totalBytes: options.historyBytes ?? Number.POSITIVE_INFINITY,
+  });
+  const ticks = new FakeTicks();
+  const faults: string[] = [];
+  const hub = new Hub({
+    clock,
+    log,
+    currentTicks: ticks,
+    historyOf: () => history,
+    conflates: (room) => !room.startsWith('strict'),
+    eventBytes: 64 * KIB,
+    buffers: {
+      conflateAboveBytes: 64 * KIB,
+      maxBufferedBytes: 1024 * KIB,
+      slowSeconds: 5,
+      totalBufferedBytes: 256 * 1024 * KIB,
+    },
+    fanoutSliceMs: 10,
+    emptyRoomMs: 10_000,
+    server: 'belfry test',
+    heartbeatSeconds: 25,
+    processId: 'p',
+    onFault: (what) => faults.push(what),
+    ...options,
+  });
+  await hub.start();
+
+  const connect = (peer: Partial<Peer> = {}, format = lines): Guest => {
+    const sink = new FakeSink(format);
+    const connection = hub.connect({ remoteAddress: '192.0.2.1', ...peer }, sink);
+    // As a transport does: the socket is gone some time after it was closed.
+    sink.onClose = () => setImmediate(() => hub.disconnect(connection));
+    return { connection, sink };
+  };
+  return {
+    hub,
+    clock,
+    log,
+    ticks,
+    faults,
+    connect,
+    async visit(rooms, peer, since) {
+      const guest = connect(peer);
+      await hub.join(guest.connection, typeof rooms === 'string' ? [rooms] : rooms, since);
+      await quiet();
+      if (since === undefined) guest.sink.news();
+      return guest;
+    },
+    async say(room, data = null) {
+      const { id } = await hub.publish({
+        target: { rooms: [room] },
+        event: 'message',
+        data: JSON.stringify(data),
+      });
+      await quiet();
+      return id ?? '';
+    },
+    tick(room, number, schedule = 'clock') {
+      const { room: _, data = 'null', ...event } = tickEvent(room, number, schedule);
+      hub.deliver({ rooms: [room], event, data });
+    },
+  };
+}
+
+/** The tick number `number` of a schedule of one a second. */
+export function tickEvent(room: string, number: number, schedule = 'clock'): RoomEvent {
+  const at = (n: number) => new Date(Date.UTC(2026, 10, 20, 18) + n * 1000).toISOString();
+  const previous = number === 0 ? null : at(number - 1);
+  const tick = { schedule, due: at(number), previous, next: at(number + 1), seq: number };
+  return { room, event: 'time', time: at(number), data: String(number), tick };
+}
+
+/** Lets all that is under way come to rest: promises, turns and their slices. */
+export async function quiet(): Promise<void> {
+  for (let turn = 0; turn < 6; turn++) await settled();
+}
+
+/** The data of the messages and ticks among what was seen. */
+export const dataOf = (seen: readonly Seen[]): unknown[] => seen.map(({ data }) => data);

@@ -1,0 +1,432 @@
+import { describe, expect, test } from 'vitest';
+import { CLOSE } from '../../src/hub/close-reason.ts';
+import { type BufferLimits, Congestion } from '../../src/hub/congestion.ts';
+import { Encoding, type Frame } from '../../src/hub/frame.ts';
+import { Outbox } from '../../src/hub/outbox.ts';
+import { Turn } from '../../src/hub/turn.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+import { dataOf, FakeSink, KIB, lines, quiet, tickEvent } from './fixture.ts';
+
+const LIMITS: BufferLimits = {
+  conflateAboveBytes: 64 * KIB,
+  maxBufferedBytes: 1024 * KIB,
+  slowSeconds: 5,
+  totalBufferedBytes: 16 * 1024 * KIB,
+};
+
+function rig(limits: Partial<BufferLimits> = {}) {
+  const clock = new ManualClock();
+  const tooSlow: string[] = [];
+  const outboxes = new Map<string, Outbox>();
+  const congestion: Congestion = new Congestion({
+    limits: { ...LIMITS, ...limits },
+    clock,
+    onTooSlow({ connection }) {
+      tooSlow.push(connection);
+      outboxes.get(connection)?.close(CLOSE.tooSlow, closing);
+    },
+  });
+  const turn = new Turn({ monotonic: () => 0, sliceMs: () => 10, onFlushed: () => congestion.look() });
+  const broken: unknown[] = [];
+  const totals = { events: 0, bytes: 0, conflated: 0 };
+  const onBroken = (connection: string) => {
+    broken.push(connection);
+    outboxes.get(connection)?.discard();
+  };
+  const make = (name = 'one') => {
+    const sink = new FakeSink();
+    const outbox = new Outbox(name, sink, { turn, congestion, onBroken, totals });
+    outboxes.set(name, outbox);
+    return { outbox, sink };
+  };
+  return { clock, congestion, turn, tooSlow, broken, totals, make };
+}
+
+const closing: Frame = { bytes: lines.encode('{"event":"closing"}') };
+const message = (data: unknown, room = 'a'): Frame =>
+  new Encoding({ room, event: 'message', time: 't', data: JSON.stringify(data) }).in(lines);
+const reply = (ref: number): Frame => ({ bytes: lines.encode(`{"reply":"ping","data":"reply ${ref}"}`) });
+const tick = (number: number, room = 'a', schedule = 'clock', mayConflate = true): Frame =>
+  new Encoding(tickEvent(room, number, schedule), mayConflate).in(lines);
+/** More than the socket of one who does not keep up may hold. */
+const filler = message('x'.repeat(70 * KIB));
+
+async function stalled(limits?: Partial<BufferLimits>) {
+  const all = rig(limits);
+  const one = all.make();
+  one.sink.stalled = true;
+  one.outbox.push(filler);
+  await quiet();
+  one.sink.writes.length = 0;
+  return { ...all, ...one };
+}
+
+describe('what becomes due in one turn', () => {
+  test('leaves in one write of one buffer, the same for all that are owed the same', async () => {
+    const { make, totals } = rig();
+    const guests = Array.from({ length: 20 }, (_, n) => make(String(n)));
+    for (const frame of [tick(1), message('hello'), tick(1, 'b')])
+      for (const { outbox } of guests) outbox.push(frame);
+    expect(guests[0]?.sink.writes).toEqual([]);
+    await quiet();
+    for (const { sink } of guests) {
+      expect(sink.writes).toHaveLength(1);
+      expect(sink.writes[0]).toBe(guests[0]?.sink.writes[0]);
+      expect(dataOf(sink.seen)).toEqual([1, 'hello', 1]);
+    }
+    expect(totals).toEqual({
+      events: 60,
+      bytes: 20 * (guests[0]?.sink.writes[0]?.length ?? 0),
+      conflated: 0,
+    });
+  });
+
+  test('keeps its order with a reply in between, in one write for who got it', async () => {
+    const { make } = rig();
+    const [asked, other] = [make('1'), make('2')];
+    const frames = [tick(1), message('hello')];
+    asked.outbox.push(tick(1));
+    for (const { outbox } of [asked, other]) outbox.push(frames[0] ?? filler);
+    asked.outbox.push(reply(1));
+    for (const { outbox } of [asked, other]) outbox.push(frames[1] ?? filler);
+    await quiet();
+    expect(dataOf(asked.sink.seen)).toEqual([1, 1, 'reply 1', 'hello']);
+    expect(dataOf(other.sink.seen)).toEqual([1, 'hello']);
+    expect([asked, other].map(({ sink }) => sink.writes.length)).toEqual([1, 1]);
+  });
+
+  test('of the next turn is another write', async () => {
+    const { make } = rig();
+    const { outbox, sink } = make();
+    outbox.push(message(1));
+    await quiet();
+    outbox.push(message(2));
+    await quiet();
+    expect(sink.writes).toHaveLength(2);
+    expect(outbox.sent).toBe(2);
+  });
+});
+
+describe('who does not keep up', () => {
+  test('gets what there is as long as little is unsent', async () => {
+    const { make, congestion } = rig();
+    const { outbox, sink } = make();
+    sink.stalled = true;
+    for (const n of [1, 2, 3]) {
+      outbox.push(tick(n));
+      await quiet();
+    }
+    expect(dataOf(sink.seen)).toEqual([1, 2, 3]);
+    expect([outbox.isBehind, congestion.size]).toEqual([false, 0]);
+  });
+
+  test('gets on waking the newest tick of each schedule and room, at the end, and how many it replaced', async () => {
+    const { outbox, sink, congestion, totals } = await stalled();
+    for (const n of [1, 2, 3]) {
+      outbox.push(tick(n));
+      outbox.push(tick(n * 10, 'b'));
+      outbox.push(message(`m${n}`));
+      if (n < 3) outbox.push(tick(n * 100, 'a', 'market'));
+      await quiet();
+    }
+    expect([outbox.isBehind, congestion.size]).toEqual([true, 1]);
+    expect(sink.writes).toEqual([]);
+    sink.wake();
+    expect(
+      sink.seen.map(({ room, data, tick, conflated }) => [room, data, tick?.schedule, conflated]),
+    ).toEqual([
+      ['a', 'm1', undefined, undefined],
+      ['a', 'm2', undefined, undefined],
+      ['a', 200, 'market', 1],
+      ['a', 3, 'clock', 2],
+      ['b', 30, 'clock', 2],
+      ['a', 'm3', undefined, undefined],
+    ]);
+    expect([outbox.isBehind, congestion.size, outbox.conflated, totals.conflated]).toEqual([false, 0, 5, 5]);
+    outbox.push(tick(4));
+    await quiet();
+    expect(sink.seen.at(-1)).toMatchObject({ data: 4, tick: { previous: expect.anything() } });
+    expect(sink.seen.at(-1)?.conflated).toBeUndefined();
+  });
+
+  test('keeps every tick of a room that wants no conflation, and of what came at once above the bound', async () => {
+    const { outbox, sink } = await stalled();
+    for (const n of [1, 2, 3]) outbox.push(tick(n, 'strict', 'clock', false));
+    for (const n of [1, 2, 3]) outbox.push(tick(n));
+    await quiet();
+    sink.wake();
+    expect(sink.seen.map(({ room, data }) => [room, data])).toEqual([
+      ['strict', 1],
+      ['strict', 2],
+      ['strict', 3],
+      ['a', 3],
+    ]);
+  });
+
+  test('is written to only as far as little is unsent, again and again as it is taken', async () => {
+    const { outbox, sink } = await stalled();
+    for (let n = 0; n < 30; n++) outbox.push(message(`${n}`.padEnd(10 * KIB)));
+    outbox.push(tick(1));
+    await quiet();
+    for (let before = 0; before < 31; before = sink.seen.length) {
+      sink.bufferedBytes = 0;
+      sink.take();
+      expect(sink.bufferedBytes).toBeLessThanOrEqual(LIMITS.conflateAboveBytes + 11 * KIB);
+      if (sink.seen.length === before) break;
+      // What has not left yet may still be replaced.
+      if (sink.seen.length < 20) outbox.push(tick(sink.seen.length));
+    }
+    expect(sink.seen.slice(0, 30).map(({ data }) => Number(data))).toEqual(Array.from(Array(30).keys()));
+    expect(sink.seen).toHaveLength(31);
+    expect(sink.seen[30]?.conflated).toBeGreaterThan(0);
+  });
+
+  test('counts what waits, until nothing does', async () => {
+    const { outbox, sink } = await stalled();
+    const before = outbox.unsentBytes;
+    const [one, two] = [tick(1), message('m')];
+    outbox.push(one);
+    outbox.push(two);
+    await quiet();
+    expect(outbox.unsentBytes).toBe(before + one.bytes.length + two.bytes.length);
+    outbox.push(tick(2));
+    expect(outbox.unsentBytes).toBe(before + one.bytes.length + two.bytes.length);
+    sink.wake();
+    expect(outbox.unsentBytes).toBe(0);
+  });
+});
+
+describe('holding', () => {
+  test('keeps what comes behind what it is released with, and what came before in front', async () => {
+    const { make } = rig();
+    const { outbox, sink } = make();
+    outbox.push(message('before'));
+    outbox.hold();
+    outbox.push(message('live'));
+    await quiet();
+    expect(dataOf(sink.seen)).toEqual(['before']);
+    outbox.release([message('history')]);
+    await quiet();
+    expect(dataOf(sink.seen)).toEqual(['before', 'history', 'live']);
+  });
+
+  test('is watched over as what waits for a slow peer is, and forgotten when released', async () => {
+    const { make, congestion, clock } = rig();
+    const { outbox } = make();
+    outbox.hold();
+    expect(congestion.size).toBe(0);
+    outbox.push(filler);
+    expect([congestion.size, outbox.unsentBytes]).toEqual([1, filler.bytes.length]);
+    outbox.release([]);
+    await quiet();
+    expect([congestion.size, outbox.unsentBytes]).toEqual([0, 0]);
+    clock.advance(500);
+    expect(clock.pending).toBe(0);
+  });
+
+  test('while behind keeps the order, and is still watched when the peer has taken the rest', async () => {
+    const { outbox, sink, congestion } = await stalled();
+    outbox.push(message(1));
+    await quiet();
+    outbox.hold();
+    outbox.push(message(3));
+    sink.wake();
+    expect([congestion.size, outbox.isBehind]).toEqual([1, false]);
+    outbox.release([message(2)]);
+    await quiet();
+    expect(dataOf(sink.seen)).toEqual([1, 2, 3]);
+    expect(congestion.size).toBe(0);
+  });
+});
+
+describe('closing', () => {
+  test('writes what is owed and the last words behind it, in the same turn, and nothing afterwards', async () => {
+    const { make } = rig();
+    const { outbox, sink } = make();
+    outbox.push(message(1));
+    outbox.push(reply(1));
+    outbox.close(CLOSE.normal, closing);
+    expect(sink.seen.map(({ event, data }) => event ?? data)).toEqual(['message', 'reply 1', 'closing']);
+    expect(sink.closed).toBe(CLOSE.normal);
+    outbox.push(message(2));
+    outbox.close(CLOSE.internal, closing);
+    outbox.release([message(3)]);
+    await quiet();
+    expect(sink.seen).toHaveLength(3);
+    expect(sink.closed).toBe(CLOSE.normal);
+  });
+
+  test('gives one who is a little behind all of it', async () => {
+    const { outbox, sink, congestion, clock } = await stalled();
+    outbox.push(message(1));
+    outbox.push(reply(1));
+    outbox.push(tick(1));
+    await quiet();
+    outbox.close(CLOSE.normal, closing);
+    expect(sink.seen.map(({ event, data }) => event ?? data)).toEqual([
+      'message',
+      'reply 1',
+      'time',
+      'closing',
+    ]);
+    clock.advance(500);
+    expect([congestion.size, clock.pending]).toEqual([0, 0]);
+  });
+
+  test('gives one who is far behind the last words alone', async () => {
+    const { outbox, sink, congestion } = await stalled();
+    for (let n = 0; n < 20; n++) outbox.push(filler);
+    await quiet();
+    outbox.close(CLOSE.tooSlow, closing);
+    expect(sink.seen.map(({ event }) => event)).toEqual(['closing']);
+    expect(congestion.size).toBe(0);
+    sink.wake();
+    expect(sink.seen).toHaveLength(1);
+  });
+
+  test('drops what is held back: it belongs behind what is not here', async () => {
+    const { outbox, sink } = await stalled();
+    outbox.push(message('owed'));
+    await quiet();
+    outbox.hold();
+    outbox.push(message('held'));
+    outbox.close(CLOSE.normal, closing);
+    expect(sink.seen.map(({ data }) => data)).toEqual(['owed', undefined]);
+  });
+});
+
+describe('a socket that', () => {
+  test('throws on write is reported, and the others get theirs in the same round', async () => {
+    const { make, broken } = rig();
+    const guests = Array.from({ length: 200 }, (_, n) => make(String(n)));
+    const bad = guests[77];
+    if (bad)
+      bad.sink.onWrite = () => {
+        throw new Error('EPIPE');
+      };
+    for (const round of [1, 2]) {
+      for (const { outbox } of guests) outbox.push(message(round));
+      await quiet();
+    }
+    expect(guests.filter(({ sink }) => dataOf(sink.seen).join() === '1,2')).toHaveLength(199);
+    expect(broken).toEqual(['77']);
+  });
+
+  test('throws on close is reported, and is closed all the same', () => {
+    const { make, broken } = rig();
+    const { outbox, sink } = make();
+    sink.onClose = () => {
+      throw new Error('gone');
+    };
+    outbox.close(CLOSE.normal, closing);
+    outbox.push(message(1));
+    expect([broken, sink.seen.length]).toEqual([['one'], 1]);
+  });
+
+  test('is lost in the midst of a write or of waiting leaves nothing behind', async () => {
+    const { make, congestion, clock } = rig();
+    const { outbox, sink } = make();
+    sink.onWrite = () => outbox.discard();
+    outbox.push(message(1));
+    await quiet();
+    outbox.push(message(2));
+    await quiet();
+    const behind = make('two');
+    behind.sink.stalled = true;
+    for (let n = 0; n < 3; n++) {
+      behind.outbox.push(filler);
+      await quiet();
+    }
+    expect(congestion.size).toBe(1);
+    behind.outbox.discard();
+    behind.sink.wake();
+    clock.advance(500);
+    expect([sink.seen.length, behind.sink.seen.length, congestion.size, clock.pending]).toEqual([1, 1, 0, 0]);
+    expect(outbox.unsentBytes).toBe(0);
+  });
+});
+
+describe('the limits', () => {
+  const fill = async (outbox: Outbox, bytes: number) => {
+    while (outbox.unsentBytes <= bytes) {
+      outbox.push(filler);
+      await quiet();
+    }
+  };
+
+  test('close one who is above the most for so long', async () => {
+    const { outbox, sink, clock, tooSlow } = await stalled();
+    await fill(outbox, LIMITS.maxBufferedBytes);
+    clock.advance(4900);
+    expect(tooSlow).toEqual([]);
+    clock.advance(600);
+    expect(tooSlow).toEqual(['one']);
+    expect(sink.closed?.code).toBe(4101);
+    clock.advance(500);
+    expect(clock.pending).toBe(0);
+  });
+
+  test('close nobody who was above the most and came below in time', async () => {
+    const { outbox, sink, clock, tooSlow } = await stalled();
+    await fill(outbox, LIMITS.maxBufferedBytes);
+    clock.advance(4000);
+    sink.take();
+    outbox.push(tick(1));
+    clock.advance(500);
+    await fill(outbox, LIMITS.maxBufferedBytes);
+    clock.advance(4500);
+    expect(tooSlow).toEqual([]);
+    clock.advance(1000);
+    expect(tooSlow).toEqual(['one']);
+  });
+
+  test('close nobody who is behind by less, however long: its ticks are replaced', async () => {
+    const { outbox, clock, tooSlow, sink } = await stalled();
+    for (let n = 0; n < 1000; n++) {
+      outbox.push(tick(n));
+      if (n === 0) await quiet();
+      clock.advance(1000);
+    }
+    expect(tooSlow).toEqual([]);
+    expect(outbox.unsentBytes).toBeLessThan(100 * KIB);
+    sink.wake();
+    expect(sink.seen).toMatchObject([{ data: 999, conflated: 999 }]);
+  });
+
+  test('close one who is above twice the most at once', async () => {
+    const { outbox, tooSlow, clock } = await stalled();
+    for (let n = 0; n < 28; n++) outbox.push(filler);
+    await quiet();
+    expect([tooSlow, clock.monotonic()]).toEqual([[], 0]);
+    for (let n = 0; n < 2; n++) outbox.push(filler);
+    clock.advance(500);
+    expect(tooSlow).toEqual(['one']);
+  });
+
+  test('close one who comes that far in one turn when it is written', async () => {
+    const { outbox, tooSlow } = await stalled();
+    for (let n = 0; n < 30; n++) outbox.push(filler);
+    await quiet();
+    expect(tooSlow).toEqual(['one']);
+  });
+
+  test('close the slowest first where all together are owed too much', async () => {
+    const { make, tooSlow, congestion } = rig({ totalBufferedBytes: 2000 * KIB });
+    const guests = [3, 9, 5, 7].map((size) => ({ size, ...make(`size ${size}`) }));
+    for (const { sink, outbox, size } of guests) {
+      sink.stalled = true;
+      outbox.push(filler);
+      await quiet();
+      for (let n = 1; n < size; n++) outbox.push(filler);
+    }
+    await quiet();
+    congestion.look();
+    expect(tooSlow).toEqual([]);
+    for (const { outbox } of guests) for (let n = 0; n < 3; n++) outbox.push(filler);
+    congestion.look();
+    // 36 times 70 KiB are 520 KiB too much, and the slowest holds 840 of them.
+    expect(tooSlow).toEqual(['size 9']);
+    congestion.look();
+    expect(tooSlow).toEqual(['size 9']);
+  });
+});

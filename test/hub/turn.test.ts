@@ -1,0 +1,153 @@
+import { describe, expect, test } from 'vitest';
+import type { Frame } from '../../src/hub/frame.ts';
+import { Batch, Turn } from '../../src/hub/turn.ts';
+import { settled } from '../helpers/manual-clock.ts';
+import { quiet } from './fixture.ts';
+
+const frame = (text: string): Frame => ({ bytes: Buffer.from(text) });
+
+describe('a batch', () => {
+  const [a, b, c] = [frame('a'), frame('b'), frame('c')];
+
+  test('is the same for all that are owed the same in the same order, and joined once', () => {
+    const start = new Batch();
+    const one = start.with(a).with(b).with(c);
+    const two = start.with(a).with(b).with(c);
+    expect(one).toBe(two);
+    expect(one.bytes()).toBe(two.bytes());
+    expect(one.bytes().toString()).toBe('abc');
+    expect(one.count).toBe(3);
+    expect(one.frames()).toEqual([a, b, c]);
+  });
+
+  test('is another for another order, another frame or another length', () => {
+    const start = new Batch();
+    const texts = [
+      [a, b],
+      [b, a],
+      [a, c],
+      [a, b, c],
+      [a, c, b],
+      [c, a],
+      [a, b],
+    ].map((frames) =>
+      frames
+        .reduce((batch, frame) => batch.with(frame), start)
+        .bytes()
+        .toString(),
+    );
+    expect(texts).toEqual(['ab', 'ba', 'ac', 'abc', 'acb', 'ca', 'ab']);
+  });
+
+  test('of one frame is that frame’s own buffer', () => {
+    expect(new Batch().with(a).bytes()).toBe(a.bytes);
+  });
+});
+
+/** Flushes that take so long each, written down in their order. */
+function rig(sliceMs: () => number, flushMs: number) {
+  let nowMs = 0;
+  const flushed: string[] = [];
+  let ends = 0;
+  const turn = new Turn({
+    monotonic: () => nowMs,
+    sliceMs,
+    onFlushed: () => {
+      ends++;
+    },
+  });
+  const later = (name: string, then: () => void = () => {}) =>
+    turn.flushLater({
+      flush() {
+        nowMs += flushMs;
+        flushed.push(name);
+        then();
+      },
+    });
+  const round = (name: string, count: number) => {
+    turn.newRound();
+    for (let n = 0; n < count; n++) later(name);
+  };
+  return { turn, flushed, later, round, ends: () => ends };
+}
+
+describe('a turn', () => {
+  test('flushes everybody once when it is over, and says so', async () => {
+    const { flushed, round, ends } = rig(10, 0);
+    round('large', 1000);
+    round('small', 3);
+    expect(flushed).toEqual([]);
+    await settled();
+    expect(flushed).toHaveLength(1003);
+    expect(ends()).toBe(1);
+    await quiet();
+    expect(ends()).toBe(1);
+  });
+
+  test('holds the event loop for a slice and a few writes, no longer', async () => {
+    const { flushed, round, ends } = rig(10, 0.1);
+    round('large', 1000);
+    const slices: number[] = [];
+    while (ends() === 0) {
+      const before = flushed.length;
+      await settled();
+      slices.push(flushed.length - before);
+    }
+    expect(slices.reduce((sum, slice) => sum + slice)).toBe(1000);
+    expect(Math.max(...slices) * 0.1).toBeLessThanOrEqual(10 + 64 * 0.1);
+    expect(slices.length).toBeGreaterThan(5);
+  });
+
+  test('lets a small room go before a large one, whichever came first', async () => {
+    const { flushed, round } = rig(10, 0.1);
+    round('large', 1000);
+    round('small', 2);
+    await settled();
+    expect(flushed.indexOf('small')).toBe(0);
+  });
+
+  test('lets a small room that becomes due in between go in the next slice', async () => {
+    const { flushed, round } = rig(10, 0.1);
+    round('large', 1000);
+    await settled();
+    const before = flushed.length;
+    round('small', 2);
+    await settled();
+    expect(flushed.slice(before, before + 2)).toEqual(['small', 'small']);
+    await quiet();
+    await quiet();
+    expect(flushed).toHaveLength(1002);
+  });
+
+  test('takes what becomes due while it flushes', async () => {
+    const { flushed, later } = rig(10, 0.1);
+    later('first', () => later('second', () => later('third')));
+    await quiet();
+    expect(flushed).toEqual(['first', 'second', 'third']);
+  });
+
+  test('loses nobody where a write begins a new round', async () => {
+    const { flushed, later, round } = rig(10, 0.1);
+    later('first', () => round('second', 2));
+    await quiet();
+    expect(flushed).toEqual(['first', 'second', 'second']);
+  });
+
+  test('gets on with slices of no length', async () => {
+    const { flushed, round, ends } = rig(0, 0.1);
+    round('large', 200);
+    round('small', 1);
+    await quiet();
+    expect(flushed).toHaveLength(201);
+    expect(ends()).toBe(1);
+  });
+
+  test('has a new beginning for its chains each time', async () => {
+    const { turn, later } = rig(10, 0);
+    const { start } = turn;
+    later('one');
+    expect(turn.start).toBe(start);
+    await settled();
+    expect(turn.start).not.toBe(start);
+  });
+});

@@ -1,0 +1,44 @@
+import { EventEmitter } from 'node:events';
+import { CLOSE } from '../../src/hub/close-reason.ts';
+import type { Transport } from '../../src/hub/entries.ts';
+import { Metrics } from '../../src/observe/metrics.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+/** Figures of a server that is not there: its parts are what the test says. */
+export class Watching {
+  readonly clock = new ManualClock();
+  readonly events = new EventEmitter();
+  readonly hub = {
+    events: this.events,
+    totals: { published: 0, events: 0, bytes: 0, conflated: 0 },
+    roomCount: 0,
+    connections: [] as { transport: Transport; outbox: { isBehind: boolean } }[],
+    connectionsHere() {
+      return this.connections;
+    },
+  };
+  readonly states = { ok: 0, stale: 0, error: 0, paused: 0 };
+  readonly metrics = new Metrics({
+    clock: this.clock,
+    version: '1.2.3',
+    hub: this.hub,
+    schedules: { states: () => ({ ...this.states }) },
+  });
+
+  close(reason: keyof typeof CLOSE): void {
+    this.events.emit('close', { reason: CLOSE[reason] });
+  }
+
+  /** A run due now that took as long and left so late. */
+  ran(schedule: string, { lateMs = 0, tookMs = 0, manual = false } = {}): void {
+    const due = this.clock.now();
+    const run = { due, started: due + lateMs - tookMs, sent: due + lateMs, manual, outcome: 'sent' as const };
+    this.metrics.ran(schedule, run);
+  }
+
+  /** The value of a series as it is written, such as `belfry_rooms` or `x_total{code="1"}`. */
+  async value(series: string): Promise<number | undefined> {
+    const line = (await this.metrics.text()).split('\n').find((text) => text.startsWith(`${series} `));
+    return line === undefined ? undefined : Number(line.slice(series.length));
+  }
+}

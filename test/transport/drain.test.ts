@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import type { CloseReason } from '../../src/hub/close-reason.ts';
+import type { Connection } from '../../src/hub/connection.ts';
+import type { Hub } from '../../src/hub/hub.ts';
+import { drain } from '../../src/transport/drain.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+function setUp(connections: number) {
+  const clock = new ManualClock();
+  const closed: { atMs: number; reason: CloseReason }[] = [];
+  const hub = {
+    connectionsHere: () => Array.from({ length: connections }, () => ({}) as Connection),
+    close: (_: Connection, reason: CloseReason) => closed.push({ atMs: clock.monotonic(), reason }),
+  };
+  const abort = new AbortController();
+  // Of the hub a drain asks for these two.
+  const start = (drainMs: number) =>
+    drain({ hub: hub as unknown as Hub, clock, drainMs, signal: abort.signal });
+  return { clock, closed, abort, start };
+}
+
+describe('drain', () => {
+  it('is over at once where nobody is there', async () => {
+    const { clock, start } = setUp(0);
+    await start(5000);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('closes everybody with 1012, evenly over the time, each to come back at its own moment after it', async () => {
+    const { clock, closed, start } = setUp(1000);
+    const done = start(5000);
+    await clock.advanceSettled(2500);
+    expect(closed.length).toBeGreaterThan(450);
+    expect(closed.length).toBeLessThan(550);
+    await clock.advanceSettled(2500);
+    await done;
+    expect(closed).toHaveLength(1000);
+    for (const { atMs, reason } of closed) {
+      expect(reason).toMatchObject({ code: 1012, reconnect: true });
+      expect(atMs + (reason.retryAfterMs ?? 0)).toBeGreaterThanOrEqual(5000);
+      expect(atMs + (reason.retryAfterMs ?? 0)).toBeLessThanOrEqual(7001);
+    }
+    expect(new Set(closed.map(({ reason }) => reason.retryAfterMs)).size).toBeGreaterThan(100);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('closes everybody at once where there is no time', async () => {
+    const { closed, start } = setUp(10);
+    await start(0);
+    expect(closed).toHaveLength(10);
+  });
+
+  it('ends when it is told to', async () => {
+    const { clock, closed, abort, start } = setUp(1000);
+    const done = start(5000);
+    await clock.advanceSettled(1000);
+    const before = closed.length;
+    abort.abort();
+    await clock.advanceSettled(50);
+    await done;
+    expect(closed).toHaveLength(before);
+  });
+});

@@ -1,0 +1,196 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { CloseReason } from '../../src/hub/close-reason.ts';
+import type { Connection } from '../../src/hub/connection.ts';
+import { Heartbeat } from '../../src/transport/heartbeat.ts';
+import { SocketGuest, StreamGuest } from '../helpers/guest.ts';
+import { clientFrame, handshake, RawClient } from '../helpers/raw.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+
+/** As much of a connection as a heartbeat touches. */
+class FakeConnection {
+  closed = false;
+  lastSeenAtMs = 0;
+  roundTripMs: number | null = null;
+  readonly outbox = { sent: 0 };
+  readonly texts: string[] = [];
+
+  send(text: string): void {
+    this.texts.push(text);
+    this.outbox.sent++;
+  }
+}
+
+function setUp({ heartbeatSeconds = 25, idleSeconds = 60 } = {}) {
+  const clock = new ManualClock();
+  const closed: [Connection, CloseReason][] = [];
+  const hub = {
+    close(connection: Connection, reason: CloseReason) {
+      connection.closed = true;
+      closed.push([connection, reason]);
+    },
+  };
+  const heartbeat = new Heartbeat({ clock, hub, times: { heartbeatSeconds, idleSeconds } });
+  /** Adds a connection; one that answers does so after 12.34 ms. */
+  const add = (how: 'answers' | 'is silent' | 'cannot be pinged') => {
+    const fake = new FakeConnection();
+    const connection = fake as unknown as Connection; // of which a heartbeat touches this much
+    const pings: number[] = [];
+    const ping = () => {
+      pings.push(clock.monotonic());
+      if (how === 'answers') clock.after(12.34, () => heartbeat.ponged(connection));
+    };
+    heartbeat.add(connection, how === 'cannot be pinged' ? undefined : ping);
+    return { fake, connection, pings };
+  };
+  return { clock, heartbeat, add, closed };
+}
+
+describe('Heartbeat', () => {
+  it('pings every connection every heartbeatSeconds, whatever else was sent, and does not drift', () => {
+    const { clock, add, closed } = setUp();
+    const { fake, pings } = add('answers');
+    for (let second = 0; second < 3600; second++) {
+      fake.outbox.sent++;
+      clock.advance(1000);
+    }
+    expect(pings).toHaveLength(144);
+    for (const [index, at] of pings.entries()) {
+      expect(at).toBeGreaterThanOrEqual((index + 1) * 25_000);
+      expect(at).toBeLessThanOrEqual((index + 1) * 25_000 + 1000);
+    }
+    expect(fake.texts).toEqual([]);
+    expect(closed).toEqual([]);
+  });
+
+  it.each(['answers', 'cannot be pinged'] as const)(
+    'sends a heartbeat event where nothing else was sent, to one that %s',
+    (how) => {
+      const { clock, add } = setUp();
+      const { fake } = add(how);
+      fake.outbox.sent = 3; // the welcome
+      clock.advance(25_000);
+      expect(fake.texts).toEqual([]);
+      clock.advance(25_000);
+      expect(fake.texts).toEqual(['{"event":"heartbeat","time":"2026-11-20T18:00:50.000Z"}']);
+      clock.advance(25_000);
+      expect(fake.texts).toHaveLength(2);
+      fake.outbox.sent++;
+      clock.advance(25_000);
+      expect(fake.texts).toHaveLength(2);
+      clock.advance(25_000);
+      expect(fake.texts).toHaveLength(3);
+    },
+  );
+
+  it('closes one that gives no sign of life with 4201, to come back at once, and lets go of it', () => {
+    const { clock, add, closed } = setUp();
+    const { connection } = add('is silent');
+    clock.advance(59_000);
+    expect(closed).toEqual([]);
+    clock.advance(2000);
+    expect(closed).toEqual([
+      [connection, { code: 4201, reason: 'no sign of life', reconnect: true, retryAfterMs: 0 }],
+    ]);
+    clock.advance(2000);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('never closes one that talks, by whatever frame, and notes when', () => {
+    const { clock, heartbeat, add, closed } = setUp();
+    const { fake, connection } = add('is silent');
+    for (let minute = 0; minute < 60; minute++) {
+      clock.advance(59_000);
+      heartbeat.seen(connection);
+    }
+    expect(closed).toEqual([]);
+    expect(fake.lastSeenAtMs).toBe(clock.now());
+  });
+
+  it('never closes one that cannot be asked', () => {
+    const { clock, add, closed } = setUp();
+    add('cannot be pinged');
+    clock.advance(3_600_000);
+    expect(closed).toEqual([]);
+  });
+
+  it('is not fooled by a wall clock that is set', () => {
+    const { clock, add, closed } = setUp();
+    const { pings } = add('answers');
+    clock.step(86_400_000);
+    clock.advance(30_000);
+    clock.step(-2 * 86_400_000);
+    clock.advance(30_000);
+    expect(closed).toEqual([]);
+    expect(pings).toHaveLength(2);
+  });
+
+  it('goes on from now after a pause of the whole machine, without making up for beats', () => {
+    const { clock, heartbeat, add } = setUp({ idleSeconds: 600 });
+    const { connection, pings } = add('answers');
+    clock.block(500_000);
+    heartbeat.seen(connection);
+    clock.advance(5000);
+    expect(pings).toHaveLength(1);
+  });
+
+  it('measures the round trip by the answer to its ping, not by one that was not asked for', () => {
+    const { clock, heartbeat, add } = setUp();
+    const { fake, connection } = add('answers');
+    heartbeat.ponged(connection);
+    expect(fake.roundTripMs).toBeNull();
+    clock.advance(26_000);
+    expect(fake.roundTripMs).toBe(12.3);
+    heartbeat.ponged(connection);
+    expect(fake.roundTripMs).toBe(12.3);
+  });
+
+  it('leaves no timer behind, when everybody has gone or it is stopped', () => {
+    const { clock, heartbeat, add } = setUp();
+    const { connection } = add('answers');
+    heartbeat.remove(connection);
+    clock.advance(1000);
+    expect(clock.pending).toBe(0);
+    add('answers');
+    heartbeat.stop();
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe('heartbeats of a real server', () => {
+  let server: TestServer;
+  afterEach(() => server.stop());
+
+  it('ping and tell a quiet client that it is still there, over WebSocket and SSE', async () => {
+    server = await startServer({ server: { heartbeatSeconds: 0.1, idleSeconds: 0.5 } });
+    const guest = new SocketGuest(`${server.url}/rooms/lobby`);
+    const stream = new StreamGuest(`${server.url}/rooms/lobby`);
+    for (let beat = 0; beat < 8; beat++)
+      await Promise.all([guest.event('heartbeat'), stream.event('heartbeat')]);
+    expect(guest.pings).toBeGreaterThanOrEqual(8);
+    const { items } = await server.admin('/connections?transport=websocket');
+    expect(items).toMatchObject([{ roundTripMs: expect.any(Number) }]);
+    stream.leave();
+    await guest.leave();
+  });
+
+  it('expire a client that does not answer, close its socket and forget it', async () => {
+    server = await startServer({ server: { heartbeatSeconds: 0.1, idleSeconds: 0.4 } });
+    const silent = new RawClient(server.port).say(handshake());
+    const talking = new RawClient(server.port).say(handshake('/rooms/other'));
+    await silent.until('"hello"');
+    const timer = setInterval(() => talking.say(clientFrame('{"action":"ping"}')), 50);
+    const heard = await silent.all();
+    clearInterval(timer);
+    expect(heard).toContain(
+      '{"event":"closing","data":{"code":4201,"reason":"no sign of life","reconnect":true',
+    );
+    // The close frame: its length, then the code.
+    expect(
+      silent.bytes.indexOf(Buffer.from([0x88, 2 + 'no sign of life'.length, 4201 >> 8, 4201 & 0xff])),
+    ).toBeGreaterThan(0);
+    const { items } = await server.admin('/connections');
+    expect(items).toMatchObject([{ rooms: ['other'] }]);
+    talking.reset();
+  });
+});

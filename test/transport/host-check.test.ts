@@ -1,0 +1,20 @@
+import { Hono } from 'hono';
+import { describe, expect, it } from 'vitest';
+import { Origins } from '../../src/access/origins.ts';
+import { problemResponse } from '../../src/access/problem.ts';
+import { hostCheck } from '../../src/transport/host-check.ts';
+
+describe('hostCheck', () => {
+  it.each([
+    ['localhost:8080', 200],
+    ['evil.example', 421],
+  ])('lets requests to %s pass, or not: %i', async (host, status) => {
+    const app = new Hono();
+    app.onError(problemResponse);
+    app.use('/admin/*', hostCheck(new Origins({ host: '127.0.0.1', allowedOrigins: ['*'] })));
+    app.get('/admin/rooms', (c) => c.text('rooms'));
+    app.get('/livez', (c) => c.text('ok'));
+    expect((await app.request('/admin/rooms', { headers: { host } })).status).toBe(status);
+    expect((await app.request('/livez', { headers: { host } })).status).toBe(200);
+  });
+});

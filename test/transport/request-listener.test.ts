@@ -1,0 +1,37 @@
+import { Hono } from 'hono';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { Listener } from '../../src/transport/listener.ts';
+import { requestListener } from '../../src/transport/request-listener.ts';
+import { exchange, request } from '../helpers/raw.ts';
+
+const app = new Hono().get('/livez', (c) => c.text('ok'));
+const listener = new Listener({
+  request: requestListener(app.fetch),
+  upgrade: (_, socket) => socket.destroy(),
+  clock: systemClock,
+});
+let port: number;
+
+beforeAll(async () => {
+  ({ port } = await listener.listen('127.0.0.1', 0));
+});
+afterAll(() => listener.close());
+
+describe('requestListener', () => {
+  it.each([
+    ['no host', request('/livez', { Host: undefined, Connection: 'close' }), 'Missing host header'],
+    ['a host with a blank', request('/livez', { Host: 'a b', Connection: 'close' }), 'Invalid URL'],
+    ['a host with a user', request('/livez', { Host: 'a@b', Connection: 'close' }), 'Invalid host header'],
+    ['an address that is none', request('http://[', { Connection: 'close' }), 'Invalid absolute URL'],
+  ])('answers %s with a problem', async (_, text, detail) => {
+    const refused = await exchange(port, text);
+    expect(refused.status).toBe(400);
+    expect(refused.headers.get('content-type')).toBe('application/problem+json');
+    expect(JSON.parse(refused.body)).toMatchObject({ status: 400, detail });
+  });
+
+  it('hands the others on', async () => {
+    expect(await exchange(port, request('/livez', { Connection: 'close' }))).toMatchObject({ body: 'ok' });
+  });
+});
