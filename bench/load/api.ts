@@ -7,8 +7,6 @@ export interface OpenOptions {
   /** They are spread evenly over this many rooms, `room-0` and so on. */
   readonly rooms?: number;
   readonly prefix?: string;
-  /** Behind the room's name, with its question mark. */
-  readonly query?: string;
   readonly count: number;
   /** How many are under way at a time. */
   readonly atOnce?: number;
@@ -41,8 +39,6 @@ export interface Wave {
 
 /** Of events whose times were taken, in milliseconds. */
 export interface Times {
-  /** From `time`, when it was sent, until it was here. */
-  readonly onTheWay: Spread;
   /** From `tick.due` until `time`. */
   readonly late: Spread;
   /** From `tick.due` until it was here. */

@@ -20,7 +20,6 @@ let events = 0;
 let bytes = 0;
 let everyMs = Number.POSITIVE_INFINITY;
 const waves = new Map<number, { events: number; lastMs: number }>();
-let onTheWay: number[] = [];
 let late: number[] = [];
 let all: number[] = [];
 
@@ -45,9 +44,7 @@ function countWithTimes(chunk: Buffer, start: number, end: number): void {
   const at = now();
   const time = instantBehind(TIME, chunk, start, end);
   const due = instantBehind(DUE, chunk, start, end);
-  if (time === undefined) return;
-  onTheWay.push(at - time);
-  if (due === undefined) return;
+  if (time === undefined || due === undefined) return;
   late.push(time - due);
   all.push(at - due);
 }
@@ -66,7 +63,7 @@ function address(batch: number): string {
 }
 
 async function open(options: OpenOptions) {
-  const { transport, port, count: wanted, rooms = 1, prefix = 'room', query = '', atOnce = 100 } = options;
+  const { transport, port, count: wanted, rooms = 1, prefix = 'room', atOnce = 100 } = options;
   const from = address(batches++);
   const startedAt = now();
   const each: number[] = [];
@@ -80,7 +77,7 @@ async function open(options: OpenOptions) {
       const client = new Client({
         transport,
         port,
-        path: `/rooms/${prefix}-${number % rooms}${query}`,
+        path: `/rooms/${prefix}-${number % rooms}`,
         from: { address: from, port: FIRST_PORT + number },
         stalls: options.stalls ?? false,
         onEvent: options.times ? countWithTimes : count,
@@ -114,8 +111,7 @@ serveCalls<LoadApi>({
     return whole;
   },
   times: () => {
-    const times = { onTheWay: spread(onTheWay), late: spread(late), all: spread(all) };
-    onTheWay = [];
+    const times = { late: spread(late), all: spread(all) };
     late = [];
     all = [];
     return times;

@@ -46,6 +46,8 @@ export interface AccessRules {
 
 /** How much of a wrong value an answer repeats. */
 const LONGEST_SHOWN = 200;
+/** How much of a `User-Agent` is remembered. */
+const LONGEST_KEPT = 256;
 
 /**
  * The one decision that guards rooms, for all representations. Checks in the order in which the
@@ -62,7 +64,7 @@ export function admit(caller: Caller, rules: AccessRules): Admission {
   const locks = rooms.map((room) => rules.lockOf(room));
   // Who asks for several rooms gets those that are open; only where none is, is it a refusal.
   if (locks.every((lock) => lock !== undefined)) throw locks[0];
-  const userAgent = caller.header('user-agent');
+  const userAgent = copied(caller.header('user-agent'));
   return {
     rooms,
     // After a reconnect the header is newer than the address that the page was loaded with.
@@ -139,4 +141,9 @@ function shown(text: string): string {
 
 function invalid(path: string, message: string): never {
   throw new Refusal(400, message, { errors: [{ path, message }] });
+}
+
+/** As much of a header as is kept with a connection; a slice alone would keep all of it in memory. */
+function copied(header: string | undefined): string | undefined {
+  return header === undefined ? undefined : Buffer.from(header.slice(0, LONGEST_KEPT)).toString();
 }

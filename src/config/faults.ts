@@ -102,7 +102,7 @@ function wrongType(input: unknown, expected: string, secret: boolean): string {
 function oneOf(input: unknown, values: readonly string[]): string {
   const list = values.map((value) => `"${value}"`).join(', ');
   if (input === undefined) return `is missing: write one of ${list}`;
-  return `${shown(input)} is not one of ${list}${didYouMean(String(input), values)}`;
+  return `${shown(input)} is not one of ${list}${typeof input === 'string' ? didYouMean(input, values) : ''}`;
 }
 
 function unknownType(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidUnion>): string {

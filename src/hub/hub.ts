@@ -358,9 +358,11 @@ export class Hub implements Administration {
   #add(connection: Connection, name: string): void {
     // Somebody who heard of an earlier room may have closed it already.
     if (connection.closed) return;
-    connection.rooms.add(name);
-    this.#rooms.open(name).members.add(connection);
-    this.#emit('join', { room: name, connection });
+    const room = this.#rooms.open(name);
+    // The room's own text, of which all its members share one.
+    connection.rooms.add(room.name);
+    room.members.add(connection);
+    this.#emit('join', { room: room.name, connection });
   }
 
   /** A history that cannot be read is a gap: who joins still gets what comes from now on. */

@@ -62,7 +62,7 @@ export class MemoryLog implements Log {
     const atMs = this.#options.clock.monotonic();
     const messages = entries.map((entry) => {
       const place = this.#at(++this.#position);
-      const bytes = Buffer.byteLength(entry.data) + OVERHEAD_BYTES;
+      const bytes = memoryOf(entry.data) + OVERHEAD_BYTES;
       const message = { ...place, event: { id: place.id, ...entry }, atMs, bytes };
       this.#keep(entry.room, message);
       return message;
@@ -140,4 +140,9 @@ export class MemoryLog implements Log {
     shelf.lost = message.position;
     this.#bytes -= message.bytes;
   }
+}
+
+/** A text takes two bytes a character as soon as one of them is beyond ASCII (in truth: Latin-1). */
+function memoryOf(text: string): number {
+  return Buffer.byteLength(text) === text.length ? text.length : 2 * text.length;
 }

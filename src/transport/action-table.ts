@@ -103,7 +103,22 @@ export class ActionTable {
   }
 }
 
+/** Deeper than anybody means it; some thousands of levels could be read, but not written again. */
+const DEEPEST = 100;
+
+/** Whether brackets are open in each other deeper than that, those inside of texts left out. */
+function isTooDeep(line: string): boolean {
+  let depth = 0;
+  for (const [token] of line.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
+    if (token === '[' || token === '{') depth++;
+    else if (token === ']' || token === '}') depth--;
+    if (depth > DEEPEST) return true;
+  }
+  return false;
+}
+
 function parsed(line: string): Sent {
+  if (isTooDeep(line)) throw wrongLine(`nested deeper than ${DEEPEST} levels`);
   let value: unknown;
   try {
     value = JSON.parse(line);

@@ -11,6 +11,9 @@ import { websocketFormat } from './frames.ts';
 /** How long a peer may take to answer a close frame before its socket is cut. */
 const CLOSE_TIMEOUT_MS = 3000;
 
+/** How many pieces a message may come in: each costs more than it holds. */
+const MOST_PARTS = 256;
+
 /** RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code. */
 const LONGEST_REASON_BYTES = 123;
 
@@ -77,6 +80,8 @@ export function websocketUpgrades(options: {
     clientTracking: false,
     perMessageDeflate: false,
     closeTimeout: CLOSE_TIMEOUT_MS,
+    maxBufferedChunks: MOST_PARTS,
+    maxFragments: MOST_PARTS,
   });
   // `ws` reads it at each upgrade, and takes 0 for no limit.
   Object.defineProperty(helper.wss.options, 'maxPayload', {

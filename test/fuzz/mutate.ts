@@ -28,42 +28,64 @@ const SPICE: readonly [string, ...string[]] = [
   'a'.repeat(300),
 ];
 
-/** Something sound to start from: a handshake with frames, requests of each kind. */
-export function sound(random: Random, token: string): Buffer {
-  const lines = [
-    '{"action":"ping","ref":1}',
-    '{"action":"echo","data":{"a":[1,2,{"b":null}]}}',
-    '{"action":"publish","data":"hi","event":"note"}',
-    '{"action":"subscribe","room":"other","since":"a-1"}',
-    '{"action":"unsubscribe","room":"other"}',
-    '{"action":"time","data":{"t0":1}}',
-    '{"action":"close"}',
-  ] as const;
+/** A request in two parts, so that what comes after its head is reached also where that is wrong. */
+interface Sound {
+  readonly head: string;
+  readonly rest: Buffer;
+}
+
+const LINES: readonly [string, ...string[]] = [
+  '{"action":"ping","ref":1}',
+  '{"action":"echo","data":{"a":[1,2,{"b":null}]}}',
+  '{"action":"publish","data":"hi","event":"note"}',
+  '{"action":"subscribe","room":"fuzz-b","since":"a-1"}',
+  '{"action":"unsubscribe","room":"fuzz-b"}',
+  '{"action":"time","data":{"t0":1}}',
+  '{"action":"close"}',
+];
+const BODY = '{"rooms":["fuzz-*"],"data":{"text":"hello"},"event":"note"}';
+
+/** Something to start from: a handshake with frames, a body, a request of any kind. */
+function sound(random: Random, token: string): Sound {
   const authorization = `Bearer ${token}`;
-  const body = '{"rooms":["fuzz-*"],"data":{"text":"hello"},"event":"note"}';
-  const post = (more: Record<string, string>, content: string) =>
-    Buffer.from(request('/admin/broadcast', { Authorization: authorization, ...more }, 'POST') + content);
+  const nothing = Buffer.alloc(0);
+  const post = (more: Record<string, string>, body: string): Sound => ({
+    head: request('/admin/broadcast', { Authorization: authorization, Connection: 'close', ...more }, 'POST'),
+    rest: Buffer.from(body),
+  });
+  const conversation = (): Sound => {
+    const some = Array.from({ length: 1 + random.below(4) }, () => frame({ payload: random.of(LINES) }));
+    return { head: handshake('/rooms/fuzz-a?device=d'), rest: Buffer.concat(some) };
+  };
+  const plain = (): Sound => ({ rest: nothing, head: random.of(requests)() });
+  const requests: readonly [() => string, ...(() => string)[]] = [
+    () => request('/rooms/fuzz-a?limit=5', { Accept: 'application/json' }),
+    () => request('/rooms?room=fuzz-a&room=fuzz-b', { Accept: 'text/event-stream' }),
+    () => request('/rooms/fuzz-a', { Accept: 'text/html;q=0.9, */*;q=0.1', Origin: 'null' }),
+    () => request('/time?t0=1') + request('/livez'),
+    () => request('/admin/rooms/fuzz-a?lock=0s&reconnect=true', { Authorization: authorization }, 'DELETE'),
+    () => request('/admin/connections?limit=3', { Authorization: authorization }),
+  ];
   return random.of([
-    () => {
-      const some = Array.from({ length: 1 + random.below(4) }, () => frame({ payload: random.of(lines) }));
-      const close = frame({ opcode: 8, payload: Buffer.from([3, 232]) });
-      return Buffer.concat([Buffer.from(handshake('/rooms/fuzz-a?device=d')), ...some, close]);
-    },
-    () => Buffer.from(request('/rooms/fuzz-a?limit=5', { Accept: 'application/json' })),
-    () => Buffer.from(request('/rooms?room=fuzz-a&room=fuzz-b', { Accept: 'text/event-stream' })),
-    () => Buffer.from(request('/rooms/fuzz-a', { Accept: 'text/html;q=0.9, */*;q=0.1', Origin: 'null' })),
-    () => Buffer.from(request('/time?t0=1', {}) + request('/livez')),
-    () => post({ 'Content-Length': String(body.length) }, body),
-    () => post({ 'Transfer-Encoding': 'chunked' }, `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`),
-    () => Buffer.from(request('/admin/rooms/fuzz-a?lock=1s', { Authorization: authorization }, 'DELETE')),
-    () => Buffer.from(request('/admin/connections?limit=3', { Authorization: authorization })),
+    conversation,
+    conversation,
+    () => post({ 'Content-Length': String(BODY.length) }, BODY),
+    () => post({ 'Transfer-Encoding': 'chunked' }, `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`),
+    plain,
   ])();
 }
 
-/** The same with a few things wrong. */
-export function mutated(bytes: Buffer, random: Random): Buffer {
+/** What is nearly right: a few things are wrong in the head or in what follows it. */
+export function nearlyRight(random: Random, token: string): Buffer {
+  const { head, rest } = sound(random, token);
+  const isHeadWrong = rest.length === 0 || random.below(3) === 0;
+  const bytes = Buffer.from(head);
+  return Buffer.concat(isHeadWrong ? [mutated(bytes, random), rest] : [bytes, mutated(rest, random)]);
+}
+
+function mutated(bytes: Buffer, random: Random): Buffer {
   let result = bytes;
-  for (let change = 0; change <= random.below(5); change++) {
+  for (let changes = 1 + random.below(3); changes > 0; changes--) {
     const at = random.below(result.length + 1);
     const to = Math.min(at + random.below(16), result.length);
     const [before, taken, after] = [result.subarray(0, at), result.subarray(at, to), result.subarray(to)];
@@ -79,6 +101,7 @@ export function mutated(bytes: Buffer, random: Random): Buffer {
           opcode: random.below(16),
           reserved: random.below(8),
         }),
+      () => frame({ payload: random.of(LINES), fin: random.below(2) === 0, opcode: random.below(3) }),
     ])();
     result = random.below(20) === 0 ? before : Buffer.concat([before, put, after]);
   }

@@ -10,6 +10,8 @@ import { FakeSink, lines, quiet, tickEvent } from './fixture.ts';
 const RUNS = Number(process.env.FC_RUNS ?? 300);
 const PEERS = 3;
 
+const ALONE = ['message', 'reply', 'stall', 'take', 'wake', 'hold', 'release'] as const;
+
 type Step =
   | { readonly kind: (typeof ALONE)[number]; readonly peer: number }
   | { readonly kind: 'tick'; readonly room: string; readonly schedule: string }
@@ -17,7 +19,6 @@ type Step =
   | { readonly kind: 'turn' };
 
 const peer = fc.integer({ min: 0, max: PEERS - 1 });
-const ALONE = ['message', 'reply', 'stall', 'take', 'wake', 'hold', 'release'] as const;
 const alone = fc.record({ kind: fc.constantFrom(...ALONE), peer });
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: alone },

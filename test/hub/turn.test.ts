@@ -45,13 +45,13 @@ describe('a batch', () => {
 });
 
 /** Flushes that take so long each, written down in their order. */
-function rig(sliceMs: () => number, flushMs: number) {
+function rig(sliceMs: number, flushMs: number) {
   let nowMs = 0;
   const flushed: string[] = [];
   let ends = 0;
   const turn = new Turn({
     monotonic: () => nowMs,
-    sliceMs,
+    sliceMs: () => sliceMs,
     onFlushed: () => {
       ends++;
     },
