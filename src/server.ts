@@ -18,7 +18,8 @@ import { sha256Of } from './config/token.ts';
 import { feedKinds } from './feed/kinds.ts';
 import { CLOSE } from './hub/close-reason.ts';
 import type { Connection } from './hub/connection.ts';
-import { Hub, type HubEvents } from './hub/hub.ts';
+import { Hub } from './hub/hub.ts';
+import type { HubEvents } from './hub/hub-events.ts';
 import { MemoryLog } from './hub/memory-log.ts';
 import { Refusal } from './hub/refusal.ts';
 import { retryAfterMs } from './hub/retry.ts';
@@ -277,8 +278,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   );
   const listener = new Listener({ request: requestListener(app.fetch), upgrade, clock });
 
-  const run = async () => {
-    await hub.start();
+  const ring = () => {
     metrics.start();
     applySchedules();
   };
@@ -288,11 +288,16 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       return settings.config;
     },
     madeToken,
-    run,
+
+    async run() {
+      await hub.start();
+      ring();
+    },
 
     async start() {
+      await hub.start();
       const { address: host, port } = await listener.listen(server.host, server.port);
-      await run();
+      ring();
       return { host, port };
     },
 
@@ -310,8 +315,11 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     reload: async () => reloads.reload(),
     nextDue: () => schedules.nextDue(),
 
-    publish: ({ target = {}, event = 'message', data }) =>
-      hub.publish({ target, event, data: JSON.stringify(data) }),
+    async publish({ target = {}, event = 'message', data }) {
+      const text: string | undefined = JSON.stringify(data);
+      if (text === undefined) throw new Refusal(400, `data is ${typeof data}: give what JSON can hold`);
+      return hub.publish({ target, event, data: text });
+    },
 
     on(name, listener) {
       // `name` and `listener` belong together by the type of `on`; a switch cannot follow that.

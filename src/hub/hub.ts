@@ -1,11 +1,8 @@
-import { EventEmitter } from 'node:events';
-import { type Clock, instant } from '../clock.ts';
 import type { Administration, CloseRoom, Publication } from './administration.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
-import { closeRoom, lockRefusal } from './closing-room.ts';
+import { closeRoom } from './closing-room.ts';
 import { type BufferLimits, Congestion } from './congestion.ts';
-import { Connection, closingText, type Peer } from './connection.ts';
-import type { CurrentTicks } from './current-ticks.ts';
+import { Connection, type Peer } from './connection.ts';
 import type { Delivered, Delivery } from './delivery.ts';
 import { Directory } from './directory.ts';
 import type {
@@ -16,35 +13,22 @@ import type {
   RoomEntry,
   RoomsQuery,
 } from './entries.ts';
-import type { RoomEvent } from './event.ts';
-import { Encoding, type Frame } from './frame.ts';
 import { checkPublication } from './gate.ts';
+import { HubEmitter } from './hub-events.ts';
 import { Inbox } from './inbox.ts';
 import { listConnections, listRooms, roomEntries } from './listing.ts';
-import type { History, Log } from './log.ts';
+import type { History } from './log.ts';
+import { Membership, type MembershipOptions } from './membership.ts';
 import type { Delivering, Sink } from './outbox.ts';
 import { type Letter, Post } from './post.ts';
 import { Refusal } from './refusal.ts';
 import { retryAfterMs } from './retry.ts';
 import { Rooms } from './rooms.ts';
 import { Turn } from './turn.ts';
-import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
-
-/** What the hub says of what happens in it. A listener that throws is reported and harms nobody. */
-export interface HubEvents {
-  join: [{ room: string; connection: Connection }];
-  leave: [{ room: string; connection: Connection }];
-  message: [RoomEvent];
-  close: [{ connection: Connection; reason: CloseReason }];
-}
+import type { Resumed } from './welcome.ts';
 
 /** Looked at anew each time, so that a reload can change what is behind it. */
-export interface HubOptions {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly currentTicks: CurrentTicks;
-  /** How many messages a room shows to who joins. */
-  readonly historyOf: (room: string) => number;
+export interface HubOptions extends MembershipOptions {
   /** Whether ticks in a room may be replaced by newer ones for who does not keep up. */
   readonly conflates: (room: string) => boolean;
   /** The most bytes of JSON text in an event's data. */
@@ -53,13 +37,8 @@ export interface HubOptions {
   /** How long writing to many may hold the event loop in one go. */
   readonly fanoutSliceMs: number;
   readonly emptyRoomMs: number;
-  /** For `hello`. */
-  readonly server: string;
-  readonly heartbeatSeconds: number;
   /** Begins the id of each connection, and is different for each process. */
   readonly processId: string;
-  /** Hears of faults that are nobody's answer: a listener that threw, a log that cannot be read. */
-  readonly onFault: (what: string, error: unknown) => void;
 }
 
 /** What administrators do to rooms and connections: plain data, performed in the order of the inbox. */
@@ -79,18 +58,20 @@ interface Order {
  * commands go through one inbox, get their numbers from the log, and take effect in that order.
  */
 export class Hub implements Administration {
-  readonly events = new EventEmitter<HubEvents>();
+  readonly events: HubEmitter;
   readonly #options: HubOptions;
   readonly #rooms: Rooms;
   readonly #directory = new Directory();
   readonly #post: Post;
+  readonly #membership: Membership;
   readonly #inbox: Inbox<Letter, Order>;
   readonly #delivering: Delivering;
   #connectionNumber = 0;
 
   constructor(options: HubOptions) {
     this.#options = options;
-    const { clock, buffers } = options;
+    const { clock, buffers, onFault } = options;
+    this.events = new HubEmitter(onFault);
     const congestion = new Congestion({
       limits: buffers,
       clock,
@@ -105,7 +86,7 @@ export class Hub implements Administration {
       turn,
       congestion,
       onBroken: (connection, error) => {
-        options.onFault(`the socket of ${connection} threw`, error);
+        onFault(`the socket of ${connection} threw`, error);
         this.#closeById(connection, CLOSE.internal);
       },
       totals: { events: 0, bytes: 0, conflated: 0 },
@@ -116,7 +97,13 @@ export class Hub implements Administration {
       turn,
       rooms: this.#rooms,
       directory: this.#directory,
-      onMessage: (event) => this.#emit('message', event),
+      onMessage: (event) => this.events.tell('message', event),
+    });
+    this.#membership = new Membership(options, {
+      rooms: this.#rooms,
+      post: this.#post,
+      events: this.events,
+      close: (connection, reason, room) => this.close(connection, reason, room),
     });
     this.#inbox = new Inbox({
       publish: (letters) => this.#post.send(letters),
@@ -139,8 +126,7 @@ export class Hub implements Administration {
 
   /** Why a room may not be entered now. */
   refusalOf(room: string): Refusal | undefined {
-    const lock = this.#rooms.lockOf(room);
-    return lock && lockRefusal(room, lock, this.#options.clock.now());
+    return this.#membership.refusalOf(room);
   }
 
   /** A new connection, known here and in no room yet. `join` comes next, `disconnect` in the end. */
@@ -153,58 +139,25 @@ export class Hub implements Administration {
     return connection;
   }
 
-  /**
-   * Takes a new connection into its rooms. It is a member at once, in this very turn; `hello` and what
-   * is current leave as soon as the log is read, and what arrives meanwhile waits behind it. Rooms
-   * that are locked are told to it; where none is left it is closed.
-   */
-  async join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
-    const { server, heartbeatSeconds, clock } = this.#options;
-    const closings = new Map(rooms.map((room) => [room, this.refusalOf(room)?.details.closing]));
-    const open = [...closings].flatMap(([room, closing]) => (closing ? [] : [room]));
-    if (open.length === 0) {
-      const [[room, closing] = []] = closings;
-      this.close(connection, closing ?? CLOSE.roomClosed, room);
-      return;
-    }
-    const newest = this.#post.newest;
-    const { resumed, frames } = await this.#enter(connection, open, since);
-    const time = instant(clock.now());
-    // One room that goes on from `since` is enough: whoever is cut off in the midst of its replay
-    // would miss the rest of it if it came back with anything newer.
-    const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : newest.id;
-    const hello = helloEvent({ connection, rooms: open, server, heartbeatSeconds, resumed, id, time });
-    connection.outbox.release([
-      new Encoding(hello).in(connection.outbox.format),
-      ...[...closings].flatMap(([room, closing]) =>
-        closing ? [connection.frame(closingText(closing, room))] : [],
-      ),
-      ...frames,
-    ]);
+  /** See `Membership.join`. */
+  join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
+    return this.#membership.join(connection, rooms, since);
   }
 
-  /** Takes a connection into one more room; throws the room's `Refusal` where it is locked. */
-  async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
-    const refusal = this.refusalOf(room);
-    if (refusal) throw refusal;
-    const { resumed, frames } = await this.#enter(connection, [room], since);
-    connection.outbox.release(frames);
-    return resumed;
+  /** See `Membership.subscribe`. */
+  subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
+    return this.#membership.subscribe(connection, room, since);
   }
 
-  leave(connection: Connection, name: string): void {
-    if (!connection.rooms.delete(name)) return;
-    const room = this.#rooms.get(name);
-    room?.members.delete(connection);
-    if (room) this.#rooms.left(room);
-    this.#emit('leave', { room: name, connection });
+  leave(connection: Connection, room: string): void {
+    this.#membership.leave(connection, room);
   }
 
   /** The socket is gone. Does nothing the second time. */
   disconnect(connection: Connection): void {
     connection.closed = true;
     connection.outbox.discard();
-    for (const room of [...connection.rooms]) this.leave(connection, room);
+    for (const room of [...connection.rooms]) this.#membership.leave(connection, room);
     this.#directory.remove(connection);
   }
 
@@ -214,7 +167,7 @@ export class Hub implements Administration {
     const told = reason.reconnect ? { retryAfterMs: retryAfterMs(0, 1), ...reason } : reason;
     connection.close(told, room);
     this.disconnect(connection);
-    this.#emit('close', { connection, reason: told });
+    this.events.tell('close', { connection, reason: told });
   }
 
   // Ticks
@@ -322,60 +275,12 @@ export class Hub implements Administration {
    */
   async history(room: string, since: string | undefined): Promise<History> {
     const upTo = this.#post.newest.position;
-    const histories = await this.#histories([room], since);
+    const histories = await this.#membership.histories([room], since);
     const { resumed, messages } = histories.get(room) ?? { resumed: null, messages: [] };
     return { resumed, messages: messages.filter(({ position }) => position <= upTo) };
   }
 
   // Inside
-
-  /**
-   * Makes the connection a member at once and holds its outbox; resolves to what it is to be released
-   * with: what is current in the rooms that are new to it, and what it missed. Where that cannot be
-   * had the connection is closed, since it would be held for ever.
-   */
-  async #enter(
-    connection: Connection,
-    rooms: readonly string[],
-    since: string | undefined,
-  ): Promise<{ resumed: Resumed; frames: Frame[] }> {
-    const upTo = this.#post.newest.position;
-    const mostBytes = this.#options.buffers.maxBufferedBytes / 2;
-    connection.served = upTo;
-    connection.outbox.hold();
-    try {
-      const entered = rooms.filter((room) => !connection.rooms.has(room));
-      for (const room of entered) this.#add(connection, room);
-      const current = currentFrames(connection, entered, this.#options.currentTicks);
-      const missed = replay(connection, await this.#histories(rooms, since), { upTo, mostBytes });
-      return { resumed: resumedOf(missed.histories), frames: [...current, ...missed.frames] };
-    } catch (error) {
-      this.close(connection, CLOSE.internal);
-      throw error;
-    }
-  }
-
-  #add(connection: Connection, name: string): void {
-    // Somebody who heard of an earlier room may have closed it already.
-    if (connection.closed) return;
-    const room = this.#rooms.open(name);
-    // The room's own text, of which all its members share one.
-    connection.rooms.add(room.name);
-    room.members.add(connection);
-    this.#emit('join', { room: room.name, connection });
-  }
-
-  /** A history that cannot be read is a gap: who joins still gets what comes from now on. */
-  async #histories(rooms: readonly string[], since: string | undefined): Promise<Map<string, History>> {
-    const limit = Math.max(...rooms.map((room) => this.#options.historyOf(room)));
-    try {
-      return new Map(await this.#options.log.since(rooms, since, limit));
-    } catch (error) {
-      this.#options.onFault('the log could not be read for somebody who joined', error);
-      const resumed = since === undefined ? null : false;
-      return new Map(rooms.map((room) => [room, { resumed, messages: [] }]));
-    }
-  }
 
   #order(command: Command): Promise<RoomClosed | undefined> {
     return new Promise((resolve, reject) => this.#inbox.command({ command, resolve, reject }));
@@ -421,19 +326,6 @@ export class Hub implements Administration {
   #closeById(id: string, reason: CloseReason): void {
     const connection = this.#directory.get(id);
     if (connection) this.close(connection, reason);
-  }
-
-  #emit<Name extends keyof HubEvents>(name: Name, ...values: HubEvents[Name]): void {
-    const onFault = (error: unknown) => this.#options.onFault(`a listener of "${name}" threw`, error);
-    // Not by `emit`, which lets the first that throws keep it from the others.
-    for (const listener of this.events.rawListeners(name)) {
-      try {
-        const result: unknown = Reflect.apply(listener, this.events, values);
-        if (result instanceof Promise) result.catch(onFault);
-      } catch (error) {
-        onFault(error);
-      }
-    }
   }
 }
 

@@ -1,0 +1,147 @@
+import { type Clock, instant } from '../clock.ts';
+import { CLOSE, type CloseReason } from './close-reason.ts';
+import { lockRefusal } from './closing-room.ts';
+import type { BufferLimits } from './congestion.ts';
+import { type Connection, closingText } from './connection.ts';
+import type { CurrentTicks } from './current-ticks.ts';
+import { Encoding, type Frame } from './frame.ts';
+import type { HubEmitter } from './hub-events.ts';
+import type { History, Log } from './log.ts';
+import type { Post } from './post.ts';
+import type { Refusal } from './refusal.ts';
+import type { Rooms } from './rooms.ts';
+import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
+
+/** Looked at anew each time. */
+export interface MembershipOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly currentTicks: CurrentTicks;
+  /** How many messages a room shows to who joins. */
+  readonly historyOf: (room: string) => number;
+  readonly buffers: Pick<BufferLimits, 'maxBufferedBytes'>;
+  /** For `hello`. */
+  readonly server: string;
+  readonly heartbeatSeconds: number;
+  /** Hears of faults that are nobody's answer: a listener that threw, a log that cannot be read. */
+  readonly onFault: (what: string, error: unknown) => void;
+}
+
+export interface MembershipParts {
+  readonly rooms: Rooms;
+  readonly post: Post;
+  readonly events: HubEmitter;
+  readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
+}
+
+/** Coming into rooms and leaving them: who enters is told what is current and what it missed. */
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #parts: MembershipParts;
+
+  constructor(options: MembershipOptions, parts: MembershipParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  /** Why a room may not be entered now. */
+  refusalOf(room: string): Refusal | undefined {
+    const lock = this.#parts.rooms.lockOf(room);
+    return lock && lockRefusal(room, lock, this.#options.clock.now());
+  }
+
+  /**
+   * Takes a new connection into its rooms. It is a member at once, in this very turn; `hello` and what
+   * is current leave as soon as the log is read, and what arrives meanwhile waits behind it. Rooms
+   * that are locked are told to it; where none is left it is closed.
+   */
+  async join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
+    const { server, heartbeatSeconds, clock } = this.#options;
+    const closings = new Map(rooms.map((room) => [room, this.refusalOf(room)?.details.closing]));
+    const open = [...closings].flatMap(([room, closing]) => (closing ? [] : [room]));
+    if (open.length === 0) {
+      const [[room, closing] = []] = closings;
+      this.#parts.close(connection, closing ?? CLOSE.roomClosed, room);
+      return;
+    }
+    const newest = this.#parts.post.newest;
+    const { resumed, frames } = await this.#enter(connection, open, since);
+    const time = instant(clock.now());
+    // One room that goes on from `since` is enough: whoever is cut off in the midst of its replay
+    // would miss the rest of it if it came back with anything newer.
+    const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : newest.id;
+    const hello = helloEvent({ connection, rooms: open, server, heartbeatSeconds, resumed, id, time });
+    connection.outbox.release([
+      new Encoding(hello).in(connection.outbox.format),
+      ...[...closings].flatMap(([room, closing]) =>
+        closing ? [connection.frame(closingText(closing, room))] : [],
+      ),
+      ...frames,
+    ]);
+  }
+
+  /** Takes a connection into one more room; throws the room's `Refusal` where it is locked. */
+  async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
+    const refusal = this.refusalOf(room);
+    if (refusal) throw refusal;
+    const { resumed, frames } = await this.#enter(connection, [room], since);
+    connection.outbox.release(frames);
+    return resumed;
+  }
+
+  leave(connection: Connection, name: string): void {
+    if (!connection.rooms.delete(name)) return;
+    const room = this.#parts.rooms.get(name);
+    room?.members.delete(connection);
+    if (room) this.#parts.rooms.left(room);
+    this.#parts.events.tell('leave', { room: name, connection });
+  }
+
+  /**
+   * Makes the connection a member at once and holds its outbox; resolves to what it is to be released
+   * with: what is current in the rooms that are new to it, and what it missed. Where that cannot be
+   * had the connection is closed, since it would be held for ever.
+   */
+  async #enter(
+    connection: Connection,
+    rooms: readonly string[],
+    since: string | undefined,
+  ): Promise<{ resumed: Resumed; frames: Frame[] }> {
+    const upTo = this.#parts.post.newest.position;
+    const mostBytes = this.#options.buffers.maxBufferedBytes / 2;
+    connection.served = upTo;
+    connection.outbox.hold();
+    try {
+      const entered = rooms.filter((room) => !connection.rooms.has(room));
+      for (const room of entered) this.#add(connection, room);
+      const current = currentFrames(connection, entered, this.#options.currentTicks);
+      const missed = replay(connection, await this.histories(rooms, since), { upTo, mostBytes });
+      return { resumed: resumedOf(missed.histories), frames: [...current, ...missed.frames] };
+    } catch (error) {
+      this.#parts.close(connection, CLOSE.internal);
+      throw error;
+    }
+  }
+
+  #add(connection: Connection, name: string): void {
+    // Somebody who heard of an earlier room may have closed it already.
+    if (connection.closed) return;
+    const room = this.#parts.rooms.open(name);
+    // The room's own text, of which all its members share one.
+    connection.rooms.add(room.name);
+    room.members.add(connection);
+    this.#parts.events.tell('join', { room: room.name, connection });
+  }
+
+  /** A history that cannot be read is a gap: who joins still gets what comes from now on. */
+  async histories(rooms: readonly string[], since: string | undefined): Promise<Map<string, History>> {
+    const limit = Math.max(...rooms.map((room) => this.#options.historyOf(room)));
+    try {
+      return new Map(await this.#options.log.since(rooms, since, limit));
+    } catch (error) {
+      this.#options.onFault('the log could not be read for somebody who joined', error);
+      const resumed = since === undefined ? null : false;
+      return new Map(rooms.map((room) => [room, { resumed, messages: [] }]));
+    }
+  }
+}
