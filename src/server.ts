@@ -41,7 +41,7 @@ import { requestListener } from './transport/request-listener.ts';
 import { callerOf, type NodeEnv, roomUrl } from './transport/room-url.ts';
 import { listen } from './transport/session.ts';
 import { upgradeGate } from './transport/upgrade-gate.ts';
-import { websocketSink, websocketUpgrades } from './transport/websocket.ts';
+import { WebSocketSink, websocketUpgrades } from './transport/websocket.ts';
 
 export type { Belfry, BelfryOptions } from './belfry.ts';
 
@@ -211,7 +211,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         socket,
         head,
         onOpen(websocket) {
-          const connection = hub.connect(entry.peer, websocketSink(websocket, socket));
+          const connection = hub.connect(entry.peer, new WebSocketSink(websocket, socket));
           heartbeat.add(connection, () => websocket.ping());
           listen(websocket, socket, connection, join(connection, entry), session);
         },

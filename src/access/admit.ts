@@ -55,6 +55,10 @@ const LONGEST_KEPT = 256;
  * passes by itself (503, 423). Throws a `Refusal`.
  */
 export function admit(caller: Caller, rules: AccessRules): Admission {
+  return decide(caller, rules).admission;
+}
+
+function decide(caller: Caller, rules: AccessRules): { admission: Admission; client: Client } {
   const rooms = roomsOf(caller.url);
   const device = deviceOf(caller.url);
   const client = checkOrigin(caller, rules);
@@ -65,12 +69,13 @@ export function admit(caller: Caller, rules: AccessRules): Admission {
   // Who asks for several rooms gets those that are open; only where none is, is it a refusal.
   if (locks.every((lock) => lock !== undefined)) throw locks[0];
   const userAgent = copied(caller.header('user-agent'));
-  return {
+  const admission = {
     rooms,
     // After a reconnect the header is newer than the address that the page was loaded with.
     since: caller.header('last-event-id') || caller.url.searchParams.get('since') || undefined,
     peer: { remoteAddress: client.address, ...(device && { device }), ...(userAgent && { userAgent }) },
   };
+  return { admission, client };
 }
 
 /**
@@ -78,9 +83,9 @@ export function admit(caller: Caller, rules: AccessRules): Admission {
  * `Refusal`, also where a limit is reached (503, 429).
  */
 export function enter(caller: Caller, rules: AccessRules): Entry {
-  const admission = admit(caller, rules);
+  const { admission, client } = decide(caller, rules);
   rules.roomLimits.checkConnect(admission.rooms);
-  return { ...admission, seat: rules.seats.take(rules.clients.of(caller.peerAddress, caller.header)) };
+  return { ...admission, seat: rules.seats.take(client) };
 }
 
 /** Host and origin alone, for what is not in a room. Throws a `Refusal`. */

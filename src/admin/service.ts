@@ -67,6 +67,7 @@ const reloaded = z
     changed: names('Schedules that are others now.'),
     removed: names('Schedules that are no longer there.'),
     kept: names('Schedules that went on untouched.'),
+    needsRestart: names('Keys that are different now and take effect with the next start only.'),
   })
   .openapi('Reloaded');
 
@@ -77,7 +78,7 @@ export type Reloaded = z.output<typeof reloaded>;
 /** Reads the configuration again and applies it. */
 export interface Reloading {
   /**
-   * Names of schedules, each list ordered. Rejects with `refusedConfig` where the new configuration
+   * Names of schedules, each list ordered, and of keys. Rejects with `refusedConfig` where the new configuration
    * is at fault; the old one then goes on. With 409 where there is no file to read.
    */
   reload(): Promise<Reloaded>;
@@ -163,7 +164,13 @@ export const serviceRoutes = {
     middleware: operatorOnly,
     request: { query: noQuery },
     responses: {
-      200: json('Applied.', reloaded, { added: ['market'], changed: [], removed: [], kept: ['clock'] }),
+      200: json('Applied.', reloaded, {
+        added: ['market'],
+        changed: [],
+        removed: [],
+        kept: ['clock'],
+        needsRestart: ['server.port'],
+      }),
       ...refusals(400, 401, 403, 409, 422, 429),
     },
   }),

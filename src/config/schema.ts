@@ -10,6 +10,8 @@ import { adminToken, sha256Of, tokenFault } from './token.ts';
 /** A day: what a timer can be set to, and more than anybody waits. */
 const LONGEST_SECONDS = 86_400;
 
+const LEAST_BEAT_SECONDS = 0.1;
+
 const seconds = (least: number) => z.number().min(least).max(LONGEST_SECONDS);
 
 /** 0 in the file is none, which comparisons understand best as infinity. */
@@ -25,30 +27,36 @@ const host = z
   .transform((text) => text.replace(/^\[(.*)\]$/, '$1'))
   .refine(isHost, { error: ({ input }) => hostFault(String(input)) });
 
-const server = z.strictObject({
-  host: host.prefault('127.0.0.1').describe('The address to listen on; "0.0.0.0" is every one.'),
-  port: z.int().min(0).max(65_535).default(8080).describe('The port to listen on; 0 is any that is free.'),
-  publicUrl: publicUrl
-    .optional()
-    .describe('What the world calls this server, such as "https://wall.example.com"; links use it.'),
-  allowedOrigins: z
-    .array(allowedOrigin)
-    .default([])
-    .describe('Where pages may come from: exact origins, "null" and "file://" (from disk), or "*".'),
-  trustProxy: z
-    .array(trustedProxy)
-    .default([])
-    .describe('The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks.'),
-  openMetrics: z.boolean().default(false).describe('Whether /metrics needs no token.'),
-  heartbeatSeconds: seconds(0.1).default(25).describe('How often connections are pinged, in seconds.'),
-  idleSeconds: seconds(0.1)
-    .default(60)
-    .describe('After how many seconds without a sign of life one is closed.'),
-  emptyRoomSeconds: seconds(0).default(10).describe('How long an empty room is remembered, in seconds.'),
-  drainSeconds: seconds(0)
-    .default(5)
-    .describe('How long a stop spreads the closing of connections, in seconds.'),
-});
+const server = z
+  .strictObject({
+    host: host.prefault('127.0.0.1').describe('The address to listen on; "0.0.0.0" is every one.'),
+    port: z.int().min(0).max(65_535).default(8080).describe('The port to listen on; 0 is any that is free.'),
+    publicUrl: publicUrl
+      .optional()
+      .describe('What the world calls this server, such as "https://wall.example.com"; links use it.'),
+    allowedOrigins: z
+      .array(allowedOrigin)
+      .default([])
+      .describe('Where pages may come from: exact origins, "null" and "file://" (from disk), or "*".'),
+    trustProxy: z
+      .array(trustedProxy)
+      .default([])
+      .describe(
+        'The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks.',
+      ),
+    openMetrics: z.boolean().default(false).describe('Whether /metrics needs no token.'),
+    heartbeatSeconds: seconds(LEAST_BEAT_SECONDS)
+      .default(25)
+      .describe('How often connections are pinged, in seconds.'),
+    idleSeconds: seconds(LEAST_BEAT_SECONDS)
+      .default(60)
+      .describe('After how many seconds without a sign of life one is closed.'),
+    emptyRoomSeconds: seconds(0).default(10).describe('How long an empty room is remembered, in seconds.'),
+    drainSeconds: seconds(0)
+      .default(5)
+      .describe('How long a stop spreads the closing of connections, in seconds.'),
+  })
+  .superRefine(checkIdle);
 
 const room = z.strictObject({
   match: roomPattern.describe('The rooms it is for, as a pattern; the first rule that matches holds.'),
@@ -163,6 +171,20 @@ export function configJsonSchema(feedKinds: readonly FeedKind[]): object {
 /** The text of `belfry.schema.json`. */
 export function configJsonSchemaText(feedKinds: readonly FeedKind[]): string {
   return `${JSON.stringify(configJsonSchema(feedKinds), null, 2)}\n`;
+}
+
+/** A quiet client gives a sign of life when it is pinged, and not before. */
+function checkIdle(
+  { heartbeatSeconds, idleSeconds }: { heartbeatSeconds: number; idleSeconds: number },
+  context: z.RefinementCtx,
+): void {
+  // What is too small has a fault of its own.
+  if (idleSeconds > heartbeatSeconds || Math.min(idleSeconds, heartbeatSeconds) < LEAST_BEAT_SECONDS) return;
+  context.addIssue({
+    code: 'custom',
+    path: ['idleSeconds'],
+    message: `${idleSeconds} is not more than heartbeatSeconds, so that clients would be closed before they are pinged: write more than ${heartbeatSeconds}, or a smaller heartbeatSeconds`,
+  });
 }
 
 /** The entries may be wrong in other ways, and then are not what their type says. */

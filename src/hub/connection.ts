@@ -2,7 +2,7 @@ import { type Clock, instant } from '../clock.ts';
 import type { CloseReason } from './close-reason.ts';
 import type { ConnectionEntry, Transport } from './entries.ts';
 import type { JsonText, Sender } from './event.ts';
-import type { Frame } from './frame.ts';
+import { Frame } from './frame.ts';
 import { type Delivering, Outbox, type Sink } from './outbox.ts';
 
 /** Who connects, as far as the server knows. */
@@ -46,7 +46,7 @@ export class Connection {
   }
 
   frame(text: JsonText, id?: string): Frame {
-    return { bytes: this.outbox.format.encode(text, id) };
+    return new Frame(this.outbox.format.encode(text, id));
   }
 
   /** Says why in words, then closes. */

@@ -54,3 +54,10 @@ export function eventText(event: RoomEvent): JsonText {
   if (tick !== undefined) text = `${text.slice(0, -1)},"tick":${JSON.stringify(tick)}}`;
   return text;
 }
+
+/** The texts of one event for many rooms: all that they do not share is the room's name. */
+export function eventTexts(event: Omit<RoomEvent, 'room' | 'id'>): (room: string) => JsonText {
+  const shared = eventText(event).slice(1);
+  // The name of a room holds nothing that JSON would escape.
+  return (room) => `{"room":"${room}",${shared}`;
+}

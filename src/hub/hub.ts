@@ -13,6 +13,7 @@ import type {
   RoomEntry,
   RoomsQuery,
 } from './entries.ts';
+import { eventTexts } from './event.ts';
 import { checkPublication } from './gate.ts';
 import { HubEmitter } from './hub-events.ts';
 import { Inbox } from './inbox.ts';
@@ -182,11 +183,14 @@ export class Hub implements Administration {
     let rooms = 0;
     let connections = 0;
     let bytes = 0;
+    const { event, data } = delivery;
+    const inRoom = typeof data === 'string' ? eventTexts({ ...event, data }) : undefined;
     this.#delivering.turn.newRound();
     for (const room of this.#rooms.matching(delivery.rooms)) {
       if (room.members.size === 0) continue;
-      const data = typeof delivery.data === 'string' ? delivery.data : delivery.data(room.name);
-      const delivered = room.deliver({ room: room.name, ...delivery.event, data });
+      const own = typeof data === 'string' ? data : data(room.name);
+      const text = inRoom?.(room.name);
+      const delivered = room.deliver({ room: room.name, ...event, data: own }, undefined, text);
       rooms++;
       connections += delivered.connections;
       bytes += delivered.bytes;

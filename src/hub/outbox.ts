@@ -1,7 +1,7 @@
 import type { CloseReason } from './close-reason.ts';
 import type { Congestion } from './congestion.ts';
-import type { Frame, WireFormat } from './frame.ts';
-import type { Batch, Flushable, Turn } from './turn.ts';
+import type { Batch, Frame, WireFormat } from './frame.ts';
+import type { Flushable, Turn } from './turn.ts';
 
 /** What the hub needs of a socket; one implementation for each transport. */
 export interface Sink {
@@ -82,11 +82,8 @@ export class Outbox implements Flushable {
     } else if (this.#waiting) {
       this.#wait(this.#waiting, frame);
     } else {
-      if (!this.#batch) {
-        this.#batch = this.#delivering.turn.start;
-        this.#delivering.turn.flushLater(this);
-      }
-      this.#batch = this.#batch.with(frame);
+      if (!this.#batch) this.#delivering.turn.flushLater(this);
+      this.#batch = this.#batch ? this.#batch.with(frame) : frame.alone;
     }
   }
 
@@ -155,7 +152,7 @@ export class Outbox implements Flushable {
   }
 
   #wait(waiting: Map<unknown, Waiting>, frame: Frame): void {
-    const key = frame.conflation?.key ?? Symbol();
+    const key = frame.key ?? Symbol();
     const older = waiting.get(key);
     if (older) {
       waiting.delete(key);
@@ -181,7 +178,7 @@ export class Outbox implements Flushable {
     let length = 0;
     for (const [key, { frame, replaced }] of this.#waiting ?? []) {
       if (length >= bytes) break;
-      const part = replaced > 0 && frame.conflation ? frame.conflation.bytesFor(replaced) : frame.bytes;
+      const part = frame.replacing(replaced);
       parts.push(part);
       length += part.length;
       this.#waitingBytes -= frame.bytes.length;

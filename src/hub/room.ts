@@ -1,7 +1,7 @@
 import { instant } from '../clock.ts';
 import type { Connection } from './connection.ts';
 import type { LockEntry, RoomEntry, Transport } from './entries.ts';
-import type { RoomEvent } from './event.ts';
+import type { JsonText, RoomEvent } from './event.ts';
 import { Encoding } from './frame.ts';
 
 /** A lock keeps a closed room shut. */
@@ -28,13 +28,15 @@ export class Room {
 
   /**
    * Owes the event to every member. `above` is the place in the log of a message: who joined later
-   * and has been served beyond it is passed over. Returns how many it went to, and the bytes.
+   * and has been served beyond it is passed over. `text` is the event as JSON, if it is known already.
+   * Returns how many it went to, and the bytes.
    */
   deliver(
     event: RoomEvent,
     above?: { position: number; except: ReadonlySet<string> },
+    text?: JsonText,
   ): { connections: number; bytes: number } {
-    const encoding = new Encoding(event, this.conflates);
+    const encoding = new Encoding(event, this.conflates, text);
     let connections = 0;
     let bytes = 0;
     for (const member of this.members) {

@@ -1,62 +1,6 @@
-import type { Frame } from './frame.ts';
-
 /** Something that has bytes to write at the end of the turn. */
 export interface Flushable {
   flush(): void;
-}
-
-/**
- * The frames that a connection is owed in this turn, as a chain from the first to the last.
- * Connections that are owed the same frames in the same order stand at the same link, and so share
- * one joined buffer: twenty events to two thousand members are joined once and written once each.
- */
-export class Batch {
-  readonly count: number;
-  readonly #before: Batch | undefined;
-  readonly #frame: Frame | undefined;
-  #joined: Buffer | undefined;
-  /** What most connections get next; the map holds the others. */
-  #nextFrame: Frame | undefined;
-  #next: Batch | undefined;
-  #branches: Map<Frame, Batch> | undefined;
-
-  constructor(before?: Batch, frame?: Frame) {
-    this.#before = before;
-    this.#frame = frame;
-    this.count = before ? before.count + 1 : 0;
-  }
-
-  with(frame: Frame): Batch {
-    if (this.#next && this.#nextFrame === frame) return this.#next;
-    const known = this.#branches?.get(frame);
-    if (known) return known;
-    const batch = new Batch(this, frame);
-    if (this.#next) {
-      this.#branches ??= new Map();
-      this.#branches.set(frame, batch);
-    } else {
-      this.#next = batch;
-      this.#nextFrame = frame;
-    }
-    return batch;
-  }
-
-  frames(): Frame[] {
-    const frames: Frame[] = [];
-    let link: Batch | undefined = this;
-    while (link) {
-      if (link.#frame) frames.push(link.#frame);
-      link = link.#before;
-    }
-    return frames.reverse();
-  }
-
-  /** All frames of the chain in one buffer. */
-  bytes(): Buffer {
-    if (this.count === 1 && this.#frame) return this.#frame.bytes;
-    this.#joined ??= Buffer.concat(this.frames().map(({ bytes }) => bytes));
-    return this.#joined;
-  }
 }
 
 /** How many are flushed between two looks at the clock: 64 writes take about half a millisecond. */
@@ -78,18 +22,12 @@ export interface TurnOptions {
  */
 export class Turn {
   readonly #options: TurnOptions;
-  #start = new Batch();
   /** One for each delivery, until all of it is written; the last one is still being filled. */
   #rounds: Flushable[][] = [];
   #isScheduled = false;
 
   constructor(options: TurnOptions) {
     this.#options = options;
-  }
-
-  /** Where the chains of this turn begin. */
-  get start(): Batch {
-    return this.#start;
   }
 
   /** From here on those who become ready are flushed apart from those before. */
@@ -110,7 +48,6 @@ export class Turn {
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      this.#start = new Batch();
       this.#flushSlice();
       if (this.#rounds.length > 0) this.#schedule();
       else this.#options.onFlushed();

@@ -36,7 +36,8 @@ export class Schedule implements Timed {
   readonly #tally: Tally;
   /** Its place in the timetable; absent while paused or stopped. */
   #slot: Slot | undefined;
-  #stopped = false;
+  /** Set by a stop; resolves when the feed has ended. */
+  #ended: Promise<void> | undefined;
   /** The newest instant whose value could not be had: joining does not try it again. */
   #failedDue: number | null = null;
   /** The run by hand that is waited for; never rejects. */
@@ -74,15 +75,15 @@ export class Schedule implements Timed {
 
   /** For good: aborts what is being read; nothing is sent any more. Resolves when the feed has ended. */
   stop(): Promise<void> {
-    this.#stopped = true;
+    if (this.#ended) return this.#ended;
+    this.#ended = this.#leave();
     this.#standing.stop();
-    const ended = this.#leave();
     try {
       this.#feed.close?.();
     } catch {
       // What a feed throws must not keep the others running.
     }
-    return ended;
+    return this.#ended;
   }
 
   /** No ticks from now on; what is being read is dropped. */
@@ -93,7 +94,7 @@ export class Schedule implements Timed {
   }
 
   resume(): void {
-    if (!this.#standing.paused || this.#stopped) return;
+    if (!this.#standing.paused || this.#ended) return;
     this.#slot = this.#context.timetable.add(this);
     this.#standing.resume();
   }
@@ -185,7 +186,7 @@ export class Schedule implements Timed {
 
   async #runByHand(): Promise<void> {
     await this.#source.running;
-    if (this.#stopped) return;
+    if (this.#ended) return;
     const now = this.#context.clock.now();
     const due = this.#newest(now) ?? now;
     if (this.#source.stuck) {

@@ -43,6 +43,8 @@ export class Schedules implements CurrentTicks {
   readonly #context: ScheduleContext;
   /** Ordered by name. */
   #schedules: ReadonlyMap<string, Schedule> = new Map();
+  /** What schedules that were stopped still wait for: their feeds come to an end. */
+  readonly #ending = new Set<Promise<void>>();
   #stopped = false;
 
   constructor({ clock, hub, report, eventBytes }: SchedulesOptions) {
@@ -72,10 +74,13 @@ export class Schedules implements CurrentTicks {
       throw error;
     }
     this.#schedules = after;
-    for (const [name, schedule] of before) if (!after.has(name)) schedule.stop();
+    for (const [name, schedule] of before) if (!after.has(name)) this.#end(schedule);
     for (const { name } of list) {
       const schedule = after.get(name);
-      if (schedule !== before.get(name)) schedule?.start(before.get(name));
+      const replaced = before.get(name);
+      if (schedule === replaced) continue;
+      schedule?.start(replaced);
+      if (replaced) this.#end(replaced);
     }
     const names = [...after.keys()];
     return {
@@ -93,7 +98,8 @@ export class Schedules implements CurrentTicks {
    */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const ended = Promise.all([...this.#schedules.values()].map((schedule) => schedule.stop()));
+    for (const schedule of this.#schedules.values()) this.#end(schedule);
+    const ended = Promise.all(this.#ending);
     this.#schedules = new Map();
     this.#context.timetable.stop();
     let cancel = () => {};
@@ -181,6 +187,11 @@ export class Schedules implements CurrentTicks {
       if (current.coming) coming.push(current.coming);
     }
     return { statuses, ticks, coming };
+  }
+
+  #end(schedule: Schedule): void {
+    const ended = schedule.stop().finally(() => this.#ending.delete(ended));
+    this.#ending.add(ended);
   }
 
   #named(name: string): Schedule {

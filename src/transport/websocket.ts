@@ -5,6 +5,7 @@ import { createNodeWebSocket } from '@hono/node-ws';
 import type { Context, Hono } from 'hono';
 import type { WebSocket } from 'ws';
 import type { CloseReason } from '../hub/close-reason.ts';
+import type { WireFormat } from '../hub/frame.ts';
 import type { Sink } from '../hub/outbox.ts';
 import { websocketFormat } from './frames.ts';
 
@@ -104,27 +105,42 @@ export function websocketUpgrades(options: {
   helper.injectWebSocket(server as unknown as Parameters<typeof helper.injectWebSocket>[0]);
 
   return ({ request, socket, head, onOpen }) => {
+    // The handshake and the first events leave in one write, unless the join takes longer than a turn.
+    socket.cork();
+    setImmediate(() => setImmediate(() => socket.uncork()));
     server.emit('upgrade', new Handshake(request, onOpen), socket, head);
   };
 }
 
 /** The hub's end of a WebSocket: whole frames straight to the socket, which no mask or deflate needs. */
-export function websocketSink(websocket: WebSocket, socket: Duplex): Sink {
-  return {
-    format: websocketFormat,
-    get bufferedBytes() {
-      return socket.writableLength;
-    },
-    write(bytes) {
-      if (websocket.readyState === websocket.OPEN) socket.write(bytes);
-    },
-    whenTaken(callback) {
-      if (socket.writable) socket.write('', (error) => error ?? callback());
-    },
-    close(reason) {
-      websocket.close(reason.code, closeText(reason));
-    },
-  };
+export class WebSocketSink implements Sink {
+  readonly #websocket: WebSocket;
+  readonly #socket: Duplex;
+
+  constructor(websocket: WebSocket, socket: Duplex) {
+    this.#websocket = websocket;
+    this.#socket = socket;
+  }
+
+  get format(): WireFormat {
+    return websocketFormat;
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#websocket.readyState === this.#websocket.OPEN) this.#socket.write(bytes);
+  }
+
+  whenTaken(callback: () => void): void {
+    if (this.#socket.writable) this.#socket.write('', (error) => error ?? callback());
+  }
+
+  close(reason: CloseReason): void {
+    this.#websocket.close(reason.code, closeText(reason));
+  }
 }
 
 /** As much of the reason as a close frame carries, cut between two characters. */

@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type AccessRules, admit, roomsOf } from '../../src/access/admit.ts';
+import { type AccessRules, admit, enter, roomsOf } from '../../src/access/admit.ts';
+import { ClientAddresses } from '../../src/access/client-address.ts';
 import { Origins } from '../../src/access/origins.ts';
+import { RoomLimits } from '../../src/access/room-limits.ts';
 import { RoomRules } from '../../src/access/room-rules.ts';
+import { Seats } from '../../src/access/seats.ts';
 import { Refusal } from '../../src/hub/refusal.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
 
 const at = (target: string) => new URL(`http://localhost${target}`);
 
@@ -26,6 +30,9 @@ function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: 
       { ...RULE, match: 'cellar', subscribe: 'nobody' },
       { ...RULE, match: 'vault', subscribe: 'token' },
     ]),
+    clients: new ClientAddresses(['10.0.0.1']),
+    roomLimits: roomLimits(),
+    seats: seats(),
     closed: () => undefined,
     lockOf: () => undefined,
     onOriginRefused: (origin) => refused.push(origin),
@@ -34,9 +41,23 @@ function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: 
   };
 }
 
-function caller(target: string, headers: Record<string, string> = {}) {
+function roomLimits({ roomCount = 0 } = {}): RoomLimits {
+  return new RoomLimits({
+    rooms: 10,
+    roomsPerConnection: 2,
+    roomCount: () => roomCount,
+    exists: () => false,
+  });
+}
+
+function seats({ connections = 10 } = {}): Seats {
+  const limits = { connections, connectionsPerAddress: 1, connectsPerSecondPerAddress: 10 };
+  return new Seats({ clock: new ManualClock(), limits });
+}
+
+function caller(target: string, headers: Record<string, string> = {}, peerAddress = '10.0.0.9') {
   const all: Record<string, string> = { host: 'localhost:8080', ...headers };
-  return { url: at(target), header: (name: string) => all[name], remoteAddress: '10.0.0.9' };
+  return { url: at(target), header: (name: string) => all[name], peerAddress };
 }
 
 const ask = (target: string, headers?: Record<string, string>, rules = accessRules()) =>
@@ -166,5 +187,46 @@ describe('admit', () => {
     });
     expect(ask('/rooms?room=a&room=open', {}, locked).rooms).toEqual(['a', 'open']);
     expect(refusal(() => ask('/rooms?room=a&room=b', {}, locked)).message).toBe('a is locked');
+  });
+});
+
+describe('enter', () => {
+  const come = (target: string, rules: AccessRules) => () => enter(caller(target), rules);
+
+  it('admits, and takes a place until it is left', () => {
+    const rules = accessRules();
+    const { seat, ...admission } = enter(caller('/rooms/lobby'), rules);
+    expect(admission).toEqual(ask('/rooms/lobby', {}, rules));
+    expect(rules.seats.taken).toBe(1);
+    seat.leave();
+    expect(rules.seats.taken).toBe(0);
+  });
+
+  it('takes no place for who is refused', () => {
+    const rules = accessRules({ roomLimits: roomLimits({ roomCount: 10 }) });
+    expect(refusal(come('/rooms/cellar', rules)).status).toBe(403);
+    expect(refusal(come('/rooms/lobby', rules)).message).toContain('limits.rooms');
+    expect(refusal(come('/rooms?room=a&room=b&room=c', rules))).toMatchObject({
+      status: 400,
+      message: expect.stringContaining('limits.roomsPerConnection'),
+    });
+    expect(rules.seats.taken).toBe(0);
+  });
+
+  it('refuses when all places are taken, or all that one address may have', () => {
+    const full = accessRules({ seats: seats({ connections: 0 }) });
+    expect(refusal(come('/rooms/lobby', full)).status).toBe(503);
+    const rules = accessRules();
+    enter(caller('/rooms/lobby'), rules);
+    expect(refusal(come('/rooms/lobby', rules)).status).toBe(429);
+  });
+
+  it('counts who comes through a trusted proxy by the address that it names', () => {
+    const rules = accessRules();
+    const through = (address: string) =>
+      enter(caller('/rooms/lobby', { 'x-forwarded-for': address }, '10.0.0.1'), rules).peer.remoteAddress;
+    expect(through('192.0.2.1')).toBe('192.0.2.1');
+    expect(through('192.0.2.2')).toBe('192.0.2.2');
+    expect(refusal(() => through('192.0.2.1')).status).toBe(429);
   });
 });

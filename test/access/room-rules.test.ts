@@ -15,18 +15,20 @@ describe('RoomRules', () => {
   it('goes by the first rule that matches', () => {
     const rules = new RoomRules([
       rule('ops-open', { publish: 'members', history: 5 }),
-      rule('ops-*', { subscribe: 'nobody', history: 0 }),
+      rule('ops-*', { subscribe: 'nobody', history: 0, historySeconds: 1.5 }),
       rule('*', { publish: 'members', history: 3 }),
     ]);
-    expect(['ops-open', 'ops-1', 'lobby'].map((room) => rules.historyOf(room))).toEqual([5, 0, 3]);
+    const kept = ['ops-open', 'ops-1', 'lobby'].map((room) => rules.retentionOf(room).messages);
+    expect(kept).toEqual([5, 0, 3]);
+    expect(rules.retentionOf('ops-1').ms).toBe(1500);
     expect(() => rules.checkSubscribe('ops-open')).not.toThrow();
     expect(() => rules.checkSubscribe('ops-1')).toThrow('rooms[1].subscribe is "nobody"');
     expect(() => rules.checkPublish('lobby')).not.toThrow();
   });
 
-  it('lets everybody listen, nobody publish, and shows ten messages where no rule matches', () => {
+  it('lets everybody listen, nobody publish, and keeps ten messages an hour where no rule matches', () => {
     const rules = new RoomRules([]);
-    expect(rules.historyOf('lobby')).toBe(10);
+    expect(rules.retentionOf('lobby')).toEqual({ messages: 10, ms: 3_600_000 });
     expect(() => rules.checkSubscribe('lobby')).not.toThrow();
     expect(() => rules.checkPublish('lobby')).toThrow(
       'no rule of "rooms" matches it: {"match": "lobby", "publish": "members"} would allow it',

@@ -220,7 +220,7 @@ export class FakeService implements ServiceAdministration {
   reload = async (): Promise<Reloaded> => {
     this.reloads++;
     if (this.failure !== undefined) throw this.failure;
-    return { added: ['a'], changed: [], removed: ['b', 'c'], kept: ['clock'] };
+    return { added: ['a'], changed: [], removed: ['b', 'c'], kept: ['clock'], needsRestart: ['server.port'] };
   };
 }
 

@@ -27,6 +27,7 @@ describe('POST /admin/reload', () => {
       changed: [],
       removed: ['b', 'c'],
       kept: ['clock'],
+      needsRestart: ['server.port'],
     });
     expect(server.service.reloads).toBe(1);
   });

@@ -6,7 +6,13 @@ const tick = {
   room: 'lobby',
   event: 'time',
   data: { a: 1 },
-  tick: { schedule: 'clock', due: '2026-11-20T18:00:03.000Z', previous: '2026-11-20T18:00:00.000Z', seq: 7 },
+  tick: {
+    schedule: 'clock',
+    due: '2026-11-20T18:00:03.000Z',
+    previous: '2026-11-20T18:00:00.000Z',
+    next: '2026-11-20T18:00:06.000Z',
+    seq: 7,
+  },
 };
 
 /** Without the time of day, which is that of wherever the test runs. */
@@ -28,7 +34,7 @@ describe('eventLine', () => {
   });
 
   it('does not call a tick late that is sent again', () => {
-    const line = eventLine({ ...tick, replay: true, conflated: 3 }, receivedAtMs, true);
+    const line = eventLine({ ...tick, replay: true as const, conflated: 3 }, receivedAtMs, true);
     expect(line).not.toContain('late');
     expect(line).toContain('sent again  in place of 3 more');
   });

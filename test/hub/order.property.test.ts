@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Congestion } from '../../src/hub/congestion.ts';
-import { Encoding, type Frame } from '../../src/hub/frame.ts';
+import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
 import { Turn } from '../../src/hub/turn.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
@@ -95,7 +95,7 @@ test('any interleaving of events, replies, conflation, holding and slices keeps 
         let number = 0;
         const event = (of: 'message' | 'reply'): Frame => {
           bySink.set(++number, { key: undefined });
-          return { bytes: lines.encode(JSON.stringify({ [of]: 1, data: number })) };
+          return new Frame(lines.encode(JSON.stringify({ [of]: 1, data: number })));
         };
         const all = (frame: Frame) => {
           turn.newRound();
@@ -107,7 +107,7 @@ test('any interleaving of events, replies, conflation, holding and slices keeps 
           else if (one.kind === 'tick') {
             const mayConflate = one.room !== 'strict';
             const frame = new Encoding(tickEvent(one.room, ++number, one.schedule), mayConflate).in(lines);
-            bySink.set(number, { key: frame.conflation?.key });
+            bySink.set(number, { key: frame.key });
             all(frame);
           } else {
             const each = peers[one.peer] ?? expect.unreachable();

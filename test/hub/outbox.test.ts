@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CLOSE } from '../../src/hub/close-reason.ts';
 import { type BufferLimits, Congestion } from '../../src/hub/congestion.ts';
-import { Encoding, type Frame } from '../../src/hub/frame.ts';
+import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
 import { Turn } from '../../src/hub/turn.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
@@ -42,10 +42,10 @@ function rig(limits: Partial<BufferLimits> = {}) {
   return { clock, congestion, turn, tooSlow, broken, totals, make };
 }
 
-const closing: Frame = { bytes: lines.encode('{"event":"closing"}') };
+const closing = new Frame(lines.encode('{"event":"closing"}'));
 const message = (data: unknown, room = 'a'): Frame =>
   new Encoding({ room, event: 'message', time: 't', data: JSON.stringify(data) }).in(lines);
-const reply = (ref: number): Frame => ({ bytes: lines.encode(`{"reply":"ping","data":"reply ${ref}"}`) });
+const reply = (ref: number): Frame => new Frame(lines.encode(`{"reply":"ping","data":"reply ${ref}"}`));
 const tick = (number: number, room = 'a', schedule = 'clock', mayConflate = true): Frame =>
   new Encoding(tickEvent(room, number, schedule), mayConflate).in(lines);
 /** More than the socket of one who does not keep up may hold. */

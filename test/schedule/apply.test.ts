@@ -269,7 +269,7 @@ describe('a feed', () => {
     expect(hub.dues).toEqual([3, 3, 6]);
   });
 
-  it('is closed by a stop, and one that throws then keeps no other from it', () => {
+  it('is closed by a stop, and one that throws then keeps no other from it', async () => {
     const feed = new ClosableFeed();
     const throws = {
       compute: () => '1',
@@ -278,15 +278,39 @@ describe('a feed', () => {
       },
     };
     const { schedules } = start(schedule({ name: 'a', feed: throws }), schedule({ name: 'b', feed }));
-    schedules.stop();
+    await schedules.stop();
     expect(feed.closed).toBe(1);
   });
 });
 
 it('does nothing once all is stopped', async () => {
   const { clock, schedules } = start();
-  schedules.stop();
+  await schedules.stop();
   expect(schedules.apply([schedule()])).toEqual({ added: [], changed: [], removed: [], kept: [] });
   expect(clock.pending).toBe(0);
   expect(await schedules.list()).toEqual([]);
+});
+
+it.each([
+  ['removed', []],
+  ['changed', [schedule({ event: 'other' })]],
+] as const)('waits at a stop for the feed of a schedule that was %s', async (_what, list) => {
+  let end = () => {};
+  const feed: Feed = {
+    read: () =>
+      new Promise((_, reject) => {
+        end = () => reject(new Error('ended'));
+      }),
+  };
+  const { clock, schedules } = start(schedule({ feed }));
+  await clock.advanceSettled(3000);
+  schedules.apply(list);
+  let isOver = false;
+  const stopped = schedules.stop().then(() => {
+    isOver = true;
+  });
+  await settled();
+  expect(isOver).toBe(false);
+  end();
+  await stopped;
 });

@@ -98,7 +98,7 @@ it('shows every viewer the value there is, and no hole, whatever happens', async
         show();
         for (const viewer of viewers) expect(viewer.value).toBe(value);
       } finally {
-        schedules.stop();
+        await schedules.stop();
       }
     }),
     { numRuns: 300 },

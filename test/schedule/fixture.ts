@@ -94,8 +94,8 @@ const computed: Feed = { compute: (_tick, sentAtMs) => JSON.stringify({ unixMs: 
 
 let running: { schedules: Schedules; clock: ManualClock } | undefined;
 
-afterEach(() => {
-  running?.schedules.stop();
+afterEach(async () => {
+  await running?.schedules.stop();
   expect(running?.clock.pending ?? 0).toBe(0);
   running = undefined;
 });

@@ -539,7 +539,7 @@ describe('a run by hand', () => {
     const { clock, schedules } = start(schedule({ feed }));
     await clock.advanceSettled(3000);
     const run = schedules.run('clock');
-    schedules.stop();
+    await schedules.stop();
     await run;
     await settled();
     expect(feed.reads).toHaveLength(1);
@@ -898,14 +898,35 @@ describe('stopping', () => {
     await settled();
     expect([live.open, asked.open]).toEqual([1, 1]);
     const before = hub.deliveries.length;
-    schedules.stop();
+    await schedules.stop();
     expect(clock.pending).toBe(0);
-    await settled();
     expect([live.open, asked.open]).toEqual([0, 0]);
     expect(await coming).toBeUndefined();
     await clock.advanceSettled(60_000);
     expect(hub.deliveries).toHaveLength(before);
     expect(await schedules.list()).toEqual([]);
     expect(schedules.of('lobby')).toEqual({ statuses: [], ticks: [], coming: [] });
+  });
+
+  it.each([
+    [1500, 1500],
+    [60_000, 2000],
+  ])('waits for a feed that takes %i ms to end for %i ms', async (endsAfterMs, waitedMs) => {
+    const feed: Feed = {
+      read: (_tick, signal) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => clock.after(endsAfterMs, () => reject(signal.reason)));
+        }),
+    };
+    const { clock, schedules } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    const stoppedAtMs = clock.monotonic();
+    let tookMs = Number.NaN;
+    const stopped = schedules.stop().then(() => {
+      tookMs = clock.monotonic() - stoppedAtMs;
+    });
+    await clock.advanceSettled(60_000);
+    await stopped;
+    expect(tookMs).toBe(waitedMs);
   });
 });

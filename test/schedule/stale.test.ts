@@ -138,8 +138,7 @@ describe('staleAfter', () => {
   it('leaves no timer after a stop', async () => {
     const { next, clock, schedules } = startStale();
     await next('1');
-    schedules.stop();
-    await settled();
+    await schedules.stop();
     expect(clock.pending).toBe(0);
   });
 });

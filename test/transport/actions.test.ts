@@ -8,6 +8,7 @@ const waiting: (() => void)[] = [];
 
 beforeAll(async () => {
   server = await startServer({
+    limits: { messagesPerSecond: 0, messageBurst: 0 },
     rooms: [
       { match: 'talk*', publish: 'members' },
       { match: 'cellar', subscribe: 'nobody' },

@@ -9,9 +9,10 @@ describe('hostCheck', () => {
     ['localhost:8080', 200],
     ['evil.example', 421],
   ])('lets requests to %s pass, or not: %i', async (host, status) => {
+    const origins = new Origins({ host: '127.0.0.1', allowedOrigins: ['*'] });
     const app = new Hono();
     app.onError(problemResponse);
-    app.use('/admin/*', hostCheck(new Origins({ host: '127.0.0.1', allowedOrigins: ['*'] })));
+    app.use('/admin/*', hostCheck({ origins }));
     app.get('/admin/rooms', (c) => c.text('rooms'));
     app.get('/livez', (c) => c.text('ok'));
     expect((await app.request('/admin/rooms', { headers: { host } })).status).toBe(status);

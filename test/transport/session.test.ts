@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
+import { messageLimits } from '../../src/access/message-rate.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { ActionTable } from '../../src/transport/action-table.ts';
 import { listen } from '../../src/transport/session.ts';
@@ -32,8 +33,9 @@ function setUp() {
     send: (text: string) => replies.push(text),
   };
   const waiting: (() => void)[] = [];
+  const clock = new ManualClock();
   const actions = new ActionTable({
-    clock: new ManualClock(),
+    clock,
     actions: new Map([['wait', ({ sent }) => new Promise((resolve) => waiting.push(() => resolve(sent.n)))]]),
     onFault: (what, error) => {
       throw new Error(what, { cause: error });
@@ -48,7 +50,15 @@ function setUp() {
     new PassThrough(),
     connection as unknown as Connection,
     joined,
-    { actions, now: () => 0, onSeen: () => {}, onPong: () => {}, onGone: () => {}, close: () => {} },
+    {
+      actions,
+      limits: messageLimits({ messagesPerSecond: 1000, messageBurst: 1000 }, clock),
+      now: () => 0,
+      onSeen: () => {},
+      onPong: () => {},
+      onGone: () => {},
+      close: () => {},
+    },
   );
   return { websocket, connection, waiting, replies, join };
 }
@@ -102,7 +112,7 @@ describe('a session', () => {
 describe('a client that floods', () => {
   let server: TestServer;
   beforeAll(async () => {
-    server = await startServer();
+    server = await startServer({ limits: { messagesPerSecond: 0, messageBurst: 0 } });
   });
   afterAll(() => server.stop());
 
