@@ -58,6 +58,16 @@ export function admit(caller: Caller, rules: AccessRules): Admission {
   return decide(caller, rules).admission;
 }
 
+/**
+ * As `admit`, for a connection that stays: takes a place for it, which it has to leave. Throws a
+ * `Refusal`, also where a limit is reached (503, 429).
+ */
+export function enter(caller: Caller, rules: AccessRules): Entry {
+  const { admission, client } = decide(caller, rules);
+  rules.roomLimits.checkConnect(admission.rooms);
+  return { ...admission, seat: rules.seats.take(client) };
+}
+
 function decide(caller: Caller, rules: AccessRules): { admission: Admission; client: Client } {
   const rooms = roomsOf(caller.url);
   const device = deviceOf(caller.url);
@@ -76,16 +86,6 @@ function decide(caller: Caller, rules: AccessRules): { admission: Admission; cli
     peer: { remoteAddress: client.address, ...(device && { device }), ...(userAgent && { userAgent }) },
   };
   return { admission, client };
-}
-
-/**
- * As `admit`, for a connection that stays: takes a place for it, which it has to leave. Throws a
- * `Refusal`, also where a limit is reached (503, 429).
- */
-export function enter(caller: Caller, rules: AccessRules): Entry {
-  const { admission, client } = decide(caller, rules);
-  rules.roomLimits.checkConnect(admission.rooms);
-  return { ...admission, seat: rules.seats.take(client) };
 }
 
 /** Host and origin alone, for what is not in a room. Throws a `Refusal`. */

@@ -24,9 +24,11 @@ const MOST_HOPS = 32;
  */
 export class ClientAddresses {
   readonly #trusted = new BlockList();
+  readonly #trustsAnybody: boolean;
 
   /** `trustProxy`: addresses and CIDRs, checked by the configuration. */
   constructor(trustProxy: readonly string[]) {
+    this.#trustsAnybody = trustProxy.length > 0;
     for (const entry of trustProxy) {
       const [address = '', prefix] = entry.split('/');
       const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
@@ -54,6 +56,8 @@ export class ClientAddresses {
   }
 
   #isTrusted(address: string): boolean {
+    // Asked for each newcomer, and most servers trust no proxy.
+    if (!this.#trustsAnybody) return false;
     const version = isIP(address);
     return version !== 0 && this.#trusted.check(address, version === 6 ? 'ipv6' : 'ipv4');
   }

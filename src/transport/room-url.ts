@@ -64,6 +64,7 @@ export function roomUrl(parts: RoomUrlParts): Hono<NodeEnv> {
 }
 
 async function answer(c: Context<NodeEnv>, parts: RoomUrlParts): Promise<Response> {
+  if (c.req.header('sec-websocket-key') !== undefined) throw upgradeLost();
   const representation = representationFor(c.req.header('accept'));
   const caller = callerOf(c);
   switch (representation) {
@@ -110,6 +111,16 @@ function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomUrlParts): Respo
     if (told) return told;
     throw error;
   }
+}
+
+/** What comes here is no upgrade to Node, but its sender meant one: a proxy leaves out what it does not know. */
+function upgradeLost(): Refusal {
+  return new Refusal(
+    426,
+    'a WebSocket was asked for without "Upgrade: websocket" and "Connection: Upgrade": a proxy in between ' +
+      'has to pass them on (nginx: proxy_http_version 1.1, proxy_set_header Upgrade and Connection)',
+    { headers: { Upgrade: 'websocket' } },
+  );
 }
 
 /** What every representation carries; a page of an allowed origin may read it, refusals too. */

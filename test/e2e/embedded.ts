@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { type Belfry, createBelfry } from '../../src/server.ts';
+import { type Belfry, type BelfryOptions, createBelfry } from '../../src/server.ts';
 
 export interface Embedded {
   readonly belfry: Belfry;
@@ -18,11 +18,11 @@ export interface Answer {
 }
 
 /** A server in this process on a free port; stopped when the test is over. */
-export async function embedded(document: object): Promise<Embedded> {
+export async function embedded(document: object, options: BelfryOptions = {}): Promise<Embedded> {
   const { server, ...rest } = { server: {}, ...document };
   const belfry = createBelfry(
     { ...rest, server: { port: 0, drainSeconds: 0, ...server } },
-    { env: { BELFRY_ADMIN_TOKEN: 'test' } },
+    { env: { BELFRY_ADMIN_TOKEN: 'test' }, ...options },
   );
   const { host, port } = await belfry.start();
   onTestFinished(() => belfry.stop(AbortSignal.abort()));

@@ -1,0 +1,172 @@
+import { existsSync, readFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { dirname, join } from 'node:path';
+import { expect, test, vi } from 'vitest';
+import { PATIENCE, Upstream } from '../feed/upstream.ts';
+import { isTick, type Received, stream, visit } from './listeners.ts';
+import { fileWith, serve } from './process.ts';
+
+const EVERY_MS = 200;
+const CHUNK = Buffer.alloc(65_536, 'x');
+
+/** Each says of its feed what becomes of it. */
+const FAILING = {
+  silent: 'no answer within 0.5 s',
+  garbage: 'not JSON',
+  endless: 'larger than 65536 bytes',
+  loop: 'more than 5 redirects',
+  broken: 'answered 500 Internal Server Error',
+  command: 'no answer within 0.5 s',
+};
+const GOOD = ['http', 'file', 'message', 'time'];
+
+type Answering = (request: IncomingMessage, response: ServerResponse) => void;
+
+const UPSTREAM: Readonly<Record<string, Answering>> = {
+  '/silent': () => {},
+  '/garbage': (_, response) => response.setHeader('content-type', 'application/json').end('\u0000{nope'),
+  '/endless': (_, response) => pour(response),
+  '/loop': (_, response) => response.writeHead(302, { location: '/loop' }).end(),
+  '/good': (_, response) => response.setHeader('content-type', 'application/json').end('{"good":true}'),
+};
+
+/** More and more, for as long as somebody reads. */
+function pour(response: ServerResponse): void {
+  while (response.write(CHUNK));
+  response.once('drain', () => pour(response));
+}
+
+test('feeds that fail in every way hold up no other, and leave nothing behind', async () => {
+  let isBroken = true;
+  /** Requests under way now, and the most there were, for each path. */
+  const open = new Map<string, number>();
+  const most = new Map<string, number>();
+  const upstream = await Upstream.start((request, response) => {
+    const path = request.url ?? '';
+    open.set(path, (open.get(path) ?? 0) + 1);
+    most.set(path, Math.max(most.get(path) ?? 0, open.get(path) ?? 0));
+    response.on('close', () => open.set(path, (open.get(path) ?? 0) - 1));
+    if (path !== '/broken') UPSTREAM[path]?.(request, response);
+    else response.writeHead(isBroken ? 500 : 200).end('back');
+  });
+  const http = (path: string) => ({ type: 'http', url: upstream.url(path) });
+  const feeds = {
+    silent: http('/silent'),
+    garbage: http('/garbage'),
+    endless: http('/endless'),
+    loop: http('/loop'),
+    broken: http('/broken'),
+    // It does not end by itself, nor at a SIGTERM, and neither do its children.
+    command: { type: 'command', argv: ['sh', '-c', COMMAND] },
+    http: http('/good'),
+    file: { type: 'file', path: 'belfry.json', pick: '/limits/rooms' },
+    message: { type: 'message', data: '{{due}}' },
+    time: { type: 'time' },
+  };
+  const schedules = Object.entries(feeds).map(([name, feed]) => {
+    return { name, event: 'value', every: `${EVERY_MS}ms`, timeout: '500ms', feed };
+  });
+  const config = fileWith({ server: { drainSeconds: 0 }, limits: { rooms: 7 }, schedules });
+  const server = await serve({ args: ['--config', config] });
+  const stats = async (): Promise<Stats> => {
+    const headers = { authorization: `Bearer ${server.token}` };
+    return (await fetch(`${server.url}/admin/stats`, { headers })).json() as Promise<Stats>;
+  };
+  const guest = await visit(`${server.url}/rooms/lobby`);
+  await stream(`${server.url}/rooms/other`);
+
+  for (const [name, detail] of Object.entries(FAILING)) {
+    const status = await guest.received.find(isStatus(name, 'error'), PATIENCE.timeout);
+    expect(status.data).toMatchObject({ lastGood: null, detail: expect.stringContaining(detail) });
+  }
+  const before = await stats();
+  isBroken = false;
+  await guest.received.find(isStatus('broken', 'ok'), PATIENCE.timeout);
+  await guest.received.find((one) => isTick(one) && one.tick?.schedule === 'broken');
+  // The endless body has been asked for twice at least by then.
+  await vi.waitUntil(() => upstream.requests.filter(({ url }) => url === '/endless').length > 1, PATIENCE);
+  await guest.received.several(40, ofSchedule('time'), 20_000);
+
+  for (const name of GOOD) {
+    const ticks = guest.received.all.filter(ofSchedule(name));
+    expect(ticks.length, name).toBeGreaterThanOrEqual(39);
+    const seqs = ticks.map(({ tick }) => tick?.seq ?? 0);
+    expect(seqs, name).toEqual(seqs.map((_, index) => (seqs[0] ?? 0) + index));
+    const late = ticks.map(({ tick, time }) => Date.parse(time ?? '') - Date.parse(tick?.due ?? ''));
+    expect(late.toSorted((a, b) => a - b)[Math.floor(late.length / 2)], name).toBeLessThan(EVERY_MS / 4);
+    expect(Math.max(...late), name).toBeLessThan(EVERY_MS);
+    expect(guest.received.all.filter(isStatus(name)), name).toEqual([]);
+  }
+  for (const name of Object.keys(FAILING)) {
+    const states = guest.received.all.filter(isStatus(name)).map(({ data }) => Object(data).state);
+    expect(states, name).toEqual(name === 'broken' ? ['error', 'ok'] : ['error']);
+  }
+  expect([...most]).toEqual(expect.arrayContaining([...most.keys()].map((path) => [path, 1])));
+  expect([...most.keys()].sort()).toEqual(['/broken', '/endless', '/garbage', '/good', '/loop', '/silent']);
+  const after = await stats();
+  expect(after.missed).toBe(0);
+  expect(after.memory.rssBytes - before.memory.rssBytes).toBeLessThan(64 * 1024 * 1024);
+
+  const started = () => pidsIn(join(dirname(config), 'pids'));
+  await vi.waitUntil(() => started().some(isRunning), PATIENCE);
+  server.child.kill('SIGTERM');
+  expect(await server.ended).toBe(0);
+  expect(started().length).toBeGreaterThanOrEqual(2);
+  expect(started().filter(isRunning)).toEqual([]);
+  await upstream.left();
+}, 60_000);
+
+test.skipIf(process.platform !== 'linux')(
+  'a command that does not heed SIGTERM ends with the server',
+  async () => {
+    const argv = ['sh', '-c', COMMAND];
+    const config = fileWith({
+      server: { drainSeconds: 0 },
+      schedules: [{ name: 'stays', every: '100ms', timeout: '1m', feed: { type: 'command', argv } }],
+    });
+    const server = await serve({ args: ['--config', config] });
+    await visit(`${server.url}/rooms/lobby`);
+    const started = () => pidsIn(join(dirname(config), 'pids'));
+    await vi.waitUntil(() => started().length === 2, PATIENCE);
+    expect(started().filter(isRunning)).toHaveLength(2);
+    const askedAt = performance.now();
+    server.child.kill('SIGTERM');
+    expect(await server.ended).toBe(0);
+    expect(performance.now() - askedAt).toBeLessThan(4000);
+    expect(started().filter(isRunning)).toEqual([]);
+  },
+);
+
+/** Writes down who runs: itself and its child. */
+const COMMAND = 'trap "" TERM; sleep 600 & echo $$ $! >> pids; while :; do sleep 1; done';
+
+interface Stats {
+  readonly missed: number;
+  readonly memory: { readonly rssBytes: number };
+}
+
+function isStatus(schedule: string, state?: string) {
+  return ({ event, data, replay }: Received) => {
+    const told = Object(data);
+    const fits = event === 'status' && told.schedule === schedule && !replay;
+    return fits && (state === undefined || told.state === state);
+  };
+}
+
+function ofSchedule(name: string) {
+  return (received: Received) => isTick(received) && received.tick?.schedule === name;
+}
+
+function pidsIn(path: string): number[] {
+  if (!existsSync(path)) return [];
+  return (readFileSync(path, 'utf8').match(/\d+/g) ?? []).map(Number);
+}
+
+/** Also of a process that has ended and that nobody has asked about it is known that it has ended. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}

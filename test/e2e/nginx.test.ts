@@ -1,0 +1,217 @@
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { get, type IncomingMessage, request } from 'node:http';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { WebSocket } from 'ws';
+import { PATIENCE } from '../feed/upstream.ts';
+import { requireTool } from '../helpers/browser.ts';
+import { type Embedded, embedded } from './embedded.ts';
+import { isTick, visit } from './listeners.ts';
+import { emptyFolder, start } from './process.ts';
+
+/** Elsewhere than on Linux `127.0.0.2` is not an address of every machine. */
+const NGINX = process.platform === 'linux' ? requireTool('nginx') : undefined;
+const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+/** What the README tells to write. */
+const DOCUMENTED = /^```nginx\n([\s\S]*?)^```$/m.exec(README)?.[1] ?? '';
+const PLAIN = 'location / {\n    proxy_pass http://127.0.0.1:8080;\n}\n';
+/** Who comes from another machine than the proxy's. */
+const ELSEWHERE = '127.0.0.2';
+
+describe.skipIf(NGINX === undefined)('behind nginx, with the lines of the README', () => {
+  test('the page, with all that it loads', async () => {
+    const { ask, url } = await behind(DOCUMENTED);
+    const page = await ask('/rooms/lobby', { accept: 'text/html' });
+    expect(page.status).toBe(200);
+    const files = [...page.body.matchAll(/(?:src|href)="([^"#]+)"/g)].map(
+      ([, path = '']) => new URL(path, `${url}/rooms/lobby`).pathname,
+    );
+    expect(files.length).toBeGreaterThan(1);
+    for (const path of files) expect((await ask(path)).status, path).toBe(200);
+  });
+
+  test('WebSocket, from a page of its own', async () => {
+    const { url, host, belfry } = await behind(DOCUMENTED);
+    const guest = await visit(`${url}/rooms/lobby`, {
+      localAddress: ELSEWHERE,
+      headers: { host },
+      origin: `http://${host}`,
+    });
+    await guest.received.several(2, isTick);
+    guest.send({ action: 'publish', data: 'through' });
+    await guest.received.find(({ data }) => data === 'through');
+    const { answer } = await belfry.admin('GET', '/connections');
+    expect(answer.items).toMatchObject([{ remoteAddress: ELSEWHERE, transport: 'websocket' }]);
+  });
+
+  test('SSE, each event as it happens', async () => {
+    const { listen, belfry } = await behind(DOCUMENTED);
+    await listen(2);
+    const { answer } = await belfry.admin('GET', '/connections?transport=sse');
+    expect(answer.items).toMatchObject([{ remoteAddress: ELSEWHERE }]);
+  });
+
+  test('JSON, read by a page of its own', async () => {
+    const { ask, host } = await behind(DOCUMENTED);
+    const { status, body } = await ask('/rooms/lobby', { origin: `http://${host}` });
+    expect(status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({ room: 'lobby', ticks: [{ event: 'time' }] });
+  });
+
+  test('the admin API', async () => {
+    const { ask } = await behind(DOCUMENTED);
+    const authorization = 'Bearer test';
+    const broadcast = await ask('/admin/broadcast', { authorization }, '{"data":"hi"}');
+    expect([broadcast.status, JSON.parse(broadcast.body).connections]).toEqual([200, 0]);
+    expect((await ask('/admin/rooms', { authorization })).status).toBe(200);
+    expect((await ask('/admin/rooms')).status).toBe(401);
+  });
+
+  test('nothing, until server.publicUrl is set, which the answer says', async () => {
+    const { ask } = await behind(DOCUMENTED, () => ({}));
+    for (const path of ['/rooms/lobby', '/admin/rooms']) {
+      const { status, body } = await ask(path);
+      expect([status, JSON.parse(body).detail]).toEqual([421, expect.stringContaining('server.publicUrl')]);
+    }
+  });
+});
+
+describe.skipIf(NGINX === undefined)('behind nginx, with proxy_pass alone', () => {
+  test('the page, SSE, JSON and the admin API work', async () => {
+    const { ask, listen } = await behind(PLAIN);
+    expect((await ask('/rooms/lobby', { accept: 'text/html' })).status).toBe(200);
+    expect((await ask('/rooms/lobby')).status).toBe(200);
+    expect((await ask('/admin/rooms', { authorization: 'Bearer test' })).status).toBe(200);
+    await listen(2);
+  });
+
+  test('a WebSocket is refused, and the answer names the lines that are missing', async () => {
+    const { url, host } = await behind(PLAIN);
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/rooms/lobby`, { headers: { host } });
+    const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
+    expect(response.statusCode).toBe(426);
+    const { detail } = JSON.parse(await bodyOf(response));
+    for (const line of ['proxy_http_version 1.1', 'proxy_set_header Upgrade', 'Connection']) {
+      expect(detail).toContain(line);
+    }
+    socket.on('error', () => {}).terminate();
+  });
+
+  test('a page is refused until server.publicUrl is set, which the answer says', async () => {
+    const { ask, host } = await behind(PLAIN, () => ({}));
+    const { status, body } = await ask('/rooms/lobby', { origin: `http://${host}` });
+    expect([status, JSON.parse(body).detail]).toEqual([403, expect.stringContaining('server.publicUrl')]);
+    const told = await behind(PLAIN);
+    const origin = `http://${told.host}`;
+    expect((await told.ask('/rooms/lobby', { origin })).status).toBe(200);
+  });
+});
+
+interface Answered {
+  readonly status: number;
+  readonly body: string;
+}
+
+interface Behind {
+  readonly belfry: Embedded;
+  /** Of nginx, by its address. */
+  readonly url: string;
+  /** What the world calls it. */
+  readonly host: string;
+  /** Asks with a `Host` header as the world does; with a body it is a POST. */
+  ask(path: string, headers?: Record<string, string>, body?: string): Promise<Answered>;
+  /** Resolves when so many ticks have come over SSE, one after the other; stays connected. */
+  listen(ticks: number): Promise<void>;
+}
+
+/** A server with nginx before it, which has these lines; both are gone when the test is over. */
+async function behind(
+  lines: string,
+  settings = (host: string): object => ({ publicUrl: `http://${host}`, trustProxy: ['127.0.0.1'] }),
+): Promise<Behind> {
+  const port = await freePort();
+  const host = `wall.example.com:${port}`;
+  const belfry = await embedded({
+    server: settings(host),
+    rooms: [{ match: '*', publish: 'members' }],
+    schedules: [{ name: 'clock', every: '300ms', feed: { type: 'time' } }],
+  });
+  await startNginx(port, lines.replace('127.0.0.1:8080', new URL(belfry.url).host));
+  const url = `http://127.0.0.1:${port}`;
+  const options = (headers: Record<string, string>) => ({
+    localAddress: ELSEWHERE,
+    headers: { host, ...headers },
+    agent: false as const,
+  });
+  return {
+    belfry,
+    url,
+    host,
+    async ask(path, headers = {}, body) {
+      const asking = request(url + path, {
+        ...options(headers),
+        method: body === undefined ? 'GET' : 'POST',
+      });
+      asking.end(body);
+      const [response] = (await once(asking, 'response')) as [IncomingMessage];
+      return { status: response.statusCode ?? 0, body: await bodyOf(response) };
+    },
+    async listen(ticks) {
+      const asking = get(`${url}/rooms/lobby`, options({ accept: 'text/event-stream' }));
+      onTestFinished(() => void asking.destroy());
+      const [response] = (await once(asking, 'response')) as [IncomingMessage];
+      expect(response.statusCode).toBe(200);
+      response.on('error', () => {});
+      // Live ones, each within its interval: what was held back would come several at a time.
+      const arrivals: string[] = [];
+      response.setEncoding('utf8').on('data', (text: string) => {
+        if (text.includes('"tick"') && !text.includes('"replay"')) arrivals.push(text);
+      });
+      await vi.waitUntil(() => arrivals.length >= ticks, PATIENCE);
+      for (const text of arrivals) expect(text.match(/"tick"/g)).toHaveLength(1);
+    },
+  };
+}
+
+async function startNginx(port: number, lines: string): Promise<void> {
+  const folder = emptyFolder();
+  mkdirSync(join(folder, 'logs'));
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${folder}/${name};`,
+  );
+  const config = `
+    daemon off; master_process off; pid ${folder}/pid; error_log stderr;
+    events {}
+    http { access_log off; ${temporary.join(' ')} server { listen 127.0.0.1:${port}; ${lines} } }`;
+  writeFileSync(join(folder, 'nginx.conf'), config);
+  const running = start(NGINX ?? '', ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr']);
+  let code: number | string | undefined;
+  void running.ended.then((ended) => {
+    code = ended;
+  });
+  await vi.waitUntil(async () => {
+    if (code !== undefined) throw new Error(`nginx ended with ${code}: ${running.stderr.all.join('\n')}`);
+    return fetch(`http://127.0.0.1:${port}/livez`).then(
+      () => true,
+      () => false,
+    );
+  }, PATIENCE);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('not a TCP address');
+  server.close();
+  await once(server, 'close');
+  return address.port;
+}
+
+async function bodyOf(response: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const part of response) parts.push(part);
+  return Buffer.concat(parts).toString();
+}
