@@ -1,6 +1,6 @@
 import { instant } from './clock.ts';
-import { isLoopback } from './config/host.ts';
 import type { Config } from './config/schema.ts';
+import { isLoopback } from './loopback.ts';
 
 /**
  * What `belfry serve` prints when it listens: where to look, who can connect, what comes next, and

@@ -45,12 +45,14 @@ export class Reloads {
 
   /** For people: nothing secret, every default filled in. */
   shown() {
-    const { source, kinds } = this.#parts;
+    const { source, kinds, settings } = this.#parts;
+    const shown = shownConfig(this.#document, configJsonSchema(kinds));
+    const { host, port } = settings.config.server;
     return {
       source: source?.label ?? 'the program that embeds this server',
       loadedAt: instant(this.#loadedAtMs),
       faults: this.#faults,
-      config: shownConfig(this.#document, configJsonSchema(kinds)),
+      config: { ...shown, server: { ...Object(shown.server), host, port } },
     };
   }
 
@@ -61,12 +63,14 @@ export class Reloads {
     const before = settings.config;
     try {
       const document = source.read();
-      settings.replace(this.#parts.parse(document));
+      const read = this.#parts.parse(document);
+      const { host, port } = before.server;
+      settings.replace({ ...read, server: { ...read.server, host, port } });
       const applied = this.#parts.apply();
       this.#document = document;
       this.#loadedAtMs = clock.now();
       this.#faults = [];
-      const needsRestart = restartKeys(before.server, settings.config.server);
+      const needsRestart = restartKeys(before.server, read.server);
       if (needsRestart.length > 0) logger?.warn({ needsRestart }, 'takes effect with the next start only');
       logger?.info(applied, 'configuration reloaded');
       return { ...applied, needsRestart };

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Hono } from 'hono';
-import ipaddr from 'ipaddr.js';
 import { type AccessRules, enter } from './access/admit.ts';
 import { messageLimits } from './access/message-rate.ts';
 import { problemResponse } from './access/problem.ts';
@@ -21,7 +20,7 @@ import type { Connection } from './hub/connection.ts';
 import { Hub } from './hub/hub.ts';
 import type { HubEvents } from './hub/hub-events.ts';
 import { MemoryLog } from './hub/memory-log.ts';
-import { Refusal } from './hub/refusal.ts';
+import { Refusal, reasonOf } from './hub/refusal.ts';
 import { retryAfterMs } from './hub/retry.ts';
 import type { Logger } from './observe/logger.ts';
 import { Metrics } from './observe/metrics.ts';
@@ -49,6 +48,9 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 
 /** What answers only to the names of this server; rooms see to it themselves, after the syntax. */
 const GUARDED_BY_HOST = ['/', '/pages/*', '/client/*', '/openapi.yaml', '/admin/*', '/metrics'];
+
+/** Stands for the address of who limits per address are not for. */
+const THIS_MACHINE = '';
 
 /**
  * Puts a server together from a configuration in the form of `belfry.json`. Throws a `ConfigError`
@@ -216,7 +218,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
           listen(websocket, socket, connection, join(connection, entry), session);
         },
       }),
-    onRefused: (status) => metrics.refused(status),
+    onRefused: (reason) => metrics.refused(reason),
     onFault,
   });
 
@@ -227,15 +229,22 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     if (!(error instanceof Refusal)) onFault('a request failed', error);
     return problemResponse(error);
   });
-  app.notFound((c) => problemResponse(new Refusal(404, `there is nothing at ${c.req.path}`)));
+  app.notFound((c) => {
+    c.error = new Refusal(404, `there is nothing at ${c.req.path}`);
+    return problemResponse(c.error);
+  });
   app.use(async (c, next) => {
     await next();
-    if (c.res.status >= 400) metrics.refused(c.res.status);
+    if (c.error) metrics.refused(reasonOf(c.error));
   });
   for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(access));
   app.get('/', (c) => c.redirect('/rooms/lobby'));
   app.get('/livez', (c) => c.text('ok\n'));
-  app.get('/readyz', (c) => (drainEndsAt === undefined ? c.text('ok\n') : c.text('draining\n', 503)));
+  app.get('/readyz', (c) => {
+    const closed = access.closed();
+    if (closed) throw closed;
+    return c.text('ok\n');
+  });
   app.get('/openapi.yaml', (c) => c.body(openApiYaml(), 200, { 'Content-Type': 'application/yaml' }));
   app.route('/', createPages());
   app.route(
@@ -266,10 +275,11 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         reload: () => reloads.reload(),
       },
       tokens: (token) => settings.tokens(token),
-      attempts: new FailedAttempts({ clock, appliesTo: (address) => !isLoopback(address) }),
+      attempts: new FailedAttempts({ clock, appliesTo: (address) => address !== THIS_MACHINE }),
       addressOf(c) {
         const { peerAddress, header } = callerOf(c);
-        return settings.clients.of(peerAddress, header).address;
+        const { isLocal, address } = settings.clients.of(peerAddress, header);
+        return isLocal ? THIS_MACHINE : address;
       },
       maxBodyBytes: () => limits.maxBodyBytes,
       openMetrics: () => server.openMetrics,
@@ -342,14 +352,10 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 function draining(leftMs: number, hub: Hub): Refusal {
   const after = retryAfterMs(Math.max(leftMs, 0), hub.connectionCount);
   return new Refusal(503, 'the server is restarting: come back in a moment', {
+    reason: 'draining',
     retryAfterMs: after,
     closing: { ...CLOSE.restart, retryAfterMs: after },
   });
-}
-
-/** Limits per address are for others than this machine. */
-function isLoopback(address: string): boolean {
-  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback';
 }
 
 /** What schedules report is counted, and logged where somebody should know. */
@@ -357,10 +363,10 @@ function report(logger: Logger | undefined, metrics: Metrics): Report {
   return {
     ran(schedule, ended) {
       metrics.ran(schedule, ended);
-      if (ended.outcome === 'failed') logger?.warn({ schedule, error: ended.error }, 'a run failed');
     },
     turned(schedule, state, detail) {
-      logger?.info({ schedule, state, detail }, 'schedule changed state');
+      const level = state === 'error' || state === 'stale' ? 'warn' : 'info';
+      logger?.[level]({ schedule, state, detail }, 'schedule changed state');
     },
     missed(schedule, count) {
       metrics.missed(schedule, count);

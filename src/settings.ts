@@ -1,6 +1,6 @@
+import { ClientAddresses } from './access/client-address.ts';
 import { Origins } from './access/origins.ts';
 import { type RoomRule, RoomRules } from './access/room-rules.ts';
-import { ClientAddresses } from './access/client-address.ts';
 import { type TokenCheck, type TokenEntry, tokenCheck } from './access/tokens.ts';
 import type { Config } from './config/schema.ts';
 

@@ -1,6 +1,6 @@
 import type { Peer } from '../hub/connection.ts';
 import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/names.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/refusal.ts';
 import type { Client, ClientAddresses } from './client-address.ts';
 import type { Origins } from './origins.ts';
 import type { RoomLimits } from './room-limits.ts';
@@ -44,8 +44,8 @@ export interface AccessRules {
   readonly onOriginRefused: (origin: string, detail: string) => void;
 }
 
-/** How much of a wrong value an answer repeats. */
-const LONGEST_SHOWN = 200;
+/** How much of an origin that is turned away is kept: enough to tell it from another. */
+const LONGEST_ORIGIN = 200;
 /** How much of a `User-Agent` is remembered. */
 const LONGEST_KEPT = 256;
 
@@ -100,9 +100,8 @@ export function checkOrigin(
   try {
     rules.origins.check(origin, host, client.protocol);
   } catch (refusal) {
-    // Of what a stranger sends no more is kept than would tell one origin from another.
     if (refusal instanceof Refusal && origin !== undefined) {
-      rules.onOriginRefused(origin.slice(0, LONGEST_SHOWN), refusal.message);
+      rules.onOriginRefused(origin.slice(0, LONGEST_ORIGIN), refusal.message);
     }
     throw refusal;
   }
@@ -116,9 +115,12 @@ export function roomsOf(url: URL): readonly string[] {
     throw new Refusal(404, `there is nothing at ${shown(url.pathname)}: rooms are at /rooms/{room}`);
   }
   const names = name === undefined ? url.searchParams.getAll('room') : [decoded(name)];
-  if (names.length === 0) invalid('room', 'no room is named: use /rooms/{room} or /rooms?room=a&room=b');
+  if (names.length === 0) {
+    throw Refusal.invalid('room', 'no room is named: use /rooms/{room} or /rooms?room=a&room=b');
+  }
   for (const room of names) {
-    if (!isRoomName(room)) invalid('room', `${shown(room)} is not a room name: ${ROOM_ACCEPTS}`);
+    if (isRoomName(room)) continue;
+    throw Refusal.invalid('room', `${shown(room)} is not a room name: ${ROOM_ACCEPTS}`);
   }
   return [...new Set(names)];
 }
@@ -127,7 +129,7 @@ export function roomsOf(url: URL): readonly string[] {
 function deviceOf(url: URL): string | undefined {
   const device = url.searchParams.get('device') || undefined;
   if (device !== undefined && !isDeviceName(device)) {
-    invalid('device', `${shown(device)} is not a device: ${DEVICE_ACCEPTS}`);
+    throw Refusal.invalid('device', `${shown(device)} is not a device: ${DEVICE_ACCEPTS}`);
   }
   return device;
 }
@@ -136,16 +138,9 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return invalid('room', `${shown(text)} is not well encoded: % stands before two hexadecimal digits`);
+    const accepts = '% stands before two hexadecimal digits';
+    throw Refusal.invalid('room', `${shown(text)} is not well encoded: ${accepts}`);
   }
-}
-
-function shown(text: string): string {
-  return JSON.stringify(text.slice(0, LONGEST_SHOWN));
-}
-
-function invalid(path: string, message: string): never {
-  throw new Refusal(400, message, { errors: [{ path, message }] });
 }
 
 /** As much of a header as is kept with a connection; a slice alone would keep all of it in memory. */

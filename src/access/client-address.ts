@@ -1,5 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { isLoopback } from '../loopback.ts';
 
 /** Who sends a request, as far as the peer and those it may speak for can be believed. */
 export interface Client {
@@ -82,9 +83,4 @@ function protocolAt(text: string | undefined, hops: number): Client['protocol'] 
 function plain(text: string): string {
   const [address = ''] = text.split('%');
   return isIP(address) === 6 ? ipaddr.process(address).toString() : address;
-}
-
-/** An address as `plain` writes it: this is asked for each newcomer, so nothing is parsed for it. */
-function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || address === '::1';
 }

@@ -1,5 +1,5 @@
-import ipaddr from 'ipaddr.js';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/refusal.ts';
+import { isLoopback } from '../loopback.ts';
 
 export interface OriginRules {
   /** The address that the server listens on. */
@@ -17,9 +17,6 @@ const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '
 /** What browsers call a page opened from disk: one for WebSocket, the other for `fetch` and SSE. */
 const FROM_DISK: ReadonlySet<string> = new Set(['file://', 'null']);
 
-/** Headers are whatever a stranger sends: so much of one is shown. */
-const LONGEST_SHOWN = 200;
-
 /** Which pages may talk to the server: its own, and those that the config file names. */
 export class Origins {
   readonly #onLoopback: boolean;
@@ -27,7 +24,7 @@ export class Origins {
   readonly #allowed: ReadonlySet<string>;
 
   constructor({ host, publicUrl, allowedOrigins }: OriginRules) {
-    this.#onLoopback = isLoopbackAddress(host);
+    this.#onLoopback = isLoopback(host);
     this.#publicUrl = publicUrl === undefined ? undefined : new URL(publicUrl);
     this.#allowed = new Set(allowedOrigins);
   }
@@ -56,6 +53,7 @@ export class Origins {
       403,
       `origin ${shown(origin)} is not allowed: add it to server.allowedOrigins${both}, ` +
         'or set server.publicUrl if it is this server behind a proxy',
+      { reason: 'origin' },
     );
   }
 
@@ -87,15 +85,6 @@ export class Origins {
   }
 }
 
-function isLoopbackAddress(host: string): boolean {
-  if (ipaddr.isValid(host)) return ipaddr.process(host).range() === 'loopback';
-  return host.toLowerCase() === 'localhost';
-}
-
 function isLoopbackHost(host: string | undefined): boolean {
   return LOOPBACK_HOSTS.has(host?.toLowerCase().replace(/:\d+$/, '') ?? '');
-}
-
-function shown(header: string): string {
-  return JSON.stringify(header.slice(0, LONGEST_SHOWN));
 }

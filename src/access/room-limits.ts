@@ -28,7 +28,7 @@ export class RoomLimits {
     const { roomsPerConnection } = this.#options;
     if (rooms.length > roomsPerConnection) {
       const message = `${rooms.length} rooms are named: at most ${roomsPerConnection} on one connection (limits.roomsPerConnection)`;
-      throw new Refusal(400, message, { errors: [{ path: 'room', message }] });
+      throw Refusal.invalid('room', message);
     }
     this.#checkNew(rooms);
   }
@@ -44,6 +44,7 @@ export class RoomLimits {
       throw new Refusal(
         403,
         `this connection is in ${joined.size} rooms, the most there may be (limits.roomsPerConnection): unsubscribe from one first`,
+        { reason: 'rooms' },
       );
     }
     this.#checkNew([room]);
@@ -57,6 +58,7 @@ export class RoomLimits {
     if (made === 0 || roomCount() + made <= most) return;
     const after = retryAfterMs(FULL_MS, 0);
     throw new Refusal(503, `there are ${roomCount()} rooms, the most there may be (limits.rooms)`, {
+      reason: 'rooms',
       retryAfterMs: after,
       closing: { ...CLOSE.full, retryAfterMs: after },
     });

@@ -161,6 +161,7 @@ function seat(giveBack: () => void): Seat {
 
 function full(status: 429 | 503, detail: string, told: { reason: string; retryAfterMs: number }): Refusal {
   return new Refusal(status, `${detail}: come back in a moment`, {
+    reason: status === 429 ? 'address' : 'full',
     retryAfterMs: told.retryAfterMs,
     closing: { ...CLOSE.full, ...told },
   });

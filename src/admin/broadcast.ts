@@ -2,8 +2,9 @@ import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Administration } from '../hub/administration.ts';
 import type { JsonText } from '../hub/event.ts';
 import { isServerEvent } from '../hub/names.ts';
+import { shown } from '../hub/refusal.ts';
 import { json, refusals } from './answers.ts';
-import { deviceName, eventName, noQuery, roomPattern, shown, someName } from './fields.ts';
+import { deviceName, eventName, noQuery, roomPattern, someName } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
 import { invalid, jsonBody } from './input.ts';
 

@@ -10,17 +10,9 @@ import {
   PATTERN_ACCEPTS,
   ROOM_ACCEPTS,
 } from '../hub/names.ts';
+import { shown } from '../hub/refusal.ts';
 
 /** What requests are made of: each field checks one value and says what it would accept. */
-
-/** How much of a wrong value is shown to its sender. */
-export const SHOWN_CHARACTERS = 80;
-
-/** A value as it stands in a message: as JSON, cut where it is long. */
-export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'undefined';
-  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)}…`;
-}
 
 /** A text that passes `test`; otherwise the message names it and what would do. */
 export function text(test: (value: string) => boolean, what: string, accepts: string) {

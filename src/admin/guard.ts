@@ -41,7 +41,9 @@ export function guard({ tokens, attempts, addressOf }: GuardParts): MiddlewareHa
 export const operatorOnly: MiddlewareHandler<AdminEnv> = async (c, next) => {
   const { name, role } = c.var.holder;
   if (role !== 'operator')
-    throw new Refusal(403, `this needs a token of the role "operator", and that of "${name}" is a ${role}'s`);
+    throw new Refusal(403, `this needs a token of the role "operator", and that of "${name}" is a ${role}'s`, {
+      reason: 'role',
+    });
   await next();
 };
 
@@ -80,9 +82,7 @@ export class FailedAttempts {
     throw new Refusal(
       429,
       `${MOST_FAILED} wrong tokens came from this address within a minute: ${comeBack}`,
-      {
-        retryAfterMs,
-      },
+      { reason: 'attempts', retryAfterMs },
     );
   }
 

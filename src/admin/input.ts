@@ -1,12 +1,14 @@
 import type { Hook } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import type { z } from 'zod';
-import { type InputError, Refusal } from '../hub/refusal.ts';
-import { SHOWN_CHARACTERS, shown } from './fields.ts';
+import { type InputError, Refusal, shown } from '../hub/refusal.ts';
 import type { AdminEnv } from './guard.ts';
 
 /** A hostile body can be wrong in a hundred thousand places; so many of them are told. */
 const MOST_ERRORS = 20;
+
+/** How much of an unknown key its path repeats. */
+const LONGEST_KEY = 80;
 
 /** What a part of a request is called in a message. */
 const PART: Readonly<Record<string, string>> = { query: 'query parameter', json: 'field' };
@@ -30,7 +32,7 @@ export function invalid(errors: readonly InputError[]): Refusal {
 function inputErrors(issue: z.core.$ZodIssue, target: string, input: unknown): InputError[] {
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({
-      path: pathText([...issue.path, key.slice(0, SHOWN_CHARACTERS)]),
+      path: pathText([...issue.path, key.slice(0, LONGEST_KEY)]),
       message: `unknown ${PART[target] ?? 'value'} ${shown(key)}`,
     }));
   const path = pathText(issue.path);

@@ -30,7 +30,7 @@ const statsEntry = z
     overlapped: z.int().openapi({ description: 'Due instants left out while a feed was being read.' }),
     clockSteps: z.int().openapi({ description: "How often the computer's clock was set." }),
     closes: counted.openapi({ description: 'Connections that the server closed, by code.' }),
-    refusals: counted.openapi({ description: 'Requests that were turned down, by HTTP status.' }),
+    refusals: counted.openapi({ description: 'Requests that were turned down, by reason.' }),
     lateness: z
       .object({ medianMs: z.number(), p99Ms: z.number(), maxMs: z.number() })
       .nullable()
@@ -119,7 +119,7 @@ const statsExample: z.input<typeof statsEntry> = {
   overlapped: 0,
   clockSteps: 0,
   closes: { '4004': 1 },
-  refusals: { '403': 2 },
+  refusals: { origin: 2 },
   lateness: { medianMs: 1, p99Ms: 2, maxMs: 4 },
   memory: { rssBytes: 71_303_168, heapUsedBytes: 18_874_368 },
 };

@@ -2,10 +2,10 @@ import type { WebSocket } from 'ws';
 import type { Cancel, Clock } from '../clock.ts';
 import { roomAddress } from './address.ts';
 import { attend, type Ending } from './attend.ts';
-import { Chain } from './protocol/chain.ts';
-import { backOffMs, comeBackAfterMs } from './protocol/comeback.ts';
 import { closingWords, escapeControls, eventLine, jsonLine } from './line.ts';
 import { onLines } from './lines.ts';
+import { Chain } from './protocol/chain.ts';
+import { backOffMs, comeBackAfterMs } from './protocol/comeback.ts';
 import { type Closing, members, parse, type Received } from './protocol/received.ts';
 
 export { DEFAULT_URL } from './address.ts';

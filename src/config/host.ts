@@ -13,12 +13,6 @@ export function hostFault(text: string): string {
   return `${shown(text)} is not a host: write an address or a name, such as "0.0.0.0"`;
 }
 
-/** Whether only this machine can connect to a server that listens on `host`. */
-export function isLoopback(host: string): boolean {
-  if (ipaddr.isValid(host)) return ipaddr.process(host).range() === 'loopback';
-  return host.toLowerCase() === 'localhost';
-}
-
 /** Pages opened from disk, and any page at all: origins that are no address. */
 const WORDS: ReadonlySet<string> = new Set(['*', 'null', 'file://']);
 /** What apps use in place of http: `capacitor://localhost`. */

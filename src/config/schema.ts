@@ -2,9 +2,10 @@ import { z } from 'zod';
 import type { FeedKind } from '../feed/feed.ts';
 import { isObject } from './document.ts';
 import { roomPattern } from './fields.ts';
-import { allowedOrigin, hostFault, isHost, isLoopback, publicUrl } from './host.ts';
-import { schedule } from './schedule.ts';
+import { isLoopback } from '../loopback.ts';
+import { allowedOrigin, hostFault, isHost, publicUrl } from './host.ts';
 import { trustedProxy } from './proxy.ts';
+import { schedule } from './schedule.ts';
 import { adminToken, sha256Of, tokenFault } from './token.ts';
 
 /** A day: what a timer can be set to, and more than anybody waits. */

@@ -29,3 +29,8 @@ export const CLOSE = {
   tooMany: { code: 4129, reason: 'too many messages', reconnect: true },
   noSign: { code: 4201, reason: 'no sign of life', reconnect: true },
 } as const satisfies Record<string, CloseReason>;
+
+/** The reason with this code; for one that we do not use, a fault of the protocol. */
+export function closeReason(code: number): CloseReason {
+  return Object.values(CLOSE).find((reason) => reason.code === code) ?? CLOSE.protocolError;
+}

@@ -7,18 +7,18 @@ import {
   isServerEvent,
   PATTERN_ACCEPTS,
 } from './names.ts';
-import { type InputError, Refusal } from './refusal.ts';
+import { Refusal, shown } from './refusal.ts';
 import { targetRooms } from './target.ts';
 
 /** What everything that is published has to pass, whoever published it. Throws `Refusal`. */
 export function checkPublication(publication: Publication, eventBytes: number): void {
   const { event, target, data, from } = publication;
-  if (!isEventName(event)) refuse('event', `${JSON.stringify(event)} is not an event name: ${EVENT_ACCEPTS}`);
+  if (!isEventName(event)) refuse('event', `${shown(event)} is not an event name: ${EVENT_ACCEPTS}`);
   if (isServerEvent(event)) refuse('event', `"${event}" is sent by the server alone: choose another name`);
   if (from && isDisplayEvent(event)) refuse('event', `"${event}" may be sent by administrators only`);
   for (const room of targetRooms(target)) {
     if (!isRoomPattern(room))
-      refuse('rooms', `${JSON.stringify(room)} is not a room pattern: ${PATTERN_ACCEPTS}`);
+      refuse('rooms', `${shown(room)} is not a room pattern: ${PATTERN_ACCEPTS}`);
   }
   const bytes = Buffer.byteLength(data);
   if (bytes > eventBytes) {
@@ -27,6 +27,5 @@ export function checkPublication(publication: Publication, eventBytes: number): 
 }
 
 function refuse(path: string, message: string): never {
-  const errors: InputError[] = [{ path, message }];
-  throw new Refusal(400, message, { errors });
+  throw Refusal.invalid(path, message);
 }

@@ -52,6 +52,7 @@ export class Outbox implements Flushable {
   sent = 0;
   /** Ticks that a newer one replaced. */
   conflated = 0;
+  #inboundBytes = 0;
 
   constructor(connection: string, sink: Sink, delivering: Delivering) {
     this.connection = connection;
@@ -63,9 +64,9 @@ export class Outbox implements Flushable {
     return this.#sink.format;
   }
 
-  /** What is owed and was not taken by the operating system yet. */
+  /** What is owed and was not taken by the operating system yet, and what waits of the peer itself. */
   get unsentBytes(): number {
-    return this.#sink.bufferedBytes + this.#waitingBytes + this.#heldBytes;
+    return this.#sink.bufferedBytes + this.#waitingBytes + this.#heldBytes + this.#inboundBytes;
   }
 
   /** Whether the peer does not keep up. */
@@ -85,6 +86,13 @@ export class Outbox implements Flushable {
       if (!this.#batch) this.#delivering.turn.flushLater(this);
       this.#batch = this.#batch ? this.#batch.with(frame) : frame.alone;
     }
+  }
+
+  /** So many bytes of the peer's lines wait until it reads its replies: they count like what is owed. */
+  waitForPeer(inboundBytes: number): void {
+    if (!this.#isOpen) return;
+    this.#inboundBytes = inboundBytes;
+    this.#watch();
   }
 
   /** From here on frames are kept back, until `release` says what comes before them. */
@@ -130,6 +138,7 @@ export class Outbox implements Flushable {
   /** The socket is gone, or about to be: what is owed is dropped. */
   discard(): void {
     this.#isOpen = false;
+    this.#inboundBytes = 0;
     this.#batch = undefined;
     this.#forgetHeld();
     this.#forgetWaiting();
@@ -202,7 +211,7 @@ export class Outbox implements Flushable {
   /** What waits here is watched over, whichever side it waits for: the peer or the log. */
   #watch(): void {
     const { congestion } = this.#delivering;
-    if (this.#waiting || this.#held?.length) congestion.add(this);
+    if (this.#waiting || this.#held?.length || this.#inboundBytes > 0) congestion.add(this);
     else congestion.remove(this);
   }
 

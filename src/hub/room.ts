@@ -16,14 +16,14 @@ export class Room {
   readonly name: string;
   readonly createdAtMs: number;
   /** Whether ticks may be replaced by newer ones for members who do not keep up. */
-  readonly conflates: boolean;
+  readonly #conflates: (room: string) => boolean;
   readonly members = new Set<Connection>();
   lock: Lock | undefined;
 
-  constructor(name: string, createdAtMs: number, conflates: boolean) {
+  constructor(name: string, createdAtMs: number, conflates: (room: string) => boolean) {
     this.name = name;
     this.createdAtMs = createdAtMs;
-    this.conflates = conflates;
+    this.#conflates = conflates;
   }
 
   /**
@@ -36,7 +36,7 @@ export class Room {
     above?: { position: number; except: ReadonlySet<string> },
     text?: JsonText,
   ): { connections: number; bytes: number } {
-    const encoding = new Encoding(event, this.conflates, text);
+    const encoding = new Encoding(event, event.tick !== undefined && this.#conflates(this.name), text);
     let connections = 0;
     let bytes = 0;
     for (const member of this.members) {

@@ -48,7 +48,7 @@ export class Rooms {
     this.#keep(name);
     let room = this.#byName.get(name);
     if (!room) {
-      room = new Room(name, this.#options.clock.now(), this.#options.conflates(name));
+      room = new Room(name, this.#options.clock.now(), this.#options.conflates);
       this.#byName.set(name, room);
     }
     return room;

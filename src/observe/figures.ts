@@ -3,6 +3,7 @@ import { type Clock, instant } from '../clock.ts';
 import type { CloseReason } from '../hub/close-reason.ts';
 import type { Transport } from '../hub/entries.ts';
 import type { Hub } from '../hub/hub.ts';
+import type { RefusalReason } from '../hub/refusal.ts';
 
 /** What is looked at rather than counted. */
 export interface Watched {
@@ -59,7 +60,7 @@ export interface Stats {
   readonly clockSteps: number;
   /** By close code. */
   readonly closes: Readonly<Record<string, number>>;
-  /** By HTTP status. */
+  /** By reason; those that there were. */
   readonly refusals: Readonly<Record<string, number>>;
   /** How long after their `due` ticks left, by hand excepted; null before the first. */
   readonly lateness: { readonly medianMs: number; readonly p99Ms: number; readonly maxMs: number } | null;
@@ -80,14 +81,13 @@ export class Figures {
   readonly clockSteps = { forward: 0, back: 0 };
   /** By close code: of the connections that the server closed. */
   readonly closes = new Map<string, number>();
-  /** By HTTP status. */
-  readonly refusals = new Map<string, number>();
+  readonly refusals = new Map<RefusalReason, number>();
 
   constructor(watched: Watched) {
     this.#watched = watched;
     this.#startedAtMs = watched.clock.now();
     this.#startedMonotonicMs = watched.clock.monotonic();
-    watched.hub.events.on('close', ({ reason }) => count(this.closes, reason.code));
+    watched.hub.events.on('close', ({ reason }) => count(this.closes, String(reason.code)));
   }
 
   ran({ due, sent, manual, outcome }: CountedRun): void {
@@ -111,8 +111,8 @@ export class Figures {
     this.connects[transport]++;
   }
 
-  refused(status: number): void {
-    count(this.refusals, status);
+  refused(reason: RefusalReason): void {
+    count(this.refusals, reason);
   }
 
   get rooms(): number {
@@ -183,8 +183,8 @@ export class Figures {
   }
 }
 
-function count(counts: Map<string, number>, key: number): void {
-  counts.set(String(key), (counts.get(String(key)) ?? 0) + 1);
+function count<Key>(counts: Map<Key, number>, key: Key): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
 /** A clock that was set while the feed was read can make a tick early, or late by years. */

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Transport } from '../hub/entries.ts';
+import type { RefusalReason } from '../hub/refusal.ts';
 import { type CountedRun, Figures, type Stats, type Watched } from './figures.ts';
 import { ProcessMetrics } from './process-metrics.ts';
 
@@ -78,8 +79,8 @@ export class Metrics {
     this.#total('belfry_closes_total', 'Connections that the server closed, by code.', ['code'], () =>
       labelled('code', figures.closes),
     );
-    this.#total('belfry_refusals_total', 'Requests that were turned down, by HTTP status.', ['status'], () =>
-      labelled('status', figures.refusals),
+    this.#total('belfry_refusals_total', 'Requests that were turned down, by reason.', ['reason'], () =>
+      labelled('reason', figures.refusals),
     );
     this.#total('belfry_messages_published_total', 'Messages that got a number.', [], () => [
       [{}, figures.totals.published],
@@ -141,8 +142,8 @@ export class Metrics {
   }
 
   /** Somebody was turned down. */
-  refused(status: number): void {
-    this.#figures.refused(status);
+  refused(reason: RefusalReason): void {
+    this.#figures.refused(reason);
   }
 
   /** `operation`: the id in openapi.yaml, never anything that the caller chose. */

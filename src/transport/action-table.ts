@@ -1,6 +1,6 @@
 import { type Clock, instant } from '../clock.ts';
 import type { Connection } from '../hub/connection.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/refusal.ts';
 
 /** What a client sent: a JSON object, nothing in it checked. */
 export type Sent = Readonly<Record<string, unknown>>;
@@ -27,9 +27,6 @@ const EXAMPLES: ReadonlyMap<unknown, string> = new Map([
   ['subscribe', '{"action":"subscribe","room":"lobby"}'],
 ]);
 const ANY_EXAMPLE = '{"action":"ping"}';
-
-/** How much of a line that is wrong a reply repeats. */
-const LONGEST_SHOWN = 80;
 
 /** Reads and answers one line of a client. Never rejects. */
 export class ActionTable {
@@ -123,10 +120,10 @@ function parsed(line: string): Sent {
   try {
     value = JSON.parse(line);
   } catch {
-    throw wrongLine(`not JSON: ${line.slice(0, LONGEST_SHOWN)}`);
+    throw wrongLine(`not JSON: ${shown(line)}`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw wrongLine(`not a JSON object: ${line.slice(0, LONGEST_SHOWN)}`);
+    throw wrongLine(`not a JSON object: ${shown(value)}`);
   }
   // A JSON object has texts for keys, and nothing more is claimed of its values.
   return value as Sent;
@@ -139,8 +136,4 @@ function wrongLine(message: string): Refusal {
 
 function withExample(message: string, example: string): string {
   return `${message}; a line that works: ${example}`;
-}
-
-function shown(action: unknown): string {
-  return JSON.stringify(action).slice(0, LONGEST_SHOWN);
 }

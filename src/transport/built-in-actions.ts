@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { CLOSE } from '../hub/close-reason.ts';
 import type { Hub } from '../hub/hub.ts';
+import { Refusal } from '../hub/refusal.ts';
 import type { Action, ActionCall } from './action-table.ts';
-import { flagOf, invalid, namedRoom, ownRoom, t0Of, textOf } from './sent-fields.ts';
+import { flagOf, namedRoom, ownRoom, t0Of, textOf } from './sent-fields.ts';
 
 export interface ActionParts {
   readonly hub: Hub;
@@ -23,7 +24,7 @@ export function builtInActions({
   async function publish({ connection, sent }: ActionCall) {
     const room = ownRoom(sent, connection, 403);
     checkPublish(room);
-    if (sent.data === undefined) invalid('data', '"data" is missing: send any JSON');
+    if (sent.data === undefined) throw Refusal.invalid('data', '"data" is missing: send any JSON');
     const { id, connections } = await hub.publish({
       target: { rooms: [room], except: flagOf(sent, 'self') === false ? [connection.id] : [] },
       event: textOf(sent, 'event', 'the name of an event as a text') ?? 'message',
@@ -34,7 +35,8 @@ export function builtInActions({
   }
 
   async function subscribe({ connection, sent }: ActionCall) {
-    const room = namedRoom(sent) ?? invalid('room', '"room" is missing: name the room to subscribe to');
+    const room = namedRoom(sent);
+    if (room === undefined) throw Refusal.invalid('room', '"room" is missing: name the room to subscribe to');
     checkSubscribe(room, connection.rooms);
     const resumed = await hub.subscribe(
       connection,

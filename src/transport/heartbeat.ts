@@ -22,8 +22,9 @@ interface Pulse {
   beatAtMs: number;
   pingedAtMs: number | undefined;
   seenAtMs: number;
-  /** What had been sent at the last beat: unchanged at the next, it was silent. */
+  /** What had been sent at the last look, and since when nothing was. */
   sent: number;
+  quietSinceMs: number;
 }
 
 /**
@@ -55,7 +56,14 @@ export class Heartbeat {
   add(connection: Connection, ping?: () => void): void {
     const now = this.#clock.monotonic();
     const beatAtMs = now + this.#heartbeatMs;
-    this.#pulses.set(connection, { ping, beatAtMs, pingedAtMs: undefined, seenAtMs: now, sent: 0 });
+    this.#pulses.set(connection, {
+      ping,
+      beatAtMs,
+      pingedAtMs: undefined,
+      seenAtMs: now,
+      sent: 0,
+      quietSinceMs: now,
+    });
     if (!this.#cancel) this.#lookLater();
   }
 
@@ -101,22 +109,29 @@ export class Heartbeat {
         this.#pulses.delete(connection);
       } else if (pulse.ping && now - pulse.seenAtMs >= this.#idleMs) {
         this.#hub.close(connection, { ...CLOSE.noSign, retryAfterMs: 0 });
-      } else if (now >= pulse.beatAtMs) {
-        this.#beat(connection, pulse, now);
+      } else {
+        if (now >= pulse.beatAtMs) this.#ping(pulse, now);
+        this.#breakSilence(connection, pulse, now);
       }
     }
   }
 
-  #beat(connection: Connection, pulse: Pulse, now: number): void {
+  #ping(pulse: Pulse, now: number): void {
     // From the beat that was due, not from now: looks come a little late, and that must not add up.
     const late = Math.floor((now - pulse.beatAtMs) / this.#heartbeatMs);
     pulse.beatAtMs += (late + 1) * this.#heartbeatMs;
     pulse.pingedAtMs = now;
     pulse.ping?.();
+  }
+
+  #breakSilence(connection: Connection, pulse: Pulse, now: number): void {
     const { sent } = connection.outbox;
-    const wasSilent = sent === pulse.sent;
-    if (wasSilent) connection.send(JSON.stringify({ event: 'heartbeat', time: instant(this.#clock.now()) }));
-    // The heartbeat itself is counted when it leaves, at the end of the turn.
-    pulse.sent = wasSilent ? sent + 1 : sent;
+    if (sent !== pulse.sent) {
+      pulse.sent = sent;
+      pulse.quietSinceMs = now;
+    } else if (now - pulse.quietSinceMs >= this.#heartbeatMs) {
+      pulse.quietSinceMs = now;
+      connection.send(JSON.stringify({ event: 'heartbeat', time: instant(this.#clock.now()) }));
+    }
   }
 }

@@ -1,6 +1,6 @@
 import { type IncomingMessage, type RequestListener, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/refusal.ts';
 import { writeProblem } from './raw-problem.ts';
 
 /** Whether a request asks for what a room's address can be upgraded to. */
@@ -18,10 +18,9 @@ export function ignoreUpgrade(request: IncomingMessage, socket: Duplex, listener
   socket.on('error', () => socket.destroy());
   const { headers } = request;
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) {
-    const upgrade = JSON.stringify(headers.upgrade ?? '');
     writeProblem(
       socket,
-      new Refusal(400, `cannot upgrade to ${upgrade}: send what has a body without Upgrade`),
+      new Refusal(400, `cannot upgrade to ${shown(headers.upgrade ?? '')}: send what has a body without Upgrade`),
     );
     return;
   }

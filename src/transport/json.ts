@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { CurrentTicks } from '../hub/current-ticks.ts';
 import { eventText, type JsonText, type RoomEvent } from '../hub/event.ts';
 import type { Hub } from '../hub/hub.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/refusal.ts';
 
 /** How long the JSON representation waits for a tick that has to be read first. */
 const LONGEST_WAIT_MS = 2000;
@@ -44,8 +44,7 @@ export function limitOf(url: URL): number {
   if (text === null) return DEFAULT_LIMIT;
   const limit = Number(text);
   if (/^\d+$/.test(text) && limit >= 1 && limit <= LARGEST_LIMIT) return limit;
-  const message = `${JSON.stringify(text.slice(0, 80))} is not a limit: a whole number from 1 to ${LARGEST_LIMIT}`;
-  throw new Refusal(400, message, { errors: [{ path: 'limit', message }] });
+  throw Refusal.invalid('limit', `${shown(text)} is not a limit: a whole number from 1 to ${LARGEST_LIMIT}`);
 }
 
 /** What is at hand, and what can be read soon; a live tick that comes meanwhile is at hand then. */

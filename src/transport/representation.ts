@@ -1,5 +1,5 @@
 import { parseAccept } from 'hono/utils/accept';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/refusal.ts';
 
 /** What a room's address gives without an upgrade. */
 export type Representation = 'json' | 'sse' | 'html';
@@ -30,9 +30,8 @@ export function representationFor(accept: string | undefined): Representation {
     const representation = meant.find((each) => !excluded.has(each));
     if (representation) return representation;
   }
-  const shown = JSON.stringify(accept.slice(0, 200));
   throw new Refusal(
     406,
-    `a room comes as ${[...OFFERED.keys()].join(', ')} or over WebSocket, not as ${shown}`,
+    `a room comes as ${[...OFFERED.keys()].join(', ')} or over WebSocket, not as ${shown(accept)}`,
   );
 }

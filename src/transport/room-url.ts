@@ -12,7 +12,7 @@ import {
 } from '../access/admit.ts';
 import type { Clock } from '../clock.ts';
 import type { Sink } from '../hub/outbox.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/refusal.ts';
 import { limitOf, roomSnapshot, type SnapshotParts } from './json.ts';
 import { representationFor } from './representation.ts';
 import { openStream, streamHeaders, streamRefusal } from './sse.ts';
@@ -64,7 +64,7 @@ export function roomUrl(parts: RoomUrlParts): Hono<NodeEnv> {
 }
 
 async function answer(c: Context<NodeEnv>, parts: RoomUrlParts): Promise<Response> {
-  if (c.req.header('sec-websocket-key') !== undefined) throw upgradeLost();
+  if (isLostUpgrade(c)) throw upgradeLost();
   const representation = representationFor(c.req.header('accept'));
   const caller = callerOf(c);
   switch (representation) {
@@ -108,12 +108,19 @@ function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomUrlParts): Respo
     return RESPONSE_ALREADY_SENT;
   } catch (error) {
     const told = error instanceof Refusal ? streamRefusal(error, headers) : undefined;
-    if (told) return told;
-    throw error;
+    if (!told || !(error instanceof Refusal)) throw error;
+    // Who counts refusals cannot tell this one by its status.
+    c.error = error;
+    return told;
   }
 }
 
-/** What comes here is no upgrade to Node, but its sender meant one: a proxy leaves out what it does not know. */
+/** No upgrade to Node, since half of it is missing, but its sender meant one. */
+function isLostUpgrade(c: Context<NodeEnv>): boolean {
+  const upgrade = c.req.header('upgrade')?.toLowerCase() ?? 'websocket';
+  return upgrade === 'websocket' && c.req.header('sec-websocket-key') !== undefined;
+}
+
 function upgradeLost(): Refusal {
   return new Refusal(
     426,
@@ -157,8 +164,7 @@ function timeAnswer(url: URL, clock: Clock): { t0: number | null; t1: number } {
   const text = url.searchParams.get('t0');
   const t0 = text === null || text.trim() === '' ? null : Number(text);
   if (t0 !== null && !Number.isFinite(t0)) {
-    const message = `${JSON.stringify(text?.slice(0, 80))} is not a time: send milliseconds as a number`;
-    throw new Refusal(400, message, { errors: [{ path: 't0', message }] });
+    throw Refusal.invalid('t0', `${shown(text)} is not a time: send milliseconds as a number`);
   }
   return { t0, t1 };
 }

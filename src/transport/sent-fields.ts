@@ -1,30 +1,27 @@
 import type { Connection } from '../hub/connection.ts';
 import { isRoomName, ROOM_ACCEPTS } from '../hub/names.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/refusal.ts';
 import type { Sent } from './action-table.ts';
-
-/** How much of a wrong value a reply repeats. */
-const LONGEST_SHOWN = 80;
 
 /** Reads a text that may be left out. Throws a 400 `Refusal`. */
 export function textOf(sent: Sent, key: string, accepts: string): string | undefined {
   const value = sent[key];
   if (value === undefined || typeof value === 'string') return value;
-  return invalid(key, `"${key}" is ${shown(value)}: send ${accepts}`);
+  throw Refusal.invalid(key, `"${key}" is ${shown(value)}: send ${accepts}`);
 }
 
 /** Reads a yes or no that may be left out. Throws a 400 `Refusal`. */
 export function flagOf(sent: Sent, key: string): boolean | undefined {
   const value = sent[key];
   if (value === undefined || typeof value === 'boolean') return value;
-  return invalid(key, `"${key}" is ${shown(value)}: send true or false`);
+  throw Refusal.invalid(key, `"${key}" is ${shown(value)}: send true or false`);
 }
 
 /** The room that a line names, `undefined` where it names none. Throws a 400 `Refusal`. */
 export function namedRoom(sent: Sent): string | undefined {
   const room = textOf(sent, 'room', 'the name of a room as a text');
   if (room === undefined || isRoomName(room)) return room;
-  return invalid('room', `${shown(room)} is not a room name: ${ROOM_ACCEPTS}`);
+  throw Refusal.invalid('room', `${shown(room)} is not a room name: ${ROOM_ACCEPTS}`);
 }
 
 /**
@@ -39,7 +36,7 @@ export function ownRoom(sent: Sent, { rooms }: Connection, status: number): stri
   }
   const [only, ...others] = rooms;
   if (only === undefined || others.length > 0) {
-    return invalid('room', `"room" is missing: this connection is in ${rooms.size} rooms`);
+    throw Refusal.invalid('room', `"room" is missing: this connection is in ${rooms.size} rooms`);
   }
   return only;
 }
@@ -49,13 +46,5 @@ export function t0Of({ data }: Sent): number | null {
   const t0 = typeof data === 'object' && data !== null && 't0' in data ? data.t0 : undefined;
   if (t0 === undefined) return null;
   if (typeof t0 === 'number') return t0;
-  return invalid('data.t0', `"t0" is ${shown(t0)}: send milliseconds as a number`);
-}
-
-export function invalid(path: string, message: string): never {
-  throw new Refusal(400, message, { errors: [{ path, message }] });
-}
-
-function shown(value: unknown): string {
-  return JSON.stringify(value).slice(0, LONGEST_SHOWN);
+  throw Refusal.invalid('data.t0', `"t0" is ${shown(t0)}: send milliseconds as a number`);
 }

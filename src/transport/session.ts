@@ -1,14 +1,22 @@
 import type { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { WebSocket } from 'ws';
 import { type MessageLimits, MessageRate } from '../access/message-rate.ts';
-import { CLOSE, type CloseReason } from '../hub/close-reason.ts';
+import { CLOSE, type CloseReason, closeReason } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import { Refusal } from '../hub/refusal.ts';
 import type { ActionTable } from './action-table.ts';
+import type { ToldWebSocket } from './websocket.ts';
 
 /** How many lines of one client may wait for the one before them, until its socket is paused. */
 const MOST_WAITING = 16;
+
+/** One line of the client, in the order in which they came. */
+interface Line {
+  readonly text: string;
+  readonly receivedAtMs: number;
+  /** Set where it is not to be acted on. */
+  readonly refusal: Refusal | undefined;
+}
 
 export interface SessionParts {
   readonly actions: ActionTable;
@@ -27,33 +35,44 @@ export interface SessionParts {
  * is not read from meanwhile.
  */
 export function listen(
-  websocket: WebSocket,
+  websocket: ToldWebSocket,
   socket: Duplex,
   connection: Connection,
   joined: Promise<void>,
   parts: SessionParts,
 ): void {
-  const waiting: { line: string; receivedAtMs: number }[] = [];
+  const waiting: Line[] = [];
+  let waitingBytes = 0;
   let working = true;
   let performed = 0;
   /** Made with the first line: most clients only listen. */
   let rate: MessageRate | undefined;
 
-  const isInTime = (line: string): boolean => {
+  /** What is wrong with a line that came too soon; ends the connection where it has gone too far. */
+  const tooSoon = (): Refusal | undefined => {
     rate ??= new MessageRate(parts.limits);
     const verdict = rate.take();
     if (verdict === 'close') parts.close(connection, CLOSE.tooMany);
-    if (verdict === 'refused') parts.actions.refuse(connection, line, tooFast(rate.waitMs));
-    return verdict === 'taken';
+    return verdict === 'taken' ? undefined : tooFast(rate.waitMs);
+  };
+
+  const perform = async ({ text, receivedAtMs, refusal }: Line) => {
+    if (refusal) parts.actions.refuse(connection, text, refusal);
+    else await parts.actions.perform(connection, text, receivedAtMs);
   };
 
   const work = async () => {
     for (let next = waiting.shift(); next && !connection.closed; next = waiting.shift()) {
-      if (websocket.isPaused && waiting.length < MOST_WAITING / 2) websocket.resume();
-      await parts.actions.perform(connection, next.line, next.receivedAtMs);
+      waitingBytes -= next.text.length;
+      await perform(next);
       // Replies leave at the end of the turn; one that is never over would collect them without end.
       if (++performed % MOST_WAITING === 0) await nextTurn();
-      while (isOwed(connection, socket)) await taken(socket);
+      while (isOwed(connection, socket)) {
+        connection.outbox.waitForPeer(waitingBytes + next.text.length);
+        await taken(socket);
+      }
+      connection.outbox.waitForPeer(0);
+      if (waiting.length < MOST_WAITING / 2) websocket.resume();
     }
     working = false;
     // Also where it was closed: the peer's answer to the close frame is still to be read.
@@ -67,18 +86,22 @@ export function listen(
       parts.close(connection, CLOSE.unsupported);
       return;
     }
-    const line = data.toString();
-    if (!isInTime(line)) return;
-    waiting.push({ line, receivedAtMs: parts.now() });
-    if (waiting.length >= MOST_WAITING) websocket.pause();
+    const refusal = tooSoon();
+    if (connection.closed) return;
+    const text = data.toString();
+    waiting.push({ text, receivedAtMs: parts.now(), refusal });
+    waitingBytes += text.length;
+    if (waiting.length >= MOST_WAITING || isOwed(connection, socket)) websocket.pause();
     if (!working) {
       working = true;
       void work();
     }
   });
+  // What the library finds fault with it would close without a word.
+  websocket.onFault = (code) => parts.close(connection, closeReason(code));
   websocket.on('ping', () => parts.onSeen(connection));
   websocket.on('pong', () => parts.onPong(connection));
-  // The library closes with the right code on a protocol fault; the event that follows is `close`.
+  // What follows it is `close`.
   websocket.on('error', () => {});
   websocket.on('close', () => parts.onGone(connection));
   void joined.then(work);

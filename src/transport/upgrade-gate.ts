@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Caller, Entry } from '../access/admit.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/refusal.ts';
 import { isWebSocketUpgrade } from './ignored-upgrade.ts';
 import { writeProblem } from './raw-problem.ts';
 
@@ -10,16 +10,14 @@ const KEY = /^[+/0-9A-Za-z]{22}==$/;
 /** RFC 7230, 3.2.6: a token, and lists of them. */
 const TOKENS = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*,[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*$/;
 const VERSION = '13';
-/** How much of a wrong value an answer repeats. */
-const LONGEST_SHOWN = 200;
 
 export interface GateParts {
   /** Throws a `Refusal`. */
   readonly enter: (caller: Caller) => Entry;
   /** Gets sound requests of somebody who was let in, in the same turn. */
   readonly accept: (request: IncomingMessage, socket: Duplex, head: Buffer, entry: Entry) => void;
-  /** Hears of each status that was answered instead. */
-  readonly onRefused: (status: number) => void;
+  /** Hears why, each time that a problem was answered instead. */
+  readonly onRefused: (reason: RefusalReason) => void;
   readonly onFault: (what: string, error: unknown) => void;
 }
 
@@ -38,7 +36,7 @@ export function upgradeGate({ enter, accept, onRefused, onFault }: GateParts) {
       entry = enter(callerOf(request));
     } catch (error) {
       if (!(error instanceof Refusal)) onFault('an upgrade request could not be answered', error);
-      onRefused(error instanceof Refusal ? error.status : 500);
+      onRefused(reasonOf(error));
       writeProblem(socket, error);
       return;
     }
@@ -74,20 +72,20 @@ function targetOf(target: string): URL {
 function checkHandshake(request: IncomingMessage): void {
   const { headers, method } = request;
   if (!isWebSocketUpgrade(request)) {
-    throw new Refusal(400, `cannot upgrade to ${shown(headers.upgrade)}: only to websocket`);
+    throw new Refusal(400, `cannot upgrade to ${shownHeader(headers.upgrade)}: only to websocket`);
   }
   if (method !== 'GET') {
     throw new Refusal(405, `a WebSocket is opened with GET, not ${method}`, { headers: { Allow: 'GET' } });
   }
   const version = headers['sec-websocket-version'];
   if (version !== VERSION) {
-    throw new Refusal(426, `Sec-WebSocket-Version is ${shown(version)}: send ${VERSION}`, {
+    throw new Refusal(426, `Sec-WebSocket-Version is ${shownHeader(version)}: send ${VERSION}`, {
       headers: { 'Sec-WebSocket-Version': VERSION, Upgrade: 'websocket' },
     });
   }
   const key = headers['sec-websocket-key'];
   if (key === undefined || !KEY.test(key)) {
-    throw new Refusal(400, `Sec-WebSocket-Key is ${shown(key)}: send 16 bytes in Base64`);
+    throw new Refusal(400, `Sec-WebSocket-Key is ${shownHeader(key)}: send 16 bytes in Base64`);
   }
   const protocols = headers['sec-websocket-protocol'];
   if (protocols !== undefined && !(TOKENS.test(protocols) && areDistinct(protocols))) {
@@ -100,6 +98,6 @@ function areDistinct(list: string): boolean {
   return new Set(names).size === names.length;
 }
 
-function shown(header: string | undefined): string {
-  return header === undefined ? 'missing' : JSON.stringify(header.slice(0, LONGEST_SHOWN));
+function shownHeader(header: string | undefined): string {
+  return header === undefined ? 'missing' : shown(header);
 }

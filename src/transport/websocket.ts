@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { createNodeWebSocket } from '@hono/node-ws';
 import type { Context, Hono } from 'hono';
-import type { WebSocket } from 'ws';
+import { WebSocket } from 'ws';
 import type { CloseReason } from '../hub/close-reason.ts';
 import type { WireFormat } from '../hub/frame.ts';
 import type { Sink } from '../hub/outbox.ts';
@@ -21,12 +21,28 @@ const LONGEST_REASON_BYTES = 123;
 /** The subprotocol of ours; a token may stand beside it and is never sent back. */
 const SUBPROTOCOL = 'belfry';
 
+/** A WebSocket of which one hears before the library closes it for a fault: with that, it says no why. */
+export class ToldWebSocket extends WebSocket {
+  /** Called once, instead; whoever sets it closes with a code and a reason. */
+  onFault: ((code: number) => void) | undefined;
+
+  override close(code?: number, reason?: string | Buffer): void {
+    const { onFault } = this;
+    if (code === undefined || reason !== undefined || !onFault) {
+      super.close(code, reason);
+      return;
+    }
+    this.onFault = undefined;
+    onFault(code);
+  }
+}
+
 /** A request that was let in, with its socket. The request must have a valid WebSocket handshake. */
 export interface Upgrade {
   readonly request: IncomingMessage;
   readonly socket: Duplex;
   readonly head: Buffer;
-  readonly onOpen: (socket: WebSocket) => void;
+  readonly onOpen: (socket: ToldWebSocket) => void;
 }
 
 /**
@@ -38,9 +54,9 @@ class Handshake {
   readonly method = 'GET';
   readonly url = '/';
   readonly headers: Readonly<Record<string, string>>;
-  readonly onOpen: (socket: WebSocket) => void;
+  readonly onOpen: (socket: ToldWebSocket) => void;
 
-  constructor({ headers }: IncomingMessage, onOpen: (socket: WebSocket) => void) {
+  constructor({ headers }: IncomingMessage, onOpen: (socket: ToldWebSocket) => void) {
     const offered = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim());
     this.headers = {
       upgrade: 'websocket',
@@ -83,6 +99,7 @@ export function websocketUpgrades(options: {
     closeTimeout: CLOSE_TIMEOUT_MS,
     maxBufferedChunks: MOST_PARTS,
     maxFragments: MOST_PARTS,
+    WebSocket: ToldWebSocket,
   });
   // `ws` reads it at each upgrade, and takes 0 for no limit.
   Object.defineProperty(helper.wss.options, 'maxPayload', {
@@ -90,7 +107,8 @@ export function websocketUpgrades(options: {
   });
   const middleware = helper.upgradeWebSocket((context) => ({
     onOpen(_event, { raw }) {
-      if (!raw) return;
+      // Made with the class that is set below.
+      if (!(raw instanceof ToldWebSocket)) return;
       const { onOpen }: Handshake = context.env.incoming;
       try {
         onOpen(raw);

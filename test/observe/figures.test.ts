@@ -61,7 +61,7 @@ describe('the figures', () => {
     watching.close('restart');
     watching.close('restart');
     watching.close('byAdministrator');
-    metrics.refused(403);
+    metrics.refused('origin');
     metrics.missed('clock', 3);
     metrics.missed('market', 1);
     metrics.overlapped('clock');
@@ -72,7 +72,7 @@ describe('the figures', () => {
       metrics.ran('clock', { due: 0, started: 0, sent: null, manual: false, outcome });
     expect(stats()).toMatchObject({
       closes: { '1012': 2, '4004': 1 },
-      refusals: { '403': 1 },
+      refusals: { origin: 1 },
       missed: 4,
       overlapped: 1,
       clockSteps: 2,

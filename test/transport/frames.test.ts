@@ -1,9 +1,9 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Writable } from 'node:stream';
-import * as ws from 'ws';
 import { EventSource } from 'eventsource';
 import { afterEach, describe, expect, it } from 'vitest';
+import * as ws from 'ws';
 import { retryField, sseFormat, websocketFormat } from '../../src/transport/frames.ts';
 
 describe('websocketFormat', () => {

@@ -1,11 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { WebSocket } from 'ws';
 import { messageLimits } from '../../src/access/message-rate.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { ActionTable } from '../../src/transport/action-table.ts';
 import { listen } from '../../src/transport/session.ts';
+import type { ToldWebSocket } from '../../src/transport/websocket.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
@@ -29,7 +29,7 @@ function setUp() {
   const replies: string[] = [];
   const connection = {
     closed: false,
-    outbox: { isBehind: false },
+    outbox: { isBehind: false, waitForPeer: () => {} },
     send: (text: string) => replies.push(text),
   };
   const waiting: (() => void)[] = [];
@@ -46,7 +46,7 @@ function setUp() {
     join = resolve;
   });
   listen(
-    websocket as unknown as WebSocket, // of which a session touches this much
+    websocket as unknown as ToldWebSocket, // of which a session touches this much
     new PassThrough(),
     connection as unknown as Connection,
     joined,

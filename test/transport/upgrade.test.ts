@@ -1,6 +1,6 @@
-import { queryObjects } from 'node:v8';
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
+import { queryObjects } from 'node:v8';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { SocketGuest } from '../helpers/guest.ts';
@@ -145,13 +145,16 @@ describe('the upgrade gate', () => {
     client.reset();
   });
 
-  it('takes a request without "Connection: Upgrade" for what it is: a plain one', async () => {
-    const { status, headers } = await exchange(
-      server.port,
-      handshake('/rooms/lobby', { Connection: 'close' }),
-    );
-    expect(status).toBe(200);
-    expect(headers.get('content-type')).toBe('application/json');
+  it.each([
+    ['"Connection: Upgrade"', { Connection: 'close' }],
+    ['"Upgrade: websocket"', { Connection: 'close', Upgrade: undefined }],
+  ])('tells who asks without %s, as through a proxy, what has to be passed on', async (missing, more) => {
+    const { status, headers, body } = await exchange(server.port, handshake('/rooms/lobby', more));
+    expect(status).toBe(426);
+    expect(headers.get('upgrade')).toBe('websocket');
+    const { detail } = JSON.parse(body);
+    expect(detail).toContain(missing);
+    expect(detail).toContain('proxy_set_header Upgrade and Connection');
   });
 
   it('hears what comes right behind the handshake', async () => {

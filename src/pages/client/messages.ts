@@ -1,5 +1,5 @@
-import { addFirst, element } from './elements.ts';
 import type { Received } from '../../client/protocol/received.ts';
+import { addFirst, element } from './elements.ts';
 import { localTime, readable } from './text.ts';
 
 const MOST_MESSAGES = 100;

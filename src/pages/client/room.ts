@@ -1,8 +1,8 @@
+import { members, type Received } from '../../client/protocol/received.ts';
 import { byId } from './elements.ts';
 import { Link, type LinkState } from './link.ts';
 import { Log } from './log.ts';
 import { Messages } from './messages.ts';
-import { members, type Received } from '../../client/protocol/received.ts';
 import { localTime, readable } from './text.ts';
 import { Ticks } from './ticks.ts';
 import type { Transport } from './wire.ts';

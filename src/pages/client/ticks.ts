@@ -1,6 +1,6 @@
 import { Chain } from '../../client/protocol/chain.ts';
-import { element } from './elements.ts';
 import { members, type Received, type Tick } from '../../client/protocol/received.ts';
+import { element } from './elements.ts';
 import { lateness, localTime, readable } from './text.ts';
 
 /** Above it the schedule that has been silent longest goes. */
