@@ -14,7 +14,7 @@ function everythingHappens(): void {
   watching.ran('clock', { lateMs: 2, tookMs: 1 });
   metrics.missed('clock', 1);
   metrics.overlapped('clock');
-  metrics.refused(403);
+  metrics.refused('origin');
   metrics.adminCalled('listRooms', 200);
   watching.close('restart');
 }
@@ -57,7 +57,7 @@ describe('what is exported', () => {
     await watching.metrics.text();
     expect(await watching.value('belfry_connects_total{transport="sse"}')).toBe(1);
     expect(await watching.value('belfry_closes_total{code="1012"}')).toBe(1);
-    expect(await watching.value('belfry_refusals_total{status="403"}')).toBe(1);
+    expect(await watching.value('belfry_refusals_total{reason="origin"}')).toBe(1);
   });
 
   it('says of each schedule what came of its instants', async () => {
@@ -116,8 +116,8 @@ describe('what is exported', () => {
 
   it('is counted apart for each server in a process', async () => {
     const other = new Watching();
-    other.metrics.refused(401);
-    expect(await watching.value('belfry_refusals_total{status="401"}')).toBeUndefined();
+    other.metrics.refused('token');
+    expect(await watching.value('belfry_refusals_total{reason="token"}')).toBeUndefined();
   });
 
   it('is text of Prometheus', () => {
