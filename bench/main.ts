@@ -7,12 +7,24 @@ import { lateness } from './questions/lateness.ts';
 import type { Question } from './questions/question.ts';
 import { sse } from './questions/sse.ts';
 import { stalled } from './questions/stalled.ts';
+import { start } from './questions/start.ts';
 import { storm } from './questions/storm.ts';
 import { tick } from './questions/tick.ts';
 import { print } from './report.ts';
 import { Stage } from './stage.ts';
 
-const QUESTIONS: readonly Question[] = [tick, burst, sse, idle, storm, stalled, admin, growth, lateness];
+const QUESTIONS: readonly Question[] = [
+  tick,
+  burst,
+  sse,
+  idle,
+  storm,
+  stalled,
+  admin,
+  growth,
+  lateness,
+  start,
+];
 
 const option = { type: 'string' } as const;
 const { positionals, values } = parseArgs({

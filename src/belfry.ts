@@ -5,6 +5,7 @@ import type { Config } from './config/schema.ts';
 import type { FeedKind } from './feed/feed.ts';
 import type { Published } from './hub/entries.ts';
 import type { Sender } from './hub/event.ts';
+import type { HubEvents } from './hub/hub-events.ts';
 import type { Target } from './hub/target.ts';
 import type { Logger } from './observe/logger.ts';
 import type { Applied } from './schedule/schedules.ts';
@@ -95,4 +96,16 @@ export interface Belfry {
   fetch(request: Request, env?: object): Response | Promise<Response>;
   /** For the `upgrade` event of another server. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+/** A message in the words of `on`. */
+export function heardMessage(event: HubEvents['message'][0]): HeardMessage {
+  const { id = '', room = '', event: name, time, data = 'null', from } = event;
+  return { id, room, event: name, time, data: JSON.parse(data), ...(from && { from }) };
+}
+
+/** A coming or going in the words of `on`. */
+export function heardPresence({ room, connection }: HubEvents['join'][0]): Presence {
+  const { device } = connection.peer;
+  return { room, connection: connection.id, ...(device && { device }) };
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { Command } from 'commander';
+import { z } from 'zod';
 import { banner } from './banner.ts';
 import { DEFAULT_URL, watch } from './client/watch.ts';
 import { systemClock } from './clock.ts';
@@ -23,8 +24,8 @@ const SAME_SIGNAL_MS = 1000;
 /** What has not ended so long after a second signal hangs. */
 const HANGING_MS = 500;
 
-/** RFC 3339, the seconds optional; `Date.parse` alone takes more than one would guess. */
-const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i;
+/** RFC 3339, the seconds optional. */
+const INSTANT = z.union([z.iso.datetime({ offset: true }), z.iso.datetime({ offset: true, precision: -1 })]);
 const MOST_EXPLAINED = 1000;
 
 interface ServeOptions {
@@ -97,7 +98,11 @@ function watchConfig(path: string, { reload }: Belfry, logger: Logger): FileWatc
     void reload().catch((err) => {
       if (!(err instanceof Refusal)) logger.error({ err }, 'the configuration was not reloaded');
     });
-  return watchFile(path, onChange, (err) => logger.warn({ err }, 'the configuration is not watched'));
+  return watchFile(path, {
+    onChange,
+    onVanished: () => logger.warn({ path }, 'the configuration is gone; what is in force goes on'),
+    onError: (err) => logger.warn({ err }, 'the configuration is not watched'),
+  });
 }
 
 /** The first signal drains, a second one that is not the same ends it now. */
@@ -150,11 +155,8 @@ function check(file: string | undefined): void {
 }
 
 function explain(name: string, flags: { config?: string; from?: string; count: string }): void {
-  const from = flags.from === undefined ? systemClock.now() : Date.parse(flags.from);
+  const from = flags.from === undefined ? systemClock.now() : instantOf(flags.from);
   const count = Number(flags.count);
-  if (!INSTANT.test(flags.from ?? '1970-01-01T00:00Z') || Number.isNaN(from)) {
-    program.error(`--from: "${flags.from}" is not an instant: write "2026-11-20T18:00:00Z"`);
-  }
   if (!Number.isInteger(count) || count < 1 || count > MOST_EXPLAINED) {
     program.error(`--count: "${flags.count}" is not a whole number from 1 to ${MOST_EXPLAINED}`);
   }
@@ -164,6 +166,12 @@ function explain(name: string, flags: { config?: string; from?: string; count: s
   } catch (error) {
     program.error(error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Milliseconds since the epoch. `Date.parse` alone takes more than one would guess, and days that are not. */
+function instantOf(text: string): number {
+  if (INSTANT.safeParse(text).success) return Date.parse(text);
+  return program.error(`--from: "${text}" is not an instant: write "2026-11-20T18:00:00Z"`);
 }
 
 /** A configuration with all its faults printed, if it has any. */

@@ -35,7 +35,7 @@ export class Reloads {
   readonly #parts: ReloadsParts;
   #document: unknown;
   #loadedAtMs: number;
-  #faults: readonly Fault[] = [];
+  #faults: readonly Pick<Fault, 'path' | 'message'>[] = [];
 
   constructor(parts: ReloadsParts) {
     this.#parts = parts;
@@ -77,7 +77,7 @@ export class Reloads {
     } catch (error) {
       settings.replace(before);
       if (!(error instanceof ConfigError)) throw error;
-      this.#faults = error.faults;
+      this.#faults = error.faults.map(({ path, message }) => ({ path, message }));
       const refusal = refusedConfig(source.label, error.faults);
       logger?.error({ faults: error.faults }, 'the configuration was not reloaded: it has faults');
       throw refusal;

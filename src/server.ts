@@ -1,31 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { Hono } from 'hono';
 import { type AccessRules, enter } from './access/admit.ts';
 import { messageLimits } from './access/message-rate.ts';
-import { problemResponse } from './access/problem.ts';
 import { RoomLimits } from './access/room-limits.ts';
 import { Seats } from './access/seats.ts';
-import { createAdmin } from './admin/admin.ts';
 import { FailedAttempts } from './admin/guard.ts';
-import { openApiYaml } from './admin/openapi.ts';
-import type { Belfry, BelfryOptions, Heard, HeardMessage, Presence } from './belfry.ts';
+import { type Belfry, type BelfryOptions, type Heard, heardMessage, heardPresence } from './belfry.ts';
 import { systemClock } from './clock.ts';
 import { parseConfig } from './config/parse.ts';
 import { scheduleOptions } from './config/schedule.ts';
 import { sha256Of } from './config/token.ts';
 import { feedKinds } from './feed/kinds.ts';
+import { httpApp } from './http-app.ts';
 import { CLOSE } from './hub/close-reason.ts';
 import type { Connection } from './hub/connection.ts';
 import { Hub } from './hub/hub.ts';
-import type { HubEvents } from './hub/hub-events.ts';
 import { MemoryLog } from './hub/memory-log.ts';
-import { Refusal, reasonOf } from './hub/refusal.ts';
+import { Refusal } from './hub/refusal.ts';
 import { retryAfterMs } from './hub/retry.ts';
 import type { Logger } from './observe/logger.ts';
 import { Metrics } from './observe/metrics.ts';
 import { RefusedOrigins } from './observe/refused-origins.ts';
-import { createPages, roomPage } from './pages/pages.ts';
+import { roomPage } from './pages/pages.ts';
 import { Reloads } from './reloads.ts';
 import type { Report } from './schedule/options.ts';
 import { Schedules } from './schedule/schedules.ts';
@@ -34,10 +30,9 @@ import { ActionTable } from './transport/action-table.ts';
 import { builtInActions } from './transport/built-in-actions.ts';
 import { drain } from './transport/drain.ts';
 import { Heartbeat } from './transport/heartbeat.ts';
-import { hostCheck } from './transport/host-check.ts';
 import { Listener } from './transport/listener.ts';
 import { requestListener } from './transport/request-listener.ts';
-import { callerOf, type NodeEnv, roomUrl } from './transport/room-url.ts';
+import { callerOf } from './transport/room-url.ts';
 import { listen } from './transport/session.ts';
 import { upgradeGate } from './transport/upgrade-gate.ts';
 import { WebSocketSink, websocketUpgrades } from './transport/websocket.ts';
@@ -46,8 +41,8 @@ export type { Belfry, BelfryOptions } from './belfry.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
-/** What answers only to the names of this server; rooms see to it themselves, after the syntax. */
-const GUARDED_BY_HOST = ['/', '/pages/*', '/client/*', '/openapi.yaml', '/admin/*', '/metrics'];
+/** What is there to be read. */
+const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 
 /** Stands for the address of who limits per address are not for. */
 const THIS_MACHINE = '';
@@ -224,32 +219,8 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   // HTTP
 
-  const app = new Hono<NodeEnv>();
-  app.onError((error) => {
-    if (!(error instanceof Refusal)) onFault('a request failed', error);
-    return problemResponse(error);
-  });
-  app.notFound((c) => {
-    c.error = new Refusal(404, `there is nothing at ${c.req.path}`);
-    return problemResponse(c.error);
-  });
-  app.use(async (c, next) => {
-    await next();
-    if (c.error) metrics.refused(reasonOf(c.error));
-  });
-  for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(access));
-  app.get('/', (c) => c.redirect('/rooms/lobby'));
-  app.get('/livez', (c) => c.text('ok\n'));
-  app.get('/readyz', (c) => {
-    const closed = access.closed();
-    if (closed) throw closed;
-    return c.text('ok\n');
-  });
-  app.get('/openapi.yaml', (c) => c.body(openApiYaml(), 200, { 'Content-Type': 'application/yaml' }));
-  app.route('/', createPages());
-  app.route(
-    '/',
-    roomUrl({
+  const app = httpApp({
+    rooms: {
       hub,
       clock,
       currentTicks: schedules,
@@ -261,11 +232,8 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         onGone(() => gone(connection));
         void join(connection, entry);
       },
-    }),
-  );
-  app.route(
-    '/',
-    createAdmin({
+    },
+    admin: {
       hub,
       schedules,
       metrics,
@@ -284,8 +252,16 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       maxBodyBytes: () => limits.maxBodyBytes,
       openMetrics: () => server.openMetrics,
       onCalled: (operation, status) => metrics.adminCalled(operation, status),
-    }),
-  );
+    },
+    onRefused: (reason) => metrics.refused(reason),
+    onFault,
+  });
+  for (const path of READ_ONLY) {
+    app.all(path, (c) => {
+      const detail = `${c.req.method} does nothing at ${path}: it takes GET, HEAD`;
+      throw new Refusal(405, detail, { headers: { Allow: 'GET, HEAD' } });
+    });
+  }
   const listener = new Listener({ request: requestListener(app.fetch), upgrade, clock });
 
   const ring = () => {
@@ -381,14 +357,4 @@ function report(logger: Logger | undefined, metrics: Metrics): Report {
       logger?.warn({ ms: Math.round(ms) }, "the computer's clock was set");
     },
   };
-}
-
-function heardMessage(event: HubEvents['message'][0]): HeardMessage {
-  const { id = '', room = '', event: name, time, data = 'null', from } = event;
-  return { id, room, event: name, time, data: JSON.parse(data), ...(from && { from }) };
-}
-
-function heardPresence({ room, connection }: HubEvents['join'][0]): Presence {
-  const { device } = connection.peer;
-  return { room, connection: connection.id, ...(device && { device }) };
 }

@@ -1,6 +1,7 @@
 import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
 import { stringify } from 'yaml';
 import { adminRoutes } from './admin.ts';
+import { refusals } from './answers.ts';
 import { publicRoutes } from './public-routes.ts';
 
 const ABOUT = {
@@ -23,6 +24,9 @@ const ABOUT = {
   ],
 };
 
+/** What no call under `/admin` answers itself: another host, another method at its address. */
+const GUARDED = refusals(405, 421);
+
 /** The whole HTTP interface as an OpenAPI 3.1 document, made from the routes' own declarations. */
 export function openApiDocument(): object {
   const { openAPIRegistry, getOpenAPI31Document } = new OpenAPIHono();
@@ -32,7 +36,10 @@ export function openApiDocument(): object {
     description: 'A token of `admin.tokens`; a `viewer` reads, an `operator` also acts.',
   });
   const routes: readonly RouteConfig[] = [...publicRoutes, ...adminRoutes];
-  for (const { middleware: _code, ...route } of routes) openAPIRegistry.registerPath(route);
+  for (const { middleware: _code, responses, ...route } of routes) {
+    const isGuarded = route.path.startsWith('/admin/');
+    openAPIRegistry.registerPath({ ...route, responses: { ...(isGuarded && GUARDED), ...responses } });
+  }
   return getOpenAPI31Document(ABOUT);
 }
 

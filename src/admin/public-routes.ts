@@ -103,18 +103,23 @@ const livePage = { schema: z.string(), example: '<!doctype html>…' };
 
 const fromElsewhere = {
   403: refused(403, 'origin "https://x" is not allowed: add it to server.allowedOrigins'),
-  421: refused(421, 'this server is not "x:8080": set server.publicUrl if it is'),
+  405: refused(405, 'POST does nothing here: it is asked for with GET'),
+  ...refusals(421),
 };
 
 const turnedDown = {
   ...refusals(400, 503),
+  401: refused(401, 'room "lobby" needs a token: rooms[0].subscribe is "token"'),
+  404: refused(404, 'there is nothing at "/rooms/a/b": rooms are at /rooms/{room}'),
   ...fromElsewhere,
   406: refused(
     406,
     'there is no image/png of a room: ask for application/json, text/event-stream or text/html',
   ),
+  426: refused(426, 'Sec-WebSocket-Version is "8": send 13'),
   423: refused(423, 'room "lobby" is closed: come back in 28 s'),
   429: refused(429, 'too fast: come back in 1 s'),
+  501: refused(501, 'a stream needs the Node server below: pass on its bindings'),
 };
 
 const plain = (description: string) => ({
@@ -249,7 +254,7 @@ export const publicRoutes: readonly RouteConfig[] = [
           'text/plain': { schema: z.string(), example: '# TYPE belfry_rooms gauge\nbelfry_rooms 3\n' },
         },
       },
-      ...refusals(401, 429),
+      ...refusals(401, 405, 421, 429),
     },
   },
   {

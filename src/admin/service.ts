@@ -54,7 +54,7 @@ const configEntry = z
       .openapi({ description: 'Why the last reload was refused; none: it was not.' }),
     config: z.record(z.string(), z.unknown()).openapi({
       description:
-        'What is in force, with the defaults, in the words of the file. What refers to the environment is shown as written. Removed: tokens and their hashes, the values of headers, user names and queries in addresses.',
+        'What is in force, with the defaults, in the words of the file. What refers to the environment is shown as written. Removed: tokens and their hashes, the values of headers, the arguments of commands, user names and queries in addresses.',
     }),
   })
   .openapi('Config');

@@ -5,7 +5,7 @@ import { type Cadence, calendar, interval } from '../schedule/cadence.ts';
 import type { CadenceEntry } from '../schedule/entries.ts';
 import type { ScheduleOptions } from '../schedule/options.ts';
 import { isObject } from './document.ts';
-import { duration, eventName, exactlyOneOf, roomPattern, scheduleName, timezone } from './fields.ts';
+import { type Duration, duration, eventName, exactlyOneOf, roomPattern, scheduleName, timezone } from './fields.ts';
 
 /** When a schedule is due; `every` is the interval as the file writes it. */
 export type CadenceConfig =
@@ -58,6 +58,7 @@ export function schedule(kinds: readonly FeedKind[]) {
       feed: feed(kinds).describe('What it sends.'),
     })
     .superRefine(checkCadence, { when: ({ value }) => isObject(value) })
+    .superRefine(checkStaleAfter)
     .meta(exactlyOneOf(['every', 'cron']))
     .transform(
       ({ every, cron, timezone, timeout, staleAfter, event, ...entry }): ScheduleConfig => ({
@@ -103,6 +104,19 @@ function checkCadence(
       message: error instanceof Error ? error.message : String(error),
     });
   }
+}
+
+/** A value has to live until the next one comes; when cron is due next differs from time to time. */
+function checkStaleAfter(
+  { every, staleAfter }: { every?: Duration | undefined; staleAfter?: Duration | undefined },
+  context: z.RefinementCtx,
+) {
+  if (every === undefined || staleAfter === undefined || staleAfter.ms > every.ms) return;
+  context.addIssue({
+    code: 'custom',
+    path: ['staleAfter'],
+    message: `"${staleAfter.text}" is not more than every, "${every.text}", so that each value would be stale before the next comes: write a longer one`,
+  });
 }
 
 /** The cadence that the file asks for. */

@@ -16,10 +16,11 @@ const LEAST_BEAT_SECONDS = 0.1;
 const seconds = (least: number) => z.number().min(least).max(LONGEST_SECONDS);
 
 /** 0 in the file is none, which comparisons understand best as infinity. */
-const limit = (byDefault: number) =>
+const limit = (byDefault: number, most = Number.MAX_SAFE_INTEGER) =>
   z
     .int()
     .min(0)
+    .max(most)
     .prefault(byDefault)
     .transform((value) => (value === 0 ? Number.POSITIVE_INFINITY : value));
 
@@ -101,13 +102,10 @@ const limits = z.strictObject({
   slowSeconds: seconds(0)
     .default(5)
     .describe('How long a connection may have too many unsent bytes, in seconds.'),
-  fanoutSliceMs: z
-    .int()
-    .min(1)
-    .max(1000)
-    .default(10)
-    .describe('How long writing to many may hold up everything else in one go, in milliseconds.'),
-});
+  fanoutSliceMs: limit(10, 1000).describe(
+    'How long writing to many may hold up everything else in one go, in milliseconds; 0 is as long as it takes.',
+  ),
+}).superRefine(checkBuffers, { when: ({ value }) => isObject(value) });
 
 /** What the schema is built from. */
 export interface SchemaOptions {
@@ -186,6 +184,29 @@ function checkIdle(
     path: ['idleSeconds'],
     message: `${idleSeconds} is not more than heartbeatSeconds, so that clients would be closed before they are pinged: write more than ${heartbeatSeconds}, or a smaller heartbeatSeconds`,
   });
+}
+
+/**
+ * What waits for one client has to find room: an event, and what comes before ticks are conflated. Also
+ * checked where other keys are wrong; hence `unknown`. No limit is `Infinity` here, and asks for nothing.
+ */
+function checkBuffers(
+  limits: { conflateAboveBytes?: unknown; eventBytes?: unknown; maxBufferedBytes?: unknown },
+  context: z.RefinementCtx,
+): void {
+  const { maxBufferedBytes: most } = limits;
+  if (typeof most !== 'number') return;
+  const check = (key: 'conflateAboveBytes' | 'eventBytes', so: string) => {
+    const bytes = limits[key];
+    if (typeof bytes !== 'number' || !Number.isFinite(bytes) || bytes <= most) return;
+    context.addIssue({
+      code: 'custom',
+      path: [key],
+      message: `${bytes} is more than maxBufferedBytes, ${so}: write at most ${most}, or a larger maxBufferedBytes`,
+    });
+  };
+  check('conflateAboveBytes', 'so that clients would be closed before they get fewer ticks');
+  check('eventBytes', 'so that one event could close every client that it is sent to');
 }
 
 /** The entries may be wrong in other ways, and then are not what their type says. */

@@ -6,8 +6,8 @@ const REMOVED = '***';
 /**
  * The configuration as anybody with a viewer's token may see it: the document in its own words, not
  * filled from the environment, completed with the defaults of `schema` (the JSON Schema of the file).
- * Without tokens and their hashes, the values of headers, and what addresses carry besides host and
- * path. The document has been checked; it is not changed.
+ * Without tokens and their hashes, the values of headers, the arguments of commands, and what addresses
+ * carry besides host and path. The document has been checked; it is not changed.
  */
 export function shownConfig(document: unknown, schema: object): Record<string, unknown> {
   const shown = withoutSecrets(completed(document, schema), []);
@@ -52,7 +52,7 @@ function withoutSecrets(value: unknown, path: readonly string[]): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [
       key,
-      isSecret(path, key) ? REMOVED : withoutSecrets(item, [...path, key]),
+      isSecret(path, key) ? removed(item) : withoutSecrets(item, [...path, key]),
     ]),
   );
 }
@@ -60,7 +60,15 @@ function withoutSecrets(value: unknown, path: readonly string[]): unknown {
 /** Lists are no step of a path here: `admin.tokens.sha256`. */
 function isSecret(path: readonly string[], key: string): boolean {
   const place = path.join('.');
+  if (place === 'schedules.feed') return key === 'argv';
   return place === 'schedules.feed.headers' || (place === 'admin.tokens' && /^(token|sha256)$/.test(key));
+}
+
+/** Of a list, which is a command, the program stays: what follows may be a password as well as a path. */
+function removed(secret: unknown): unknown {
+  if (!Array.isArray(secret)) return REMOVED;
+  const [program, ...others] = secret;
+  return [withoutSecrets(program, []), ...others.map(() => REMOVED)];
 }
 
 /** User, password and query of every address in a text, also where it holds more than an address. */

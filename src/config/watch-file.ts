@@ -10,22 +10,30 @@ export interface FileWatch {
   close(): Promise<void>;
 }
 
-/**
- * Calls `onChange` when a file holds something else than before, and it is written to its end: also
- * where an editor puts a new file in the place of the old one, and where a file that has vanished
- * comes back. Not while it is away, nor when it was only touched. `onError` hears why a file cannot
- * be watched, such as too few watches in the system.
- */
-export function watchFile(
-  path: string,
-  onChange: () => void,
-  onError: (error: unknown) => void = () => {},
-): FileWatch {
+export interface FileListener {
+  /**
+   * The file holds something else than before, and is written to its end: also where an editor puts a
+   * new file in the place of the old one, and where one that has vanished comes back with other words.
+   * Not while it is away, nor when it was only touched.
+   */
+  readonly onChange: () => void;
+  /** The file is there no more, and nothing has come in its place; once, until it is back. */
+  readonly onVanished?: () => void;
+  /** Why a file cannot be watched, such as too few watches in the system. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** Watches one file, which need not be there yet. */
+export function watchFile(path: string, { onChange, onVanished, onError }: FileListener): FileWatch {
   const folder = dirname(path);
   let known = contentOf(path);
+  let isThere = known !== undefined;
   let timer: NodeJS.Timeout | undefined;
   const look = () => {
     const content = contentOf(path);
+    const wasThere = isThere;
+    isThere = content !== undefined;
+    if (wasThere && !isThere) onVanished?.();
     if (content === undefined || content === known) return;
     known = content;
     onChange();
@@ -35,15 +43,16 @@ export function watchFile(
     timer = setTimeout(look, QUIET_MS);
   };
   // The folder is watched, since the file itself may be another one a moment later. What is found at
-  // first is told as well: it may be newer than what is known here.
+  // first is told as well, and so is nothing: it may be newer than what is known here.
   const watcher = watch(folder, {
     depth: 0,
     ignored: (other) => other !== folder && basename(other) !== basename(path),
   });
-  watcher.on('add', lookSoon).on('change', lookSoon).on('error', onError);
+  watcher.on('add', lookSoon).on('change', lookSoon).on('unlink', lookSoon).on('ready', lookSoon);
+  watcher.on('error', (error) => onError?.(error));
   return {
     close() {
-      watcher.off('add', lookSoon).off('change', lookSoon);
+      watcher.off('add', lookSoon).off('change', lookSoon).off('unlink', lookSoon).off('ready', lookSoon);
       clearTimeout(timer);
       return watcher.close();
     },

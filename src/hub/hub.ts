@@ -165,7 +165,9 @@ export class Hub implements Administration {
   /** Tells a connection why, closes it, and forgets it. Does nothing the second time. */
   close(connection: Connection, reason: CloseReason, room?: string): void {
     if (connection.closed) return;
-    const told = reason.reconnect ? { retryAfterMs: retryAfterMs(0, 1), ...reason } : reason;
+    const told = reason.reconnect
+      ? { ...reason, retryAfterMs: reason.retryAfterMs ?? retryAfterMs(0, 1) }
+      : reason;
     connection.close(told, room);
     this.disconnect(connection);
     this.events.tell('close', { connection, reason: told });

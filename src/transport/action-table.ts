@@ -28,6 +28,9 @@ const EXAMPLES: ReadonlyMap<unknown, string> = new Map([
 ]);
 const ANY_EXAMPLE = '{"action":"ping"}';
 
+/** How much of a line that is no JSON a reply repeats, as it came. */
+const LONGEST_SHOWN = 80;
+
 /** Reads and answers one line of a client. Never rejects. */
 export class ActionTable {
   readonly #actions: ReadonlyMap<string, Action>;
@@ -120,7 +123,7 @@ function parsed(line: string): Sent {
   try {
     value = JSON.parse(line);
   } catch {
-    throw wrongLine(`not JSON: ${shown(line)}`);
+    throw wrongLine(`not JSON: ${line.slice(0, LONGEST_SHOWN)}`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw wrongLine(`not a JSON object: ${shown(value)}`);

@@ -95,16 +95,19 @@ export class Heartbeat {
 
   #lookLater(): void {
     const delayMs = Math.min(Math.min(this.#heartbeatMs, this.#idleMs) / LOOKS, LONGEST_LOOK_MS);
+    const dueAtMs = this.#clock.monotonic() + delayMs;
     this.#cancel = this.#clock.after(delayMs, () => {
       this.#cancel = undefined;
-      this.#look();
+      this.#look(Math.max(this.#clock.monotonic() - dueAtMs, 0));
       if (this.#pulses.size > 0) this.#lookLater();
     });
   }
 
-  #look(): void {
+  /** `lateMs`: a blocked loop or a stopped process hears nobody, and that is no silence of theirs. */
+  #look(lateMs: number): void {
     const now = this.#clock.monotonic();
     for (const [connection, pulse] of this.#pulses) {
+      pulse.seenAtMs = Math.min(pulse.seenAtMs + lateMs, now);
       if (connection.closed) {
         this.#pulses.delete(connection);
       } else if (pulse.ping && now - pulse.seenAtMs >= this.#idleMs) {

@@ -245,6 +245,32 @@ const BROKEN: readonly [string, unknown, ...string[]][] = [
     scheduled({ staleAfter: '0s' }),
     'schedules[0].staleAfter: "0s" is too short: write a whole number of milliseconds from "100ms" to "36500d"',
   ],
+  [
+    'a staleAfter that is over before the next value comes',
+    scheduled({ every: '5s', staleAfter: '5s' }),
+    'schedules[0].staleAfter: "5s" is not more than every, "5s", so that each value would be stale before the next comes: write a longer one',
+  ],
+  [
+    'an event that no connection could hold',
+    { limits: { eventBytes: 2_000_000 } },
+    'limits.eventBytes: 2000000 is more than maxBufferedBytes, so that one event could close every client that it is sent to: write at most 1048576, or a larger maxBufferedBytes',
+  ],
+  [
+    'a buffer that is full before ticks are conflated',
+    { limits: { conflateAboveBytes: 8000, maxBufferedBytes: 7999, eventBytes: 100 } },
+    'limits.conflateAboveBytes: 8000 is more than maxBufferedBytes, so that clients would be closed before they get fewer ticks: write at most 7999, or a larger maxBufferedBytes',
+  ],
+  [
+    'limits that do not go together, one of them wrong in itself',
+    { limits: { conflateAboveBytes: 8000, maxBufferedBytes: 7999, eventBytes: -1 } },
+    'limits.eventBytes: -1 is too small: write at least 0',
+    'limits.conflateAboveBytes: 8000 is more than maxBufferedBytes, so that clients would be closed before they get fewer ticks: write at most 7999, or a larger maxBufferedBytes',
+  ],
+  [
+    'a slice that is too long',
+    { limits: { fanoutSliceMs: 1001 } },
+    'limits.fanoutSliceMs: 1001 is too large: write at most 1000',
+  ],
   ['a word for a feed', scheduled({ feed: 'time' }), 'schedules[0].feed: "time" is not an object { … }'],
   [
     'a variable that is not set, beside a misspelt option',
@@ -354,8 +380,16 @@ describe('parseConfig', () => {
     expect(schedules[0]).toMatchObject({ when: 'changed', missed: 'skip', staleAfterMs: 300_000 });
   });
 
-  it('takes a limit of 0 as none', () => {
-    expect(parse({ limits: { eventBytes: 0 } }).limits.eventBytes).toBe(Number.POSITIVE_INFINITY);
+  it.each(['eventBytes', 'conflateAboveBytes', 'maxBufferedBytes', 'fanoutSliceMs'] as const)(
+    'takes 0 for limits.%s as none, beside any other',
+    (key) => {
+      expect(parse({ limits: { [key]: 0 } }).limits[key]).toBe(Number.POSITIVE_INFINITY);
+    },
+  );
+
+  it('lets values of a calendar be stale when it likes', () => {
+    const entry = scheduled({ every: undefined, cron: '0 9 * * 1', staleAfter: '1s' });
+    expect(parse(entry).schedules[0]).toMatchObject({ staleAfterMs: 1000 });
   });
 
   it('writes origins as browsers do', () => {

@@ -65,13 +65,14 @@ describe('the configuration that is shown', () => {
     expect(ofFeed({ type: 'http', url })[0].feed.url).toBe(shownUrl);
   });
 
-  it('finds addresses in the arguments of a command', () => {
-    const argv = ['curl', '--url=https://ann:hunter2@x.example/?key=hunter2', 'a?b=c'];
-    expect(ofFeed({ type: 'command', argv })[0].feed.argv).toEqual([
-      'curl',
-      '--url=https://***@x.example/?***',
-      'a?b=c',
-    ]);
+  it('has of a command the program alone, and how many arguments it gets', () => {
+    const argv = ['/usr/bin/curl', '--user', 'ann:hunter2', ''];
+    expect(ofFeed({ type: 'command', argv })[0].feed).toEqual({
+      type: 'command',
+      argv: ['/usr/bin/curl', '***', '***', '***'],
+      maxBytes: 65_536,
+    });
+    expect(ofFeed({ type: 'command', argv: ['date'] })[0].feed.argv).toEqual(['date']);
   });
 
   it('leaves the document as it is', () => {

@@ -10,7 +10,7 @@ import {
 import { appendFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { type FileWatch, watchFile } from '../../src/config/watch-file.ts';
 
 let folder: string;
@@ -19,11 +19,14 @@ let watching: FileWatch | undefined;
 /** What the file held at each call. */
 let heard: string[];
 let onHeard: () => void;
+/** How often the file was missed. */
+let vanished: number;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'belfry-watch-'));
   path = join(folder, 'belfry.json');
   heard = [];
+  vanished = 0;
   onHeard = () => {};
 });
 
@@ -35,9 +38,12 @@ afterEach(async () => {
 
 function start(content?: string): void {
   if (content !== undefined) writeFileSync(path, content);
-  watching = watchFile(path, () => {
-    heard.push(readFileSync(path, 'utf8'));
-    onHeard();
+  watching = watchFile(path, {
+    onChange() {
+      heard.push(readFileSync(path, 'utf8'));
+      onHeard();
+    },
+    onVanished: () => vanished++,
   });
 }
 
@@ -56,7 +62,7 @@ async function othersHear(): Promise<void> {
   const beside = join(folder, 'beside');
   let other: FileWatch | undefined;
   await new Promise<void>((resolve) => {
-    other = watchFile(beside, resolve);
+    other = watchFile(beside, { onChange: resolve });
     writeFileSync(beside, `${Math.random()}`);
   });
   await other?.close();
@@ -105,6 +111,29 @@ it('says nothing while a file is away, and tells when it comes back as another o
   writeFileSync(path, 'two');
   await hears('two');
   expect(heard).toEqual(['two']);
+});
+
+it('says once that a file is gone, and again when it went once more', async () => {
+  start('one');
+  rmSync(path);
+  await vi.waitFor(() => expect(vanished).toBe(1), 5000);
+  await othersHear();
+  expect(vanished).toBe(1);
+  writeFileSync(path, 'two');
+  await hears('two');
+  rmSync(path);
+  await vi.waitFor(() => expect(vanished).toBe(2), 5000);
+});
+
+it('misses no file that another one takes the place of, nor one that was never there', async () => {
+  start();
+  await othersHear();
+  writeFileSync(path, 'one');
+  await hears('one');
+  renameSync(path, `${path}~`);
+  writeFileSync(path, 'two');
+  await hears('two');
+  expect(vanished).toBe(0);
 });
 
 it('tells of a file that was not there at first', async () => {

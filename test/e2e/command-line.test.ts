@@ -270,6 +270,7 @@ describe('explain', () => {
     [['clok'], 'there is no schedule "clok"; known: clock'],
     [['clock', '--from', 'tomorrow'], '--from: "tomorrow" is not an instant: write "2026-11-20T18:00:00Z"'],
     [['clock', '--from', '2026-13-01T00:00Z'], '--from: "2026-13-01T00:00Z" is not an instant'],
+    [['clock', '--from', '2026-02-30T00:00Z'], '--from: "2026-02-30T00:00Z" is not an instant'],
     [['clock', '--count', '0'], '--count: "0" is not a whole number from 1 to 1000'],
     [['clock', '--count', 'many'], '--count: "many" is not a whole number from 1 to 1000'],
     [[], "error: missing required argument 'schedule'"],

@@ -181,7 +181,23 @@ describe('the gate', () => {
     ['display.* of a client', { event: 'display.url', from }, 400, '"display.url"'],
     ['a room that begins with a dot', { target: { rooms: ['.x'] } }, 400, '".x"'],
     ['an empty room', { target: { rooms: [''] } }, 400, '""'],
-    ['a room of 129 characters', { target: { rooms: ['r'.repeat(129)] } }, 400, 'r'.repeat(129)],
+    ['a room of 129 characters', { target: { rooms: ['r'.repeat(129)] } }, 400, 'not a room pattern'],
+    ...([null, 42, 'lobby', ['lobby']] as unknown[]).map(
+      (target): [string, Partial<Publication>, number, string] => [
+        `the target ${JSON.stringify(target)}`,
+        { target: target as Target },
+        400,
+        'is not a target',
+      ],
+    ),
+    ...['rooms', 'devices', 'connections', 'users', 'except'].flatMap((key) =>
+      ['lobby', [1], [null], {}, null].map((named): [string, Partial<Publication>, number, string] => [
+        `${JSON.stringify(named)} for ${key}`,
+        { target: { rooms: ['a'], [key]: named } },
+        400,
+        `${JSON.stringify(named)} is not a list of texts`,
+      ]),
+    ),
     ['one byte too many', { data: JSON.stringify('x'.repeat(64 * 1024 - 1)) }, 413, 'limits.eventBytes'],
     ['too many bytes in few characters', { data: JSON.stringify('é'.repeat(40_000)) }, 413, '80002'],
   ])('refuses %s, also in a dry run', async (_, wrong, status, words) => {

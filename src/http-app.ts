@@ -1,0 +1,62 @@
+import { Hono } from 'hono';
+import { problemResponse } from './access/problem.ts';
+import { type AdminParts, createAdmin } from './admin/admin.ts';
+import { Refusal, type RefusalReason, reasonOf } from './hub/refusal.ts';
+import { createPages } from './pages/pages.ts';
+import { hostCheck } from './transport/host-check.ts';
+import { type NodeEnv, type RoomUrlParts, roomUrl } from './transport/room-url.ts';
+
+export interface HttpParts {
+  readonly rooms: RoomUrlParts;
+  readonly admin: AdminParts;
+  /** Hears of each request that was turned down. */
+  readonly onRefused: (reason: RefusalReason) => void;
+  /** Hears of what was no refusal. */
+  readonly onFault: (what: string, error: unknown) => void;
+}
+
+/** What answers only to the names of this server; rooms see to it themselves, after the syntax. */
+const GUARDED_BY_HOST = ['/', '/pages/*', '/client/*', '/openapi.yaml', '/admin/*', '/metrics'];
+
+/** What can only be looked at. */
+const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml'];
+
+/** Everything that is answered over plain HTTP; every refusal, from wherever, is formatted here. */
+export function httpApp({ rooms, admin, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
+  const { access } = rooms;
+  const app = new Hono<NodeEnv>();
+  app.onError((error) => {
+    if (!(error instanceof Refusal)) onFault('a request failed', error);
+    return problemResponse(error);
+  });
+  app.notFound((c) => {
+    c.error = new Refusal(404, `there is nothing at ${c.req.path}`);
+    return problemResponse(c.error);
+  });
+  app.use(async (c, next) => {
+    await next();
+    if (c.error) onRefused(reasonOf(c.error));
+  });
+  for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(access));
+  app.get('/', (c) => c.redirect('/rooms/lobby'));
+  app.get('/livez', (c) => c.text('ok\n'));
+  app.get('/readyz', (c) => {
+    const closed = access.closed();
+    if (closed) throw closed;
+    return c.text('ok\n');
+  });
+  app.get('/openapi.yaml', async (c) => {
+    // Takes long to load, and hardly anybody asks for it.
+    const { openApiYaml } = await import('./admin/openapi.ts');
+    return c.body(openApiYaml(), 200, { 'Content-Type': 'application/yaml' });
+  });
+  for (const path of READ_ONLY) {
+    app.all(path, (c) => {
+      throw new Refusal(405, `${path} takes GET, not ${c.req.method}`, { headers: { Allow: 'GET, HEAD' } });
+    });
+  }
+  app.route('/', createPages());
+  app.route('/', roomUrl(rooms));
+  app.route('/', createAdmin(admin));
+  return app;
+}

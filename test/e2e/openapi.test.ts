@@ -1,0 +1,164 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { SocketGuest } from '../helpers/guest.ts';
+import { type Answer, exchange, handshake, request } from '../helpers/raw.ts';
+import { type ConfigOf, startServer, type TestServer } from '../helpers/server.ts';
+
+/** What openapi.yaml says of refusals, held against a server: each of them there, none besides. */
+
+const { paths }: { paths: Record<string, Record<string, { responses: Record<string, unknown> }>> } = parse(
+  readFileSync(new URL('../../openapi.yaml', import.meta.url), 'utf8'),
+);
+
+let server: TestServer;
+const guests: SocketGuest[] = [];
+afterEach(async () => {
+  for (const guest of guests.splice(0)) guest.socket.terminate();
+  await server.stop();
+});
+
+async function join(): Promise<void> {
+  const guest = new SocketGuest(`${server.url}/rooms/elsewhere`);
+  guests.push(guest);
+  await guest.event('hello');
+}
+
+const last = { Connection: 'close' };
+const to = (target: string, headers: Record<string, string> = {}, method = 'GET') =>
+  exchange(server.port, request(target, { ...last, ...headers }, method));
+const upgrade = (target: string, headers: Record<string, string> = {}) =>
+  exchange(server.port, handshake(target, headers));
+
+interface Tried {
+  readonly path: string;
+  readonly status: number;
+  readonly config?: ConfigOf;
+  readonly asked: () => Promise<Pick<Answer, 'status' | 'headers' | 'body'>>;
+}
+
+const BEHIND_PROXY = { trustProxy: ['127.0.0.1'] };
+
+/** The refusals of a room's address, whether it names one room or two. */
+function ofRooms(path: string, target: string, nowhere: string): Tried[] {
+  const rule = (subscribe: string) => ({ rooms: [{ match: 'a', subscribe }] });
+  return [
+    { path, status: 400, asked: () => to(`${target}${target.includes('?') ? '&' : '?'}device=%00`) },
+    { path, status: 401, config: rule('token'), asked: () => to(target, { Accept: 'text/event-stream' }) },
+    { path, status: 403, asked: () => to(target, { Origin: 'https://x', Accept: 'text/event-stream' }) },
+    { path, status: 404, asked: () => to(nowhere) },
+    { path, status: 405, asked: () => to(target, {}, 'DELETE') },
+    { path, status: 406, asked: () => to(target, { Accept: 'image/png' }) },
+    { path, status: 421, asked: () => to(target, { Host: 'x' }) },
+    {
+      path,
+      status: 423,
+      async asked() {
+        const guest = new SocketGuest(`${server.url}/rooms/a`);
+        guests.push(guest);
+        await guest.event('hello');
+        await server.admin('/rooms/a?lock=1m', { method: 'DELETE' });
+        return upgrade('/rooms/a');
+      },
+    },
+    { path, status: 426, asked: () => upgrade(target, { 'Sec-WebSocket-Version': '8' }) },
+    {
+      path,
+      status: 429,
+      config: { limits: { connectionsPerAddress: 1 }, server: BEHIND_PROXY },
+      asked: async () => [await join(), await upgrade(target)][1] as Answer,
+    },
+    {
+      path,
+      status: 501,
+      async asked() {
+        const headers = { host: '127.0.0.1', accept: 'text/event-stream' };
+        const answer = await server.belfry.fetch(new Request(`http://127.0.0.1${target}`, { headers }));
+        return { status: answer.status, headers: answer.headers, body: await answer.text() };
+      },
+    },
+    {
+      path,
+      status: 503,
+      config: { limits: { connections: 1 } },
+      asked: async () => [await join(), await upgrade(target)][1] as Answer,
+    },
+  ];
+}
+
+const wrongToken = { Authorization: 'Bearer wrong', 'X-Forwarded-For': '203.0.113.1' };
+
+const TRIED: Tried[] = [
+  ...ofRooms('/rooms/{room}', '/rooms/a', '/rooms/a/b'),
+  ...ofRooms('/rooms', '/rooms?room=a', '/rooms/a/b'),
+  { path: '/time', status: 400, asked: () => to('/time?t0=x') },
+  { path: '/time', status: 403, asked: () => to('/time', { Origin: 'https://x' }) },
+  { path: '/time', status: 405, asked: () => to('/time', {}, 'POST') },
+  { path: '/time', status: 421, asked: () => to('/time', { Host: 'x' }) },
+  {
+    path: '/readyz',
+    status: 503,
+    config: { server: { drainSeconds: 5 } },
+    async asked() {
+      await join();
+      const ready = new Promise<Answer>((resolve) => {
+        setImmediate(() => void to('/readyz').then(resolve));
+      });
+      void server.belfry.stop();
+      return ready;
+    },
+  },
+  ...['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'].map((path) => ({
+    path,
+    status: 405,
+    asked: () => to(path, {}, 'POST'),
+  })),
+  ...['/', '/openapi.yaml', '/metrics'].map((path) => ({
+    path,
+    status: 421,
+    asked: () => to(path, { Host: 'x' }),
+  })),
+  { path: '/metrics', status: 401, asked: () => to('/metrics') },
+  {
+    path: '/metrics',
+    status: 429,
+    config: { server: BEHIND_PROXY },
+    async asked() {
+      for (let come = 0; come < 10; come++) await to('/metrics', wrongToken);
+      return to('/metrics', wrongToken);
+    },
+  },
+  ...Object.keys(paths)
+    .filter((path) => path.startsWith('/admin/'))
+    .flatMap((path): Tried[] => [
+      { path, status: 405, asked: () => to(path.replace(/\{\w+\}/g, 'a'), operator(), 'PUT') },
+      { path, status: 421, asked: () => to(path.replace(/\{\w+\}/g, 'a'), { ...operator(), Host: 'x' }) },
+    ]),
+];
+
+function operator(): Record<string, string> {
+  return { Authorization: `Bearer ${server.belfry.madeToken}` };
+}
+
+const declaredFor = (path: string) => Object.values(paths[path] ?? {}).map(({ responses }) => responses);
+
+test.each(TRIED)('$path refuses with $status, as declared', async ({ path, status, config, asked }) => {
+  server = await startServer(config);
+  const { status: answered, headers, body } = await asked();
+  expect([answered, headers.get('content-type')]).toEqual([status, 'application/problem+json']);
+  expect(JSON.parse(body)).toMatchObject({ status, detail: expect.any(String) });
+  if (status === 405) expect(headers.get('allow')).toMatch(/^[A-Z]+(, [A-Z]+)*$/);
+  for (const responses of declaredFor(path)) {
+    expect(responses).toHaveProperty(String(status) in responses ? String(status) : ['4XX']);
+  }
+});
+
+test('each refusal that is declared outside of /admin was tried', async () => {
+  server = await startServer();
+  const tried = new Set(TRIED.map(({ path, status }) => `${path} ${status}`));
+  const declared = Object.keys(paths)
+    .filter((path) => !path.startsWith('/admin/'))
+    .flatMap((path) => declaredFor(path).flatMap(Object.keys).map((status) => `${path} ${status}`))
+    .filter((each) => / [45]\d\d$/.test(each));
+  expect(declared.filter((each) => !tried.has(each))).toEqual([]);
+});

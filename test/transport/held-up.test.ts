@@ -1,0 +1,40 @@
+import { expect, it } from 'vitest';
+import type { Connection } from '../../src/hub/connection.ts';
+import { Heartbeat } from '../../src/transport/heartbeat.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+/** One connection that is pinged, and the codes that it was closed with. */
+function setUp(answers: boolean) {
+  const clock = new ManualClock();
+  const codes: number[] = [];
+  const hub = {
+    close(closed: Connection, { code }: { code: number }) {
+      closed.closed = true;
+      codes.push(code);
+    },
+  };
+  const heartbeat = new Heartbeat({ clock, hub, times: { heartbeatSeconds: 25, idleSeconds: 60 } });
+  const fake = { closed: false, outbox: { sent: 0 }, send() {} };
+  const connection = fake as unknown as Connection; // of which a heartbeat touches this much
+  heartbeat.add(connection, () => answers && clock.after(10, () => heartbeat.ponged(connection)));
+  return { clock, codes };
+}
+
+it('a server that was held up for minutes closes nobody whom it could not have heard', () => {
+  const { clock, codes } = setUp(true);
+  clock.advance(40_000);
+  clock.block(300_000);
+  expect(codes).toEqual([]);
+  clock.advance(300_000);
+  expect(codes).toEqual([]);
+});
+
+it('one who says nothing afterwards either is closed, as late as the server was held up', () => {
+  const { clock, codes } = setUp(false);
+  clock.advance(40_000);
+  clock.block(300_000);
+  clock.advance(18_000);
+  expect(codes).toEqual([]);
+  clock.advance(2000);
+  expect(codes).toEqual([4201]);
+});
