@@ -19,7 +19,7 @@ export interface HttpParts {
 const GUARDED_BY_HOST = ['/', '/pages/*', '/client/*', '/openapi.yaml', '/admin/*', '/metrics'];
 
 /** What can only be looked at. */
-const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml'];
+const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 
 /** Everything that is answered over plain HTTP; every refusal, from wherever, is formatted here. */
 export function httpApp({ rooms, admin, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
@@ -50,13 +50,16 @@ export function httpApp({ rooms, admin, onRefused, onFault }: HttpParts): Hono<N
     const { openApiYaml } = await import('./admin/openapi.ts');
     return c.body(openApiYaml(), 200, { 'Content-Type': 'application/yaml' });
   });
-  for (const path of READ_ONLY) {
-    app.all(path, (c) => {
-      throw new Refusal(405, `${path} takes GET, not ${c.req.method}`, { headers: { Allow: 'GET, HEAD' } });
-    });
-  }
   app.route('/', createPages());
   app.route('/', roomUrl(rooms));
   app.route('/', createAdmin(admin));
+  // Last, since the first that fits answers.
+  for (const path of READ_ONLY) {
+    app.all(path, (c) => {
+      throw new Refusal(405, `${c.req.method} does nothing at ${path}: it takes GET, HEAD`, {
+        headers: { Allow: 'GET, HEAD' },
+      });
+    });
+  }
   return app;
 }

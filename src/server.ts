@@ -41,9 +41,6 @@ export type { Belfry, BelfryOptions } from './belfry.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
-/** What is there to be read. */
-const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
-
 /** Stands for the address of who limits per address are not for. */
 const THIS_MACHINE = '';
 
@@ -182,7 +179,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     hub.disconnect(connection);
   };
   const session = {
-    actions: new ActionTable({ actions, clock, onFault }),
+    actions: new ActionTable({ actions, clock, onRefused: (reason) => metrics.refused(reason), onFault }),
     limits: messageLimits(limits, clock),
     now: () => clock.now(),
     onSeen: (connection: Connection) => heartbeat.seen(connection),
@@ -256,12 +253,6 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onRefused: (reason) => metrics.refused(reason),
     onFault,
   });
-  for (const path of READ_ONLY) {
-    app.all(path, (c) => {
-      const detail = `${c.req.method} does nothing at ${path}: it takes GET, HEAD`;
-      throw new Refusal(405, detail, { headers: { Allow: 'GET, HEAD' } });
-    });
-  }
   const listener = new Listener({ request: requestListener(app.fetch), upgrade, clock });
 
   const ring = () => {

@@ -41,9 +41,13 @@ export function guard({ tokens, attempts, addressOf }: GuardParts): MiddlewareHa
 export const operatorOnly: MiddlewareHandler<AdminEnv> = async (c, next) => {
   const { name, role } = c.var.holder;
   if (role !== 'operator')
-    throw new Refusal(403, `this needs a token of the role "operator", and that of "${name}" is a ${role}'s`, {
-      reason: 'role',
-    });
+    throw new Refusal(
+      403,
+      `this needs a token of the role "operator", and that of "${name}" is a ${role}'s`,
+      {
+        reason: 'role',
+      },
+    );
   await next();
 };
 

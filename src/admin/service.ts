@@ -30,7 +30,9 @@ const statsEntry = z
     overlapped: z.int().openapi({ description: 'Due instants left out while a feed was being read.' }),
     clockSteps: z.int().openapi({ description: "How often the computer's clock was set." }),
     closes: counted.openapi({ description: 'Connections that the server closed, by code.' }),
-    refusals: counted.openapi({ description: 'Requests that were turned down, by reason.' }),
+    refusals: counted.openapi({
+      description: 'Requests and messages of clients that were turned down, by reason.',
+    }),
     lateness: z
       .object({ medianMs: z.number(), p99Ms: z.number(), maxMs: z.number() })
       .nullable()

@@ -5,7 +5,15 @@ import { type Cadence, calendar, interval } from '../schedule/cadence.ts';
 import type { CadenceEntry } from '../schedule/entries.ts';
 import type { ScheduleOptions } from '../schedule/options.ts';
 import { isObject } from './document.ts';
-import { type Duration, duration, eventName, exactlyOneOf, roomPattern, scheduleName, timezone } from './fields.ts';
+import {
+  type Duration,
+  duration,
+  eventName,
+  exactlyOneOf,
+  roomPattern,
+  scheduleName,
+  timezone,
+} from './fields.ts';
 
 /** When a schedule is due; `every` is the interval as the file writes it. */
 export type CadenceConfig =

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { FeedKind } from '../feed/feed.ts';
+import { isLoopback } from '../loopback.ts';
 import { isObject } from './document.ts';
 import { roomPattern } from './fields.ts';
-import { isLoopback } from '../loopback.ts';
 import { allowedOrigin, hostFault, isHost, publicUrl } from './host.ts';
 import { trustedProxy } from './proxy.ts';
 import { schedule } from './schedule.ts';
@@ -75,37 +75,41 @@ const room = z.strictObject({
     .describe('Who does not keep up: gets the latest tick instead of each, or is closed.'),
 });
 
-const limits = z.strictObject({
-  connections: limit(20_000).describe('How many connections there may be; 0 is no limit.'),
-  connectionsPerAddress: limit(1000).describe('How many of them from one address; 0 is no limit.'),
-  connectsPerSecondPerAddress: limit(100).describe(
-    'How many an address may open in a second; 0 is no limit.',
-  ),
-  messagesPerSecond: limit(20).describe('How many messages a client may send in a second; 0 is no limit.'),
-  messageBurst: limit(100).describe('How many of them at once; 0 is no limit.'),
-  rooms: limit(10_000).describe('How many rooms there may be; 0 is no limit.'),
-  roomsPerConnection: limit(100).describe('How many rooms a connection may be in; 0 is no limit.'),
-  maxPayloadBytes: limit(16_384).describe('The largest frame a client may send, in bytes; 0 is no limit.'),
-  maxBodyBytes: limit(1_048_576).describe('The largest body of an admin request, in bytes; 0 is no limit.'),
-  eventBytes: limit(65_536).describe('The largest data of one event, in bytes of JSON; 0 is no limit.'),
-  historyBytes: limit(262_144).describe('What is kept of the messages of one room, in bytes; 0 is no limit.'),
-  totalHistoryBytes: limit(67_108_864).describe('The same of all rooms together, in bytes; 0 is no limit.'),
-  conflateAboveBytes: limit(65_536).describe(
-    'With more unsent bytes than this a connection gets the newest tick instead of each; 0 is never.',
-  ),
-  maxBufferedBytes: limit(1_048_576).describe(
-    'With more unsent bytes than this for slowSeconds, or twice as many at once, a connection is closed; 0 is never.',
-  ),
-  totalBufferedBytes: limit(268_435_456).describe(
-    'Unsent bytes of all connections; above it the slowest are closed; 0 is no limit.',
-  ),
-  slowSeconds: seconds(0)
-    .default(5)
-    .describe('How long a connection may have too many unsent bytes, in seconds.'),
-  fanoutSliceMs: limit(10, 1000).describe(
-    'How long writing to many may hold up everything else in one go, in milliseconds; 0 is as long as it takes.',
-  ),
-}).superRefine(checkBuffers, { when: ({ value }) => isObject(value) });
+const limits = z
+  .strictObject({
+    connections: limit(20_000).describe('How many connections there may be; 0 is no limit.'),
+    connectionsPerAddress: limit(1000).describe('How many of them from one address; 0 is no limit.'),
+    connectsPerSecondPerAddress: limit(100).describe(
+      'How many an address may open in a second; 0 is no limit.',
+    ),
+    messagesPerSecond: limit(20).describe('How many messages a client may send in a second; 0 is no limit.'),
+    messageBurst: limit(100).describe('How many of them at once; 0 is no limit.'),
+    rooms: limit(10_000).describe('How many rooms there may be; 0 is no limit.'),
+    roomsPerConnection: limit(100).describe('How many rooms a connection may be in; 0 is no limit.'),
+    maxPayloadBytes: limit(16_384).describe('The largest frame a client may send, in bytes; 0 is no limit.'),
+    maxBodyBytes: limit(1_048_576).describe('The largest body of an admin request, in bytes; 0 is no limit.'),
+    eventBytes: limit(65_536).describe('The largest data of one event, in bytes of JSON; 0 is no limit.'),
+    historyBytes: limit(262_144).describe(
+      'What is kept of the messages of one room, in bytes; 0 is no limit.',
+    ),
+    totalHistoryBytes: limit(67_108_864).describe('The same of all rooms together, in bytes; 0 is no limit.'),
+    conflateAboveBytes: limit(65_536).describe(
+      'With more unsent bytes than this a connection gets the newest tick instead of each; 0 is never.',
+    ),
+    maxBufferedBytes: limit(1_048_576).describe(
+      'With more unsent bytes than this for slowSeconds, or twice as many at once, a connection is closed; 0 is never.',
+    ),
+    totalBufferedBytes: limit(268_435_456).describe(
+      'Unsent bytes of all connections; above it the slowest are closed; 0 is no limit.',
+    ),
+    slowSeconds: seconds(0)
+      .default(5)
+      .describe('How long a connection may have too many unsent bytes, in seconds.'),
+    fanoutSliceMs: limit(10, 1000).describe(
+      'How long writing to many may hold up everything else in one go, in milliseconds; 0 is as long as it takes.',
+    ),
+  })
+  .superRefine(checkBuffers, { when: ({ value }) => isObject(value) });
 
 /** What the schema is built from. */
 export interface SchemaOptions {

@@ -21,8 +21,7 @@ export function checkPublication(publication: Publication, eventBytes: number): 
   if (from && isDisplayEvent(event)) refuse('event', `"${event}" may be sent by administrators only`);
   checkTarget(target);
   for (const room of targetRooms(target)) {
-    if (!isRoomPattern(room))
-      refuse('rooms', `${shown(room)} is not a room pattern: ${PATTERN_ACCEPTS}`);
+    if (!isRoomPattern(room)) refuse('rooms', `${shown(room)} is not a room pattern: ${PATTERN_ACCEPTS}`);
   }
   const bytes = Buffer.byteLength(data);
   if (bytes > eventBytes) {
@@ -37,7 +36,8 @@ function checkTarget(target: unknown): void {
   }
   for (const key of ADDRESSED) {
     const named: unknown = Reflect.get(target, key);
-    if (named === undefined || (Array.isArray(named) && named.every((each) => typeof each === 'string'))) continue;
+    if (named === undefined || (Array.isArray(named) && named.every((each) => typeof each === 'string')))
+      continue;
     refuse(key, `${shown(named)} is not a list of texts: give one such as ["a"]`);
   }
 }

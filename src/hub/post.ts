@@ -67,13 +67,19 @@ export class Post {
         // Delivery does not wait for the disk; who acted is told only when it is safe.
         stored.then(
           () => letter.resolve(published),
-          (cause) => letter.reject(new Refusal(503, 'the message was delivered but not stored', { reason: 'internal', cause })),
+          (cause) =>
+            letter.reject(
+              new Refusal(503, 'the message was delivered but not stored', { reason: 'internal', cause }),
+            ),
         );
       }
       stored.catch((error) => onFault('messages could not be stored', error));
     } catch (cause) {
       onFault('messages could not be numbered', cause);
-      const refusal = new Refusal(503, 'the message could not be numbered: try again', { reason: 'internal', cause });
+      const refusal = new Refusal(503, 'the message could not be numbered: try again', {
+        reason: 'internal',
+        cause,
+      });
       for (const { reject } of letters) reject(refusal);
     }
   }

@@ -79,8 +79,11 @@ export class Metrics {
     this.#total('belfry_closes_total', 'Connections that the server closed, by code.', ['code'], () =>
       labelled('code', figures.closes),
     );
-    this.#total('belfry_refusals_total', 'Requests that were turned down, by reason.', ['reason'], () =>
-      labelled('reason', figures.refusals),
+    this.#total(
+      'belfry_refusals_total',
+      'Requests and messages of clients that were turned down, by reason.',
+      ['reason'],
+      () => labelled('reason', figures.refusals),
     );
     this.#total('belfry_messages_published_total', 'Messages that got a number.', [], () => [
       [{}, figures.totals.published],

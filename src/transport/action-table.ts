@@ -1,6 +1,6 @@
 import { type Clock, instant } from '../clock.ts';
 import type { Connection } from '../hub/connection.ts';
-import { Refusal, shown } from '../hub/refusal.ts';
+import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/refusal.ts';
 
 /** What a client sent: a JSON object, nothing in it checked. */
 export type Sent = Readonly<Record<string, unknown>>;
@@ -35,15 +35,19 @@ const LONGEST_SHOWN = 80;
 export class ActionTable {
   readonly #actions: ReadonlyMap<string, Action>;
   readonly #clock: Clock;
+  readonly #onRefused: (reason: RefusalReason) => void;
   readonly #onFault: (what: string, error: unknown) => void;
 
   constructor(options: {
     actions: ReadonlyMap<string, Action>;
     clock: Clock;
+    /** Hears why, each time that the reply is an error. */
+    onRefused: (reason: RefusalReason) => void;
     onFault: (what: string, error: unknown) => void;
   }) {
     this.#actions = options.actions;
     this.#clock = options.clock;
+    this.#onRefused = options.onRefused;
     this.#onFault = options.onFault;
   }
 
@@ -62,6 +66,7 @@ export class ActionTable {
       // Here, because what an action returns need not be JSON.
       text = this.#reply(sent, { data: data === undefined ? {} : data });
     } catch (error) {
+      this.#onRefused(reasonOf(error));
       text = this.#reply(sent, { error: this.#errorOf(error, sent.action) });
     }
     connection.send(text);
@@ -76,7 +81,8 @@ export class ActionTable {
     } catch {
       // That it could not be read matters less than that it came too soon.
     }
-    const { status, title, message: detail } = refusal;
+    const { status, title, message: detail, reason } = refusal;
+    this.#onRefused(reason);
     connection.send(this.#reply(sent, { error: { status, title, detail } }));
   }
 

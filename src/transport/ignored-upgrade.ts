@@ -20,7 +20,10 @@ export function ignoreUpgrade(request: IncomingMessage, socket: Duplex, listener
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) {
     writeProblem(
       socket,
-      new Refusal(400, `cannot upgrade to ${shown(headers.upgrade ?? '')}: send what has a body without Upgrade`),
+      new Refusal(
+        400,
+        `cannot upgrade to ${shown(headers.upgrade ?? '')}: send what has a body without Upgrade`,
+      ),
     );
     return;
   }

@@ -107,9 +107,10 @@ function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomUrlParts): Respo
     parts.connectStream(sink, entry, onGone);
     return RESPONSE_ALREADY_SENT;
   } catch (error) {
-    const told = error instanceof Refusal ? streamRefusal(error, headers) : undefined;
-    if (!told || !(error instanceof Refusal)) throw error;
-    // Who counts refusals cannot tell this one by its status.
+    if (!(error instanceof Refusal)) throw error;
+    const told = streamRefusal(error, headers);
+    if (!told) throw error;
+    // For who counts refusals: the status does not tell.
     c.error = error;
     return told;
   }

@@ -211,6 +211,8 @@ describe('real answers', () => {
     const declared = admin.flatMap(({ operation: { operationId, responses } }) =>
       Object.keys(responses).map((status) => `${operationId} ${status}`),
     );
-    expect(declared.filter((each) => !/ (401|403|405|421|429|503)$/.test(each)).sort()).toEqual([...tried].sort());
+    expect(declared.filter((each) => !/ (401|403|405|421|429|503)$/.test(each)).sort()).toEqual(
+      [...tried].sort(),
+    );
   });
 });

@@ -2,9 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { defaultDocument } from '../../src/config/find.ts';
 import { ConfigError, formatFaults } from '../../src/config/faults.ts';
-import { findConfig } from '../../src/config/find.ts';
+import { defaultDocument, findConfig } from '../../src/config/find.ts';
 
 let cwd: string;
 beforeEach(() => {

@@ -45,6 +45,20 @@ describe('README.md', () => {
     }
   });
 
+  test('tells of every key of the configuration, with its default', () => {
+    const schema: unknown = JSON.parse(readFileSync(join(TOP, 'belfry.schema.json'), 'utf8'));
+    const [chapter = ''] = README.split('\n## The configuration\n')[1]?.split('\n## ') ?? [];
+    const rows = [...chapter.matchAll(/^\| `(\w+)` \| (.*?) ?\|/gm)];
+    const told = new Map(rows.map(([, key = '', byDefault = '']) => [key, byDefault.replaceAll('`', '')]));
+    const keys = keysOf(schema).filter(([key]) => key !== '$schema');
+    expect(keys.length).toBeGreaterThan(50);
+    const untold = keys.filter(([key]) => !new RegExp(`[\`"]${key}[\`"]`).test(chapter));
+    expect(untold).toEqual([]);
+    const numbers = keys.filter(([key, byDefault]) => typeof byDefault === 'number' && told.has(key));
+    expect(numbers.length).toBeGreaterThan(20);
+    for (const [key, byDefault] of numbers) expect([key, told.get(key)]).toEqual([key, String(byDefault)]);
+  });
+
   test('shows ticks and messages as they are', async () => {
     const schedules = [{ name: 'clock', every: '200ms', feed: { type: 'time' } }];
     const { url, token } = await serve({ config: { schedules } });
@@ -68,7 +82,7 @@ describe('README.md', () => {
       const { stdout, stderr } = await run('bash', ['-c', line.replace(ADDRESS, host)], options);
       expect(stderr, line).toBe('');
       if (stdout.startsWith('{')) expect(JSON.parse(stdout).status, `${line}\n${stdout}`).toBeUndefined();
-      else expect(stdout, line).toMatch(/^openapi: |^belfry\.json is in order/);
+      else expect(stdout, line).toMatch(/^openapi: |^belfry\.json is in order|^clock: every 3 seconds/);
     }
   });
 
@@ -180,6 +194,16 @@ interface Override {
       };
     };
   };
+}
+
+/** Every key that a schema has at any depth, with its default. */
+function keysOf(schema: unknown): [key: string, byDefault: unknown][] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  return Object.entries(schema).flatMap(([word, part]): [string, unknown][] => {
+    if (word !== 'properties') return keysOf(part);
+    const keys = Object.entries(Object(part));
+    return keys.flatMap(([key, of]) => [[key, Object(of).default], ...keysOf(of)]);
+  });
 }
 
 function blocks(kind: string): string[] {

@@ -18,8 +18,8 @@ afterEach(async () => {
   await server.stop();
 });
 
-async function join(): Promise<void> {
-  const guest = new SocketGuest(`${server.url}/rooms/elsewhere`);
+async function join(target = '/rooms/elsewhere'): Promise<void> {
+  const guest = new SocketGuest(`${server.url}${target}`);
   guests.push(guest);
   await guest.event('hello');
 }
@@ -29,6 +29,15 @@ const to = (target: string, headers: Record<string, string> = {}, method = 'GET'
   exchange(server.port, request(target, { ...last, ...headers }, method));
 const upgrade = (target: string, headers: Record<string, string> = {}) =>
   exchange(server.port, handshake(target, headers));
+
+/** Asked of the server without a socket, as programs that embed it may do. */
+async function within(target: string, headers: Record<string, string> = {}) {
+  const url = `http://127.0.0.1${target}`;
+  const response = await server.belfry.fetch(
+    new Request(url, { headers: { Host: '127.0.0.1', ...headers } }),
+  );
+  return { status: response.status, headers: response.headers, body: await response.text() };
+}
 
 interface Tried {
   readonly path: string;
@@ -54,11 +63,9 @@ function ofRooms(path: string, target: string, nowhere: string): Tried[] {
       path,
       status: 423,
       async asked() {
-        const guest = new SocketGuest(`${server.url}/rooms/a`);
-        guests.push(guest);
-        await guest.event('hello');
+        await join('/rooms/a');
         await server.admin('/rooms/a?lock=1m', { method: 'DELETE' });
-        return upgrade('/rooms/a');
+        return upgrade(target);
       },
     },
     { path, status: 426, asked: () => upgrade(target, { 'Sec-WebSocket-Version': '8' }) },
@@ -66,22 +73,18 @@ function ofRooms(path: string, target: string, nowhere: string): Tried[] {
       path,
       status: 429,
       config: { limits: { connectionsPerAddress: 1 }, server: BEHIND_PROXY },
-      asked: async () => [await join(), await upgrade(target)][1] as Answer,
+      asked: () => join().then(() => upgrade(target)),
     },
     {
       path,
       status: 501,
-      async asked() {
-        const headers = { host: '127.0.0.1', accept: 'text/event-stream' };
-        const answer = await server.belfry.fetch(new Request(`http://127.0.0.1${target}`, { headers }));
-        return { status: answer.status, headers: answer.headers, body: await answer.text() };
-      },
+      asked: () => within(target, { Accept: 'text/event-stream' }),
     },
     {
       path,
       status: 503,
       config: { limits: { connections: 1 } },
-      asked: async () => [await join(), await upgrade(target)][1] as Answer,
+      asked: () => join().then(() => upgrade(target)),
     },
   ];
 }
@@ -101,11 +104,8 @@ const TRIED: Tried[] = [
     config: { server: { drainSeconds: 5 } },
     async asked() {
       await join();
-      const ready = new Promise<Answer>((resolve) => {
-        setImmediate(() => void to('/readyz').then(resolve));
-      });
       void server.belfry.stop();
-      return ready;
+      return within('/readyz');
     },
   },
   ...['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'].map((path) => ({
@@ -149,7 +149,7 @@ test.each(TRIED)('$path refuses with $status, as declared', async ({ path, statu
   expect(JSON.parse(body)).toMatchObject({ status, detail: expect.any(String) });
   if (status === 405) expect(headers.get('allow')).toMatch(/^[A-Z]+(, [A-Z]+)*$/);
   for (const responses of declaredFor(path)) {
-    expect(responses).toHaveProperty(String(status) in responses ? String(status) : ['4XX']);
+    expect(String(status) in responses || (status < 500 && '4XX' in responses)).toBe(true);
   }
 });
 
@@ -158,7 +158,11 @@ test('each refusal that is declared outside of /admin was tried', async () => {
   const tried = new Set(TRIED.map(({ path, status }) => `${path} ${status}`));
   const declared = Object.keys(paths)
     .filter((path) => !path.startsWith('/admin/'))
-    .flatMap((path) => declaredFor(path).flatMap(Object.keys).map((status) => `${path} ${status}`))
+    .flatMap((path) =>
+      declaredFor(path)
+        .flatMap(Object.keys)
+        .map((status) => `${path} ${status}`),
+    )
     .filter((each) => / [45]\d\d$/.test(each));
   expect(declared.filter((each) => !tried.has(each))).toEqual([]);
 });

@@ -1,5 +1,5 @@
-import { createServer, connect } from 'node:net';
 import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { guardedLookup, isPublic } from '../../src/feed/address.ts';
 

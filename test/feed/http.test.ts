@@ -1,7 +1,7 @@
-import { createServer as createTcpServer, type Socket } from 'node:net';
 import { once } from 'node:events';
-import { gzipSync } from 'node:zlib';
 import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { httpFeed } from '../../src/feed/http.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
@@ -489,7 +489,10 @@ describe('the http feed', () => {
         if (request.url === '/') response.writeHead(302, { location: '/slow' }).end();
       });
       let count = 0;
-      await aborted(upstream.url(), () => upstream.asked((count += 2)));
+      await aborted(upstream.url(), () => {
+        count += 2;
+        return upstream.asked(count);
+      });
       await upstream.left();
     });
 

@@ -16,7 +16,7 @@ import { Refusal } from '../../src/hub/refusal.ts';
 import { ActionTable } from '../../src/transport/action-table.ts';
 import { builtInActions } from '../../src/transport/built-in-actions.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
-import { type TestServer, startServer } from '../helpers/server.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
 import { CASES, SEED, TIMEOUT_MS } from './cases.ts';
 
 /** The bytes have four tenths of all cases. */
@@ -113,7 +113,7 @@ describe('a parser never fails, whatever it reads:', () => {
       send: (text: string) => void replies.push(text),
     } as unknown as Connection;
     const actions = builtInActions({ hub, clock, checkPublish: () => {}, checkSubscribe: () => {} });
-    const table = new ActionTable({ actions, clock, onFault });
+    const table = new ActionTable({ actions, clock, onRefused: () => {}, onFault });
     await fc.assert(
       fc.asyncProperty(jsonText(fc.oneof(sent, json)), async (line) => {
         replies.length = 0;

@@ -1,5 +1,5 @@
-import type { TestServer } from '../helpers/server.ts';
 import { answer, handshake, RawClient } from '../helpers/raw.ts';
+import type { TestServer } from '../helpers/server.ts';
 
 /** Does something to a server and puts into words what came back, to be matched against a pattern. */
 export type Ask = (server: TestServer) => Promise<string>;

@@ -1,4 +1,5 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
+import { Refusal } from '../../src/hub/refusal.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { exchange, handshake, request } from '../helpers/raw.ts';
 import { type ConfigOf, startServer, type TestServer } from '../helpers/server.ts';
@@ -10,10 +11,11 @@ afterEach(async () => {
   await server.stop();
 });
 
-async function join(target: string): Promise<void> {
+async function join(target: string): Promise<SocketGuest> {
   const guest = new SocketGuest(`${server.url}${target}`);
   guests.push(guest);
   await guest.event('hello');
+  return guest;
 }
 
 const last = { Connection: 'close' };
@@ -110,6 +112,31 @@ test('what is asked of a server that stops is counted as draining', async () => 
   );
   expect(await stats.json()).toMatchObject({ refusals: { draining: 1 } });
   await stopped;
+});
+
+test.each([
+  ['input', 'hello'],
+  ['rule', '{"action":"publish","data":1}'],
+  ['unknown', '{"action":"fail"}'],
+  ['internal', '{"action":"break"}'],
+])('an error reply is counted as "%s": %s', async (reason, line) => {
+  server = await startServer();
+  server.belfry.action('fail', () => {
+    throw new Refusal(404, 'there is none');
+  });
+  server.belfry.action('break', () => {
+    throw new TypeError('no');
+  });
+  const guest = await join('/rooms/a');
+  guest.socket.send(line);
+  await vi.waitFor(async () => expect((await server.admin('/stats')).refusals).toEqual({ [reason]: 1 }));
+});
+
+test('messages that come too fast are counted by their rate', async () => {
+  server = await startServer({ limits: { messageBurst: 1, messagesPerSecond: 1 } });
+  const guest = await join('/rooms/a');
+  for (let times = 0; times < 3; times++) guest.socket.send('{"action":"ping"}');
+  await vi.waitFor(async () => expect((await server.admin('/stats')).refusals).toEqual({ rate: 2 }));
 });
 
 test('what succeeds is not counted', async () => {

@@ -35,6 +35,7 @@ function setUp() {
   const waiting: (() => void)[] = [];
   const clock = new ManualClock();
   const actions = new ActionTable({
+    onRefused: () => {},
     clock,
     actions: new Map([['wait', ({ sent }) => new Promise((resolve) => waiting.push(() => resolve(sent.n)))]]),
     onFault: (what, error) => {
