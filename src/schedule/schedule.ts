@@ -127,6 +127,8 @@ export class Schedule implements Timed {
   passedOver(count: number): void {
     this.#tally.missed(count);
     this.#context.report.missed(this.name, count);
+    const instants = count === 1 ? 'an instant was' : `${count} instants were`;
+    this.#standing.leftOut(`${instants} missed: the server was held up, or its clock was set`);
   }
 
   /** The next due instant, milliseconds; null while paused and when it is over. */

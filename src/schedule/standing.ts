@@ -102,6 +102,11 @@ export class Standing {
     this.#tell({ ...this.entry(), state: 'changed', since: instant(this.#context.clock.now()), detail });
   }
 
+  /** Tells why instants were left out, where the state does not say it. */
+  leftOut(detail: string): void {
+    this.#tell({ ...this.entry(), detail });
+  }
+
   get state(): ScheduleState {
     return this.#state;
   }

@@ -110,6 +110,13 @@ describe('a tick', () => {
     expect(counters).toMatchObject({ runs: 3, sent: 3, missed: 4 });
     expect(lateness).toMatchObject({ lastMs: 0, maxMs: 700 });
     expect(reports).toContainEqual(['missed', 'clock', 4]);
+    expect(hub.statuses()).toEqual([
+      expect.objectContaining({
+        schedule: 'clock',
+        state: 'ok',
+        detail: expect.stringMatching(/^4 instants were missed/),
+      }),
+    ]);
   });
 });
 
