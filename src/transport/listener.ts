@@ -13,9 +13,6 @@ import { Refusal } from '../hub/refusal.ts';
 import { ignoreUpgrade, isWebSocketUpgrade } from './ignored-upgrade.ts';
 import { writeProblem } from './raw-problem.ts';
 
-/** How many may knock at once, such as after a restart; the system may allow fewer. */
-const BACKLOG = 4096;
-
 /** How long sockets may take to end by themselves once the server has stopped. */
 const FAREWELL_MS = 1000;
 
@@ -53,7 +50,7 @@ export class Listener {
   listen(host: string, port: number): Promise<AddressInfo> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ port, host, backlog: BACKLOG }, () => {
+      this.#server.listen(port, host, () => {
         this.#server.off('error', reject);
         const address = this.#server.address();
         if (address === null || typeof address === 'string') reject(new Error('not a TCP address'));

@@ -53,19 +53,47 @@ export interface Upgrade {
 class Handshake {
   readonly method = 'GET';
   readonly url = '/';
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: HandshakeHeaders;
   readonly onOpen: (socket: ToldWebSocket) => void;
 
   constructor({ headers }: IncomingMessage, onOpen: (socket: ToldWebSocket) => void) {
     const offered = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim());
-    this.headers = {
-      upgrade: 'websocket',
-      'sec-websocket-version': '13',
-      'sec-websocket-key': headers['sec-websocket-key'] ?? '',
+    this.headers = new HandshakeHeaders(
+      headers['sec-websocket-key'] ?? '',
       // The library accepts what is offered first, which might be the token.
-      ...(offered?.includes(SUBPROTOCOL) && { 'sec-websocket-protocol': SUBPROTOCOL }),
-    };
+      offered?.includes(SUBPROTOCOL) ? SUBPROTOCOL : undefined,
+    );
     this.onOpen = onOpen;
+  }
+}
+
+/**
+ * The headers that `ws` asks for by name. As getters they are no properties that a loop would find, so
+ * the helper copies none of them into a `Headers` that nobody reads.
+ */
+class HandshakeHeaders {
+  readonly #key: string;
+  readonly #protocol: string | undefined;
+
+  constructor(key: string, protocol: string | undefined) {
+    this.#key = key;
+    this.#protocol = protocol;
+  }
+
+  get upgrade(): string {
+    return 'websocket';
+  }
+
+  get 'sec-websocket-version'(): string {
+    return '13';
+  }
+
+  get 'sec-websocket-key'(): string {
+    return this.#key;
+  }
+
+  get 'sec-websocket-protocol'(): string | undefined {
+    return this.#protocol;
   }
 }
 
