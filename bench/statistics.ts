@@ -20,3 +20,22 @@ export function spread(values: readonly number[]): Spread {
 function at(sorted: Float64Array, part: number): number {
   return sorted[Math.max(Math.ceil(part * sorted.length) - 1, 0)] ?? Number.NaN;
 }
+
+/** How many of the values are above the bound before and not above this one. */
+export interface Bin {
+  readonly atMost: number;
+  readonly count: number;
+}
+
+const BOUNDS = [0, 1, 2, 3, 4, 6, 10, 20, 50, 100, Number.POSITIVE_INFINITY];
+
+/** Where milliseconds lie, fine where a tick should be. */
+export function distribution(values: readonly number[]): Bin[] {
+  let below = 0;
+  return BOUNDS.map((atMost) => {
+    const upTo = values.filter((value) => value <= atMost).length;
+    const count = upTo - below;
+    below = upTo;
+    return { atMost: Math.min(atMost, Number.MAX_VALUE), count };
+  });
+}

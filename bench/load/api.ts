@@ -1,4 +1,4 @@
-import type { Spread } from '../statistics.ts';
+import type { Bin, Spread } from '../statistics.ts';
 import type { Transport } from './client.ts';
 
 export interface OpenOptions {
@@ -41,8 +41,12 @@ export interface Wave {
 export interface Times {
   /** From `tick.due` until `time`. */
   readonly late: Spread;
+  readonly lateness: readonly Bin[];
   /** From `tick.due` until it was here. */
   readonly all: Spread;
+  /** The oldest and the newest `tick.due`, in milliseconds since the epoch. */
+  readonly firstDue: number;
+  readonly lastDue: number;
 }
 
 export interface Fates {

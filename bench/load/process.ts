@@ -1,5 +1,5 @@
 import { serveCalls } from '../remote.ts';
-import { spread } from '../statistics.ts';
+import { distribution, spread } from '../statistics.ts';
 import type { LoadApi, OpenOptions, Wave } from './api.ts';
 import { Client } from './client.ts';
 
@@ -22,6 +22,8 @@ let everyMs = Number.POSITIVE_INFINITY;
 const waves = new Map<number, { events: number; lastMs: number }>();
 let late: number[] = [];
 let all: number[] = [];
+let firstDue = Number.POSITIVE_INFINITY;
+let lastDue = Number.NEGATIVE_INFINITY;
 
 function now(): number {
   return performance.timeOrigin + performance.now();
@@ -45,6 +47,8 @@ function countWithTimes(chunk: Buffer, start: number, end: number): void {
   const time = instantBehind(TIME, chunk, start, end);
   const due = instantBehind(DUE, chunk, start, end);
   if (time === undefined || due === undefined) return;
+  firstDue = Math.min(firstDue, due);
+  lastDue = Math.max(lastDue, due);
   late.push(time - due);
   all.push(at - due);
 }
@@ -111,9 +115,11 @@ serveCalls<LoadApi>({
     return whole;
   },
   times: () => {
-    const times = { late: spread(late), all: spread(all) };
+    const times = { late: spread(late), lateness: distribution(late), all: spread(all), firstDue, lastDue };
     late = [];
     all = [];
+    firstDue = Number.POSITIVE_INFINITY;
+    lastDue = Number.NEGATIVE_INFINITY;
     return times;
   },
   wake: () => {

@@ -27,14 +27,30 @@ export const lateness: Question = {
     await sleep(1000);
     await load.call('times');
     await sleep(minutes * 60_000);
-    const { late, all } = await load.call('times');
+    const { late, lateness, all, firstDue, lastDue } = await load.call('times');
     return [
       { what: 'ticks', unit: '', belfry: late.count, target: `${(minutes * 60_000) / everyMs} ± 1` },
+      {
+        what: 'missed between the first and the last of them',
+        unit: '',
+        belfry: (lastDue - firstDue) / everyMs + 1 - late.count,
+        target: '0',
+      },
+      ...lateness.map(({ atMost, count }, index) => ({
+        what: `sent ${binName(atMost, lateness[index - 1]?.atMost)} late`,
+        unit: 'ticks',
+        belfry: count,
+      })),
       ...rows('due until sent (time minus due)', late, ['at most 2 ms', 'at most 6 ms']),
       ...rows('due until received', all, []),
     ];
   },
 };
+
+function binName(atMost: number, above: number | undefined): string {
+  if (atMost === Number.MAX_VALUE) return `more than ${above} ms`;
+  return above === undefined || above === atMost - 1 ? `${atMost} ms` : `${above + 1} to ${atMost} ms`;
+}
 
 function rows(what: string, { median, p99, max }: Spread, [ofMedian, ofP99]: readonly string[]) {
   return [
