@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util';
 import { admin } from './questions/admin.ts';
 import { burst } from './questions/burst.ts';
+import { churn } from './questions/churn.ts';
+import { feeds } from './questions/feeds.ts';
 import { growth } from './questions/growth.ts';
 import { idle } from './questions/idle.ts';
 import { lateness } from './questions/lateness.ts';
@@ -18,11 +20,13 @@ const QUESTIONS: readonly Question[] = [
   burst,
   sse,
   idle,
+  churn,
   storm,
   stalled,
   admin,
   growth,
   lateness,
+  feeds,
   start,
 ];
 

@@ -17,7 +17,7 @@ const FIRST = 2000;
 
 export const idle: Question = {
   name: 'idle',
-  asks: 'An idle connection: what does it keep in memory, what did accepting it cost, what stays of it?',
+  asks: 'An idle connection: what does it keep in memory, and what did accepting it cost?',
   async ask(stage, flags) {
     const count = numberFlag(flags, 'connections', 10_000);
     const figures: Figure[] = [];
@@ -25,9 +25,7 @@ export const idle: Question = {
       const plain = await stage.plain();
       const theirs = await measure(plain, stage.load(), transport, count);
       await stage.clear();
-      const belfry = await stage.belfry({});
-      const load = stage.load();
-      const ours = await measure(belfry, load, transport, count);
+      const ours = await measure(await stage.belfry({}), stage.load(), transport, count);
       figures.push(
         {
           what: `resident memory of one of ${count}, ${transport}`,
@@ -44,7 +42,6 @@ export const idle: Question = {
           ...(transport === 'websocket' && { target: 'at most 140 µs' }),
         },
       );
-      if (transport === 'websocket') figures.push(await churn(belfry, load, count));
       await stage.clear();
     }
     return figures;
@@ -67,23 +64,4 @@ async function measure(
   const acceptMicros = ((cost.cpuMs() - cpuBefore) * 1000) / more;
   const after = await cost.settledKiB();
   return { kib: (after - before) / more, acceptMicros };
-}
-
-/** The memory after many came and went, as a part of that after the first of them. */
-async function churn({ port, cost }: Server, load: Load, count: number): Promise<Figure> {
-  await load.call('closeAll');
-  const first = await cost.settledKiB();
-  const TIMES = 9;
-  for (let time = 0; time < TIMES; time++) {
-    await load.call('open', { transport: 'websocket', port, count });
-    await load.call('closeAll');
-  }
-  const last = await cost.settledKiB();
-  return {
-    what: `resident memory after ${count * (TIMES + 1)} came and went, to that after ${count}`,
-    unit: 'KiB',
-    belfry: last,
-    ratio: last / first,
-    target: 'ratio at most 1.1',
-  };
 }

@@ -7,6 +7,9 @@ const TICK_MS = 10;
 /** Memory counts as settled when it has moved less than this part of itself for two seconds. */
 const SETTLED = 0.003;
 
+/** So long after the last work, V8 has collected what a process left lying about, and given it back. */
+const QUIET_SECONDS = 45;
+
 /** What a process costs, as the operating system sees it. */
 export class Cost {
   readonly #pid: number;
@@ -38,5 +41,18 @@ export class Cost {
       before = after;
     }
     return before;
+  }
+
+  /**
+   * The least resident memory in the time after work: what is really kept. To be asked when nothing goes
+   * on; before, it holds garbage that V8 would collect only when it needs the place.
+   */
+  async quietKiB(): Promise<number> {
+    let least = this.residentKiB();
+    for (let second = 0; second < QUIET_SECONDS; second++) {
+      await sleep(1000);
+      least = Math.min(least, this.residentKiB());
+    }
+    return least;
   }
 }
