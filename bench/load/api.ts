@@ -10,6 +10,7 @@ export interface OpenOptions {
   readonly count: number;
   /** How many are under way at a time. */
   readonly atOnce?: number;
+  /** Where it is said, whether or not, it is followed how far each has come. */
   readonly stalls?: boolean;
   /** Otherwise it is an error if some do not get in. */
   readonly mayFail?: boolean;
@@ -50,9 +51,8 @@ export interface Times {
 }
 
 export interface Fates {
-  readonly open: number;
-  /** By the code of the close frame; `none` where the connection ended without one. */
-  readonly closed: Readonly<Record<string, number>>;
+  /** Those who are open and have a tick that was due since the given time. */
+  readonly upToDate: number;
 }
 
 /** What the process that is the load can be asked for. */
@@ -67,6 +67,6 @@ export interface LoadApi {
   times(): Times;
   /** Those who stalled read again. */
   wake(): void;
-  fates(): Fates;
+  fates(options: { sinceMs: number }): Fates;
   closeAll(): void;
 }

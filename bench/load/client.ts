@@ -71,11 +71,6 @@ export class Client {
     this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${HEADERS[transport]}\r\n\r\n`);
   }
 
-  /** The code of the close frame, once one came. */
-  get closeCode(): number | undefined {
-    return this.#frames instanceof WebSocketFrames ? this.#frames.closeCode : undefined;
-  }
-
   wake(): void {
     this.#isStalled = false;
     this.#socket.resume();

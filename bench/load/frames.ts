@@ -5,7 +5,6 @@ export interface FrameReader {
 }
 
 const TEXT = 1;
-const CLOSE = 8;
 
 /** Frames of RFC 6455 from a server: no mask. An event counts when its header is there. */
 export class WebSocketFrames implements FrameReader {
@@ -13,8 +12,6 @@ export class WebSocketFrames implements FrameReader {
   #skip = 0;
   /** A header that was cut in two. */
   #rest: Buffer | undefined;
-  /** Of the close frame, once one came. */
-  closeCode: number | undefined;
 
   read(chunk: Buffer, onEvent: (start: number, end: number) => void): void {
     const bytes = this.#rest ? Buffer.concat([this.#rest, chunk]) : chunk;
@@ -31,7 +28,6 @@ export class WebSocketFrames implements FrameReader {
       const opcode = (bytes[at] ?? 0) & 0x0f;
       at = start + length.payload;
       if (opcode === TEXT) onEvent(start, Math.min(at, bytes.length));
-      if (opcode === CLOSE && start + 2 <= bytes.length) this.closeCode = bytes.readUInt16BE(start);
     }
     this.#skip = at - bytes.length;
   }

@@ -20,6 +20,8 @@ let events = 0;
 let bytes = 0;
 let everyMs = Number.POSITIVE_INFINITY;
 const waves = new Map<number, { events: number; lastMs: number }>();
+/** Of those who may stall. */
+const newestDue = new Map<Client, number>();
 let late: number[] = [];
 let all: number[] = [];
 let firstDue = Number.POSITIVE_INFINITY;
@@ -53,6 +55,13 @@ function countWithTimes(chunk: Buffer, start: number, end: number): void {
   all.push(at - due);
 }
 
+/** As `count`, and remembers how far a client has come. */
+function follow(client: Client, chunk: Buffer, start: number, end: number): void {
+  count(chunk, start, end);
+  const due = instantBehind(DUE, chunk, start, end);
+  if (due !== undefined) newestDue.set(client, due);
+}
+
 function instantBehind(key: string, chunk: Buffer, start: number, end: number): number | undefined {
   const found = chunk.indexOf(key, start);
   const from = found + key.length;
@@ -71,6 +80,8 @@ async function open(options: OpenOptions) {
   const from = address(batches++);
   const startedAt = now();
   const each: number[] = [];
+  const followed = options.stalls !== undefined;
+  const hear = options.times ? countWithTimes : count;
   let next = 0;
   let failed = 0;
   let failure: unknown;
@@ -78,13 +89,13 @@ async function open(options: OpenOptions) {
     while (next < wanted) {
       const number = next++;
       const began = now();
-      const client = new Client({
+      const client: Client = new Client({
         transport,
         port,
         path: `/rooms/${prefix}-${number % rooms}`,
         from: { address: from, port: FIRST_PORT + number },
         stalls: options.stalls ?? false,
-        onEvent: options.times ? countWithTimes : count,
+        onEvent: followed ? (...event) => follow(client, ...event) : hear,
       });
       clients.push(client);
       try {
@@ -125,15 +136,9 @@ serveCalls<LoadApi>({
   wake: () => {
     for (const client of clients) client.wake();
   },
-  fates: () => {
-    const closed: Record<string, number> = {};
-    let stillOpen = 0;
-    for (const { ended, closeCode } of clients) {
-      if (!ended && closeCode === undefined) stillOpen++;
-      else closed[closeCode ?? 'none'] = (closed[closeCode ?? 'none'] ?? 0) + 1;
-    }
-    return { open: stillOpen, closed };
-  },
+  fates: ({ sinceMs }) => ({
+    upToDate: clients.filter((client) => !client.ended && (newestDue.get(client) ?? 0) >= sinceMs).length,
+  }),
   closeAll: () => {
     for (const client of clients) client.close();
     clients = [];

@@ -54,12 +54,23 @@ export class BelfryServer {
 
   /** Resolves when it was answered, whatever the answer holds; rejects where it is no success. */
   async admin(method: string, path: string, body?: object): Promise<void> {
+    await this.#ask(method, `/admin${path}`, body);
+  }
+
+  /** A line of `/metrics` by its name with its labels; 0 where nothing was counted yet. */
+  async metric(name: string): Promise<number> {
+    const lines = (await this.#ask('GET', '/metrics')).split('\n');
+    const line = lines.find((text) => text.startsWith(`${name} `));
+    return line === undefined ? 0 : Number(line.slice(name.length + 1));
+  }
+
+  async #ask(method: string, path: string, body?: object): Promise<string> {
     const asked = request({
       port: this.port,
       host: '127.0.0.1',
       agent: this.#agent,
       method,
-      path: `/admin${path}`,
+      path,
       headers: { authorization: `Bearer ${TOKEN}` },
     });
     asked.end(body && JSON.stringify(body));
@@ -67,6 +78,7 @@ export class BelfryServer {
     const [response] = (await once(asked, 'response')) as [IncomingMessage];
     const answer = await text(response);
     if ((response.statusCode ?? 0) >= 300) throw new Error(`${method} ${path}: ${answer}`);
+    return answer;
   }
 
   /** `named`: those whose names begin like this. */
