@@ -40,13 +40,12 @@ export class Reader<Answer> implements Source<Answer> {
   }
 
   run(tick: Tick, outcome: Outcome<void>): Promise<void> {
-    const before = this.#reading;
-    const waits = before?.open === true;
-    if (waits) before.cancel();
+    // Not the reading itself: each would keep the one before it, and so all there ever were.
+    const cleared = this.open ? this.cancel() : undefined;
     const reading = this.#read(async (signal) => {
-      if (waits) {
+      if (cleared) {
         this.#waiting = true;
-        await before.ended;
+        await cleared;
         this.#waiting = false;
         signal.throwIfAborted();
       }
