@@ -1,13 +1,49 @@
+import { constants, setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Load, PlainServer } from './stage.ts';
+import type { OpenOptions } from './load/api.ts';
+import type { Load, PlainServer, Stage } from './stage.ts';
 import type { BelfryServer } from './servers/belfry.ts';
 import type { Cost } from './servers/cost.ts';
 import { median } from './statistics.ts';
 
+/**
+ * Many who listen, in two processes. Those who came first and those who came last are watched: whichever
+ * end a server begins at, one of them is the last to get an event.
+ */
+export interface Crowd {
+  readonly watched: Load;
+  readonly others: Load;
+}
+
+/** So many are watched at either end. */
+const WATCHED = 50;
+
+export interface CrowdOptions extends Pick<OpenOptions, 'transport' | 'port' | 'count' | 'rooms' | 'prefix'> {
+  /**
+   * Whether those who are not watched are read with the lowest priority. Reading thousands of sockets
+   * takes as long as writing to them, and readers from another machine would not take the server's cores.
+   */
+  readonly givesWay?: boolean;
+}
+
+export async function crowd(stage: Stage, { givesWay, ...options }: CrowdOptions): Promise<Crowd> {
+  const [watched, others] = [stage.load(), stage.load()];
+  if (givesWay) giveWay(others);
+  const { count } = options;
+  await watched.call('open', { ...options, count: WATCHED });
+  await others.call('open', { ...options, first: WATCHED, count: count - 2 * WATCHED });
+  await watched.call('open', { ...options, first: count - WATCHED, count: WATCHED });
+  return { watched, others };
+}
+
+export function giveWay({ child }: Load): void {
+  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
+}
+
 /** A server that sends at every whole multiple of a time, when it is told to, and who listens. */
 export interface Contender {
   readonly cost: Cost;
-  readonly load: Load;
+  readonly crowd: Crowd;
   begin(): Promise<void>;
   end(): Promise<void>;
 }
@@ -33,7 +69,7 @@ export async function contest(
   { everyMs, waves, rounds }: ContestOptions,
 ): Promise<Result[]> {
   const results = contenders.map((): Result[] => []);
-  for (const { load } of contenders) await load.call('watchWaves', { everyMs });
+  for (const { crowd } of contenders) await crowd.watched.call('watchWaves', { everyMs });
   for (let round = 0; round < rounds; round++) {
     for (const [index, contender] of contenders.entries()) {
       results[index]?.push(await measure(contender, everyMs, waves));
@@ -48,7 +84,7 @@ export async function contest(
 
 /** From the middle between two instants to the middle between two others, when nothing is under way. */
 async function measure(
-  { cost, load, begin, end }: Contender,
+  { cost, crowd, begin, end }: Contender,
   everyMs: number,
   waves: number,
 ): Promise<Result> {
@@ -57,21 +93,25 @@ async function measure(
   await untilMiddle(everyMs);
   await sleep(everyMs);
   await untilMiddle(everyMs);
-  await load.call('waves');
+  await crowd.watched.call('waves');
   const cpuBefore = cost.cpuMs();
-  const before = await load.call('received');
+  const before = await received(crowd);
   await sleep(everyMs * waves);
   const cpuAfter = cost.cpuMs();
-  const after = await load.call('received');
-  const seen = await load.call('waves');
+  const events = (await received(crowd)) - before;
+  const seen = await crowd.watched.call('waves');
   await end();
   await sleep(everyMs / 2);
-  const events = after.events - before.events;
   return {
     events,
     cpuMicros: ((cpuAfter - cpuBefore) * 1000) / events,
     lastMs: median(seen.map(({ lastMs }) => lastMs)),
   };
+}
+
+async function received({ watched, others }: Crowd): Promise<number> {
+  const both = await Promise.all([watched.call('received'), others.call('received')]);
+  return both.reduce((sum, { events }) => sum + events, 0);
 }
 
 function untilMiddle(everyMs: number): Promise<void> {
@@ -81,10 +121,10 @@ function untilMiddle(everyMs: number): Promise<void> {
 }
 
 /** Belfry, by pausing and resuming the schedules whose names begin with `named`. */
-export function belfryContender(server: BelfryServer, load: Load, named = ''): Contender {
+export function belfryContender(server: BelfryServer, crowd: Crowd, named = ''): Contender {
   return {
     cost: server.cost,
-    load,
+    crowd,
     begin: () => server.resume(named),
     end: () => server.pause(named),
   };
@@ -92,10 +132,10 @@ export function belfryContender(server: BelfryServer, load: Load, named = ''): C
 
 export function plainContender(
   { remote, cost }: PlainServer,
-  load: Load,
+  crowd: Crowd,
   options: { everyMs: number; ticks: number },
 ): Contender {
-  return { cost, load, begin: () => remote.call('tick', options), end: () => remote.call('stop') };
+  return { cost, crowd, begin: () => remote.call('tick', options), end: () => remote.call('stop') };
 }
 
 /** Schedules of the time that do nothing until they are resumed. */

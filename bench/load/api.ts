@@ -8,6 +8,8 @@ export interface OpenOptions {
   readonly rooms?: number;
   readonly prefix?: string;
   readonly count: number;
+  /** The number of the first one, where others were opened before. */
+  readonly first?: number;
   /** How many are under way at a time. */
   readonly atOnce?: number;
   /** Where it is said, whether or not, it is followed how far each has come. */

@@ -76,7 +76,7 @@ function address(batch: number): string {
 }
 
 async function open(options: OpenOptions) {
-  const { transport, port, count: wanted, rooms = 1, prefix = 'room', atOnce = 100 } = options;
+  const { transport, port, count: wanted, first = 0, rooms = 1, prefix = 'room', atOnce = 100 } = options;
   const from = address(batches++);
   const startedAt = now();
   const each: number[] = [];
@@ -92,7 +92,7 @@ async function open(options: OpenOptions) {
       const client: Client = new Client({
         transport,
         port,
-        path: `/rooms/${prefix}-${number % rooms}`,
+        path: `/rooms/${prefix}-${(first + number) % rooms}`,
         from: { address: from, port: FIRST_PORT + number },
         stalls: options.stalls ?? false,
         onEvent: followed ? (...event) => follow(client, ...event) : hear,

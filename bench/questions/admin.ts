@@ -1,5 +1,5 @@
-import { constants, setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { giveWay } from '../contest.ts';
 import type { Times } from '../load/api.ts';
 import type { BelfryServer } from '../servers/belfry.ts';
 import { type Spread, spread } from '../statistics.ts';
@@ -25,7 +25,7 @@ export const admin: Question = {
     });
     const [load, other] = [stage.load(), stage.load()];
     // The cores are fewer than the processes: those who read the large room must not keep who measures waiting.
-    if (load.child.pid !== undefined) setPriority(load.child.pid, constants.priority.PRIORITY_LOW);
+    giveWay(load);
     await load.call('open', { transport: 'websocket', prefix: 'large', port: belfry.port, count });
     await other.call('open', {
       transport: 'websocket',

@@ -1,4 +1,4 @@
-import { belfryContender, contest, pausedClocks, plainContender } from '../contest.ts';
+import { belfryContender, contest, crowd, pausedClocks, plainContender } from '../contest.ts';
 import { numberFlag, type Question } from './question.ts';
 
 const EVERY_MS = 2000;
@@ -11,13 +11,13 @@ export const burst: Question = {
   async ask(stage, flags) {
     const belfry = await stage.belfry({ schedules: pausedClocks(TICKS, EVERY_MS) });
     const plain = await stage.plain();
-    const [belfryLoad, plainLoad] = [stage.load(), stage.load()];
-    await belfryLoad.call('open', { transport: 'websocket', port: belfry.port, count: COUNT });
-    await plainLoad.call('open', { transport: 'websocket', port: plain.port, count: COUNT });
+    const common = { transport: 'websocket', count: COUNT } as const;
+    const belfryCrowd = await crowd(stage, { ...common, port: belfry.port });
+    const plainCrowd = await crowd(stage, { ...common, port: plain.port });
     const [ours, theirs] = await contest(
       [
-        belfryContender(belfry, belfryLoad),
-        plainContender(plain, plainLoad, { everyMs: EVERY_MS, ticks: TICKS }),
+        belfryContender(belfry, belfryCrowd),
+        plainContender(plain, plainCrowd, { everyMs: EVERY_MS, ticks: TICKS }),
       ],
       { everyMs: EVERY_MS, waves: 4, rounds: numberFlag(flags, 'rounds', 2) },
     );

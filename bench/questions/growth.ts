@@ -1,6 +1,7 @@
 import {
   belfryContender,
   contest,
+  crowd,
   type ContestOptions,
   pausedClocks,
   plainContender,
@@ -63,12 +64,11 @@ async function measure(stage: Stage, count: number, rooms: number): Promise<Resu
   const options: ContestOptions = { everyMs, waves: count < MANY ? 30 : 3, rounds: 1 };
   const belfry = await stage.belfry({ schedules: pausedClocks(1, everyMs) });
   const plain = await stage.plain();
-  const [belfryLoad, plainLoad] = [stage.load(), stage.load()];
   const common = { transport: 'websocket', count, rooms } as const;
-  await belfryLoad.call('open', { ...common, port: belfry.port });
-  await plainLoad.call('open', { ...common, port: plain.port });
+  const belfryCrowd = await crowd(stage, { ...common, port: belfry.port });
+  const plainCrowd = await crowd(stage, { ...common, port: plain.port });
   const results = await contest(
-    [belfryContender(belfry, belfryLoad), plainContender(plain, plainLoad, { everyMs, ticks: 1 })],
+    [belfryContender(belfry, belfryCrowd), plainContender(plain, plainCrowd, { everyMs, ticks: 1 })],
     options,
   );
   await stage.clear();

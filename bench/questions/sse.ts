@@ -1,4 +1,4 @@
-import { belfryContender, contest, pausedClocks, plainContender } from '../contest.ts';
+import { belfryContender, contest, crowd, pausedClocks, plainContender } from '../contest.ts';
 import { numberFlag, type Question } from './question.ts';
 
 const EVERY_MS = 1000;
@@ -17,13 +17,11 @@ export const sse: Question = {
     const plain = await stage.plain();
     const contenders = [];
     for (const transport of ['websocket', 'sse'] as const) {
-      const load = stage.load();
-      await load.call('open', { transport, prefix: transport, port: belfry.port, count: COUNT });
-      contenders.push(belfryContender(belfry, load, transport));
+      const listeners = await crowd(stage, { transport, prefix: transport, port: belfry.port, count: COUNT });
+      contenders.push(belfryContender(belfry, listeners, transport));
     }
-    const plainLoad = stage.load();
-    await plainLoad.call('open', { transport: 'sse', port: plain.port, count: COUNT });
-    contenders.push(plainContender(plain, plainLoad, { everyMs: EVERY_MS, ticks: 1 }));
+    const plainListeners = await crowd(stage, { transport: 'sse', port: plain.port, count: COUNT });
+    contenders.push(plainContender(plain, plainListeners, { everyMs: EVERY_MS, ticks: 1 }));
     const [overWebSocket, overSse, theirs] = await contest(contenders, {
       everyMs: EVERY_MS,
       waves: 5,

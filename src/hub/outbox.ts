@@ -111,7 +111,7 @@ export class Outbox implements Flushable {
     const batch = this.#batch;
     if (!batch) return;
     this.#batch = undefined;
-    if (this.#sink.bufferedBytes <= this.#delivering.congestion.limits.conflateAboveBytes) {
+    if (this.#keepsUp) {
       this.#write(batch.bytes(), batch.count);
     } else {
       this.#fallBehind(batch.frames());
@@ -142,6 +142,12 @@ export class Outbox implements Flushable {
     this.#batch = undefined;
     this.#forgetHeld();
     this.#forgetWaiting();
+  }
+
+  /** Asked for each write, so a limit is looked up only where something waits at all. */
+  get #keepsUp(): boolean {
+    const { bufferedBytes } = this.#sink;
+    return bufferedBytes === 0 || bufferedBytes <= this.#delivering.congestion.limits.conflateAboveBytes;
   }
 
   #write(bytes: Buffer, events: number): void {

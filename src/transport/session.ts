@@ -103,7 +103,9 @@ export function listen(
   websocket.on('pong', () => parts.onPong(connection));
   // What follows it is `close`.
   websocket.on('error', () => {});
-  websocket.on('close', () => parts.onGone(connection));
+  const gone = () => parts.onGone(connection);
+  websocket.onClosing = gone;
+  websocket.on('close', gone);
   void joined.then(work);
 }
 

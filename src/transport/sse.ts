@@ -1,8 +1,12 @@
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { CloseReason } from '../hub/close-reason.ts';
 import { closingText } from '../hub/connection.ts';
+import type { WireFormat } from '../hub/frame.ts';
 import type { Sink } from '../hub/outbox.ts';
 import { Refusal } from '../hub/refusal.ts';
 import { retryField, sseFormat } from './frames.ts';
+import { SocketSink } from './socket-sink.ts';
 
 /** An EventSource that lost its stream comes back after this, plus as much again at random. */
 const RETRY_MS = 2000;
@@ -37,25 +41,31 @@ export function openStream(
   socket.setKeepAlive(true, 30_000);
   socket.setTimeout(0);
   socket.write(retryField(RETRY_MS + Math.random() * RETRY_MS));
-  const sink: Sink = {
-    format: sseFormat,
-    get bufferedBytes() {
-      return socket.writableLength;
-    },
-    write(bytes) {
-      if (socket.writable) socket.write(bytes);
-    },
-    whenTaken(callback) {
-      if (socket.writable) socket.write('', (error) => error ?? callback());
-    },
-    close({ retryAfterMs }) {
-      if (retryAfterMs !== undefined && socket.writable) socket.write(retryField(retryAfterMs));
-      response.end();
-      socket.end();
-      socket.setTimeout(CLOSE_TIMEOUT_MS, () => socket.destroy());
-    },
+  return {
+    sink: new StreamSink(response, socket),
+    onGone: (callback) => response.on('close', callback),
   };
-  return { sink, onGone: (callback) => response.on('close', callback) };
+}
+
+class StreamSink extends SocketSink<Socket> {
+  readonly #response: ServerResponse;
+
+  constructor(response: ServerResponse, socket: Socket) {
+    super(socket);
+    this.#response = response;
+  }
+
+  get format(): WireFormat {
+    return sseFormat;
+  }
+
+  close({ retryAfterMs }: CloseReason): void {
+    const { socket } = this;
+    if (retryAfterMs !== undefined && socket.writable) socket.write(retryField(retryAfterMs));
+    this.#response.end();
+    socket.end();
+    socket.setTimeout(CLOSE_TIMEOUT_MS, () => socket.destroy());
+  }
 }
 
 /** What an EventSource would be told in its headers, were it asked with HEAD. */

@@ -6,8 +6,8 @@ import type { Context, Hono } from 'hono';
 import { WebSocket } from 'ws';
 import type { CloseReason } from '../hub/close-reason.ts';
 import type { WireFormat } from '../hub/frame.ts';
-import type { Sink } from '../hub/outbox.ts';
 import { websocketFormat } from './frames.ts';
+import { SocketSink } from './socket-sink.ts';
 
 /** How long a peer may take to answer a close frame before its socket is cut. */
 const CLOSE_TIMEOUT_MS = 3000;
@@ -21,19 +21,22 @@ const LONGEST_REASON_BYTES = 123;
 /** The subprotocol of ours; a token may stand beside it and is never sent back. */
 const SUBPROTOCOL = 'belfry';
 
-/** A WebSocket of which one hears before the library closes it for a fault: with that, it says no why. */
+/** A WebSocket of which one hears before it is closed, by whichever side or the library. */
 export class ToldWebSocket extends WebSocket {
-  /** Called once, instead; whoever sets it closes with a code and a reason. */
+  /** Called once in place of closing it for a fault: whoever sets it closes with a code and a reason. */
   onFault: ((code: number) => void) | undefined;
+  /** Called before the close frame leaves: nothing may be written behind it. */
+  onClosing: (() => void) | undefined;
 
   override close(code?: number, reason?: string | Buffer): void {
     const { onFault } = this;
-    if (code === undefined || reason !== undefined || !onFault) {
-      super.close(code, reason);
+    if (code !== undefined && reason === undefined && onFault) {
+      this.onFault = undefined;
+      onFault(code);
       return;
     }
-    this.onFault = undefined;
-    onFault(code);
+    this.onClosing?.();
+    super.close(code, reason);
   }
 }
 
@@ -158,30 +161,17 @@ export function websocketUpgrades(options: {
   };
 }
 
-/** The hub's end of a WebSocket: whole frames straight to the socket, which no mask or deflate needs. */
-export class WebSocketSink implements Sink {
+/** Past the library, which has nothing to add to a frame without mask and deflate. */
+export class WebSocketSink extends SocketSink {
   readonly #websocket: WebSocket;
-  readonly #socket: Duplex;
 
   constructor(websocket: WebSocket, socket: Duplex) {
+    super(socket);
     this.#websocket = websocket;
-    this.#socket = socket;
   }
 
   get format(): WireFormat {
     return websocketFormat;
-  }
-
-  get bufferedBytes(): number {
-    return this.#socket.writableLength;
-  }
-
-  write(bytes: Buffer): void {
-    if (this.#websocket.readyState === this.#websocket.OPEN) this.#socket.write(bytes);
-  }
-
-  whenTaken(callback: () => void): void {
-    if (this.#socket.writable) this.#socket.write('', (error) => error ?? callback());
   }
 
   close(reason: CloseReason): void {
