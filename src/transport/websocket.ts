@@ -27,6 +27,20 @@ export class ToldWebSocket extends WebSocket {
   onFault: ((code: number) => void) | undefined;
   /** Called before the close frame leaves: nothing may be written behind it. */
   onClosing: (() => void) | undefined;
+  #isTaken = false;
+
+  /**
+   * Nobody is heard who comes to listen after this: the helper would copy every message, and keep its
+   * whole context for as long as the socket lives.
+   */
+  take(): void {
+    this.#isTaken = true;
+  }
+
+  override on(event: string | symbol, listener: (this: WebSocket, ...values: never[]) => void): this {
+    // What is passed on belongs to the event as much as it did for whoever called.
+    return this.#isTaken ? this : super.on(event, listener as () => void);
+  }
 
   override close(code?: number, reason?: string | Buffer): void {
     const { onFault } = this;
@@ -111,6 +125,8 @@ export function websocketUpgrades(options: {
   onFault: (what: string, error: unknown) => void;
 }): (upgrade: Upgrade) => void {
   const server = new EventEmitter();
+  /** Of which the library reads nothing, once its middleware ran. */
+  const nothing = new Response();
 
   // The library asks a Hono app with a `Request` built for it, and takes a few microtasks; all it
   // needs back is that its own middleware ran. So it gets just that, at half the cost.
@@ -119,7 +135,7 @@ export function websocketUpgrades(options: {
       const context = { env, req: { header: () => 'websocket', url: 'ws://localhost/' } };
       // Of the context the middleware reads `env`, `req.header('upgrade')` and `req.url` only.
       await middleware(context as unknown as Context, async () => {});
-      return new Response();
+      return nothing;
     },
   };
   // Of the app the library calls `request` only.
@@ -143,7 +159,7 @@ export function websocketUpgrades(options: {
       const { onOpen }: Handshake = context.env.incoming;
       try {
         onOpen(raw);
-        dropLaterListeners(raw);
+        raw.take();
       } catch (error) {
         options.onFault('a WebSocket could not be opened', error);
         raw.terminate();
@@ -187,21 +203,4 @@ export function closeText({ reason }: CloseReason): string {
   // Bytes of the form 10xxxxxx continue a character that began before them.
   while (end > 0 && ((bytes[end] ?? 0) & 0b1100_0000) === 0b1000_0000) end--;
   return bytes.subarray(0, end).toString();
-}
-
-/**
- * The helper adds listeners right after `onOpen`, which would copy every message and keep the whole
- * context alive. What is there now stays.
- */
-function dropLaterListeners(websocket: WebSocket): void {
-  const events = ['message', 'close', 'error'] as const;
-  const kept = new Set(events.flatMap((event) => websocket.listeners(event)));
-  queueMicrotask(() => {
-    for (const event of events) {
-      for (const listener of websocket.listeners(event)) {
-        // `listeners` calls `Function` what `on` was given.
-        if (!kept.has(listener)) websocket.off(event, listener as (...values: unknown[]) => void);
-      }
-    }
-  });
 }
