@@ -37,6 +37,8 @@ export class Chain {
   #last: MadeTick | undefined;
   /** The last one of the chain before. */
   #inherited: MadeTick | undefined;
+  /** How many ticks went out. */
+  sends = 0;
   /** Whether the value of `#last` is what everybody here was shown last, live or on joining. */
   #shown = false;
 
@@ -76,6 +78,18 @@ export class Chain {
   sent(due: number): void {
     this.#sentDue = due;
     this.#shown = true;
+    this.sends++;
+  }
+
+  /** Somebody here has not been shown a value: the next one goes out, even if it is the same as before. */
+  owe(): void {
+    this.#shown = false;
+  }
+
+  /** The instant, or the one sent last if that is newer and not from before a step of the clock back. */
+  newest(due: number | null, now: number): number | null {
+    const sent = this.#sentDue;
+    return sent !== null && sent <= now && (due === null || due < sent) ? sent : due;
   }
 
   /** Whether this instant lies before the one sent last: the clock was set back. */

@@ -177,7 +177,17 @@ export class Schedule implements Timed {
     const over = this.#slot === undefined;
     const coming = this.#chain.current(now, over) ?? this.#source.coming ?? this.#makeCurrent(now);
     if (coming instanceof MadeTick) return { tick: coming.replay(room, over) };
-    return coming ? { coming: coming.then((made) => made?.replay(room, this.#slot === undefined)) } : {};
+    // A run shows its value only if it sends it.
+    if (!coming || this.#source.running) this.#chain.owe();
+    return coming ? { coming: this.#coming(coming, room) } : {};
+  }
+
+  /** Who gets no tick of its own has had a live one meanwhile, or is owed one. */
+  async #coming(coming: Promise<MadeTick | undefined>, room: string): Promise<RoomEvent | undefined> {
+    const { sends } = this.#chain;
+    const made = await coming;
+    if (!made && this.#chain.sends === sends) this.#chain.owe();
+    return made?.replay(room, this.#slot === undefined);
   }
 
   #leave(): Promise<void> {
@@ -263,9 +273,13 @@ export class Schedule implements Timed {
     return message;
   }
 
-  /** The newest instant that was due; not yet the one that the timetable is about to call for. */
+  /**
+   * The newest instant that was due; not yet the one that the timetable is about to call for. After a
+   * change of cadence that may be one of the cadence before.
+   */
   #newest(now: number): number | null {
     const next = this.next;
-    return this.cadence.previous(next === null ? now : Math.min(now, next - 1));
+    const due = this.cadence.previous(next === null ? now : Math.min(now, next - 1));
+    return this.#chain.newest(due, now);
   }
 }

@@ -136,6 +136,19 @@ describe('a schedule that has changed', () => {
     expect(schedules.of('lobby').ticks).toMatchObject([{ data: '"new"', tick: { due: at(3) } }]);
   });
 
+  it('shows who joins the newest instant there was, also where its new cadence had none then', () => {
+    const { clock, hub, schedules } = start(
+      schedule({ cadence: interval(1000), describedCadence: { every: '1s' } }),
+    );
+    clock.advance(1000);
+    schedules.apply([schedule()]);
+    expect(schedules.of('lobby').ticks).toMatchObject([
+      { tick: { due: at(1), previous: at(1), next: at(3) } },
+    ]);
+    clock.advance(2000);
+    expect(hub.ticks.at(-1)).toEqual([3, 1, 6]);
+  });
+
   it('may be read for who joins although the old feed failed at this instant', async () => {
     const young = new FakeFeed();
     const { clock, schedules } = start(schedule({ feed: { read: () => Promise.reject(new Error('no')) } }));

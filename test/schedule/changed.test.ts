@@ -64,6 +64,42 @@ describe('when: "changed"', () => {
     expect(feed.reads).toHaveLength(3);
   });
 
+  it('sends the same value again where somebody came who could not be shown it', async () => {
+    const { next, schedules, hub } = startChanged();
+    await next('1');
+    await next(new Error('no'));
+    expect(schedules.of('lobby')).toMatchObject({ ticks: [], coming: [] });
+    await next('1');
+    await next('1');
+    expect(hub.dues).toEqual([3, 9]);
+  });
+
+  it('sends the same value again where somebody came while it was read', async () => {
+    const { next, schedules, hub, clock, feed } = startChanged();
+    await next('1');
+    await clock.advanceSettled(3000);
+    const [coming] = schedules.of('lobby').coming;
+    feed.last.resolve('1');
+    expect(await coming).toBeUndefined();
+    await next('1');
+    expect(hub.dues).toEqual([3, 6]);
+  });
+
+  it('sends the same value again where the read for who came has failed', async () => {
+    const { next, schedules, hub, clock, feed } = startChanged();
+    await next('1');
+    hub.rooms = [];
+    await clock.advanceSettled(4000);
+    const [coming] = schedules.of('lobby').coming;
+    hub.rooms = ['lobby'];
+    feed.last.reject(new Error('no'));
+    expect(await coming).toBeUndefined();
+    await clock.advanceSettled(2000);
+    feed.last.resolve('1');
+    await settled();
+    expect(hub.dues).toEqual([3, 9]);
+  });
+
   it('reads once more for who joins after an instant for which nothing could be read', async () => {
     const { next, schedules, feed, clock, hub } = startChanged();
     await next('1');
