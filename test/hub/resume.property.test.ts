@@ -207,12 +207,15 @@ class Client {
     const ended = new Map<string, number>();
     let last = placeOf(hello.id ?? '');
     let newest = 0;
+    // What `subscribe` replays lies below what came live before.
+    let highest = last;
     for (const { event, room = '', id } of seen) {
-      if (event === 'closing' && room !== '') ended.set(room, last);
+      if (event === 'closing' && room !== '') ended.set(room, highest);
       if (event !== 'message' || id === undefined) continue;
       last = placeOf(id);
       if (!this.#careful) expect(last).toBeGreaterThan(newest);
       newest = last;
+      highest = Math.max(highest, last);
       got.get(room)?.push(last);
     }
     for (const [room, positions] of got) {
