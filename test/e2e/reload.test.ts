@@ -201,11 +201,24 @@ const byPath = (faults: readonly Fault[]) => faults.toSorted((a, b) => a.path.lo
 
 const isTickOfClock = (received: Received) => isTick(received) && received.tick?.schedule === 'clock';
 
-/** The instants of the clock that a viewer was not shown. */
+/**
+ * The ticks of the clock before which a viewer missed something. A machine that is busy elsewhere may
+ * hold the server up for longer than the clock's 100 ms: then a `status` says so, and the chain is whole.
+ */
 function holesIn({ received }: SocketVisitor): unknown[] {
-  const ticks = received.all.filter(isTickOfClock).flatMap(({ tick }) => tick ?? []);
-  expect(ticks.length).toBeGreaterThan(1);
-  return ticks.slice(1).filter(({ seq }, index) => seq !== (ticks[index]?.seq ?? 0) + 1);
+  const holes: unknown[] = [];
+  let last: Received['tick'];
+  let isExplained = false;
+  for (const one of received.all) {
+    if (one.event === 'status' && Object(one.data).schedule === 'clock') isExplained = true;
+    if (!isTickOfClock(one) || !one.tick) continue;
+    const follows = one.tick.seq === (last?.seq ?? 0) + 1 || isExplained;
+    if (last && !(follows && one.tick.previous === last.due)) holes.push(one.tick);
+    last = one.tick;
+    isExplained = false;
+  }
+  expect(received.all.filter(isTickOfClock).length).toBeGreaterThan(1);
+  return holes;
 }
 
 async function said(guest: SocketVisitor, line: object): Promise<Received> {
