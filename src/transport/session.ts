@@ -44,6 +44,8 @@ export function listen(
   const waiting: Line[] = [];
   let waitingBytes = 0;
   let working = true;
+  /** Whether the peer has said goodbye: its lines from before are still acted on. */
+  let leaving = false;
   let performed = 0;
   /** Made with the first line: most clients only listen. */
   let rate: MessageRate | undefined;
@@ -55,6 +57,8 @@ export function listen(
     if (verdict === 'close') parts.close(connection, CLOSE.tooMany);
     return verdict === 'taken' ? undefined : tooFast(rate.waitMs);
   };
+
+  const gone = () => parts.onGone(connection);
 
   const perform = async ({ text, receivedAtMs, refusal }: Line) => {
     if (refusal) parts.actions.refuse(connection, text, refusal);
@@ -75,6 +79,7 @@ export function listen(
       if (waiting.length < MOST_WAITING / 2) websocket.resume();
     }
     working = false;
+    if (leaving) gone();
     // Also where it was closed: the peer's answer to the close frame is still to be read.
     websocket.resume();
   };
@@ -103,8 +108,11 @@ export function listen(
   websocket.on('pong', () => parts.onPong(connection));
   // What follows it is `close`.
   websocket.on('error', () => {});
-  const gone = () => parts.onGone(connection);
-  websocket.onClosing = gone;
+  websocket.onClosing = () => {
+    connection.outbox.discard();
+    leaving = true;
+    if (!working) gone();
+  };
   websocket.on('close', gone);
   void joined.then(work);
 }
