@@ -5,8 +5,9 @@ import { type Connection, closingText } from './connection.ts';
 import type { RoomClosed } from './entries.ts';
 import { Refusal } from './refusal.ts';
 import { retryAfterMs } from './retry.ts';
-import type { Lock, Room } from './room.ts';
+import { type Lock, lockedUntil, type Room } from './room.ts';
 import type { Rooms } from './rooms.ts';
+import { inSlices, type SliceOptions } from './slices.ts';
 
 /** What closing a room does to its members, handed in by the hub. */
 export interface Leaving {
@@ -14,37 +15,50 @@ export interface Leaving {
   leave(connection: Connection, room: string): void;
 }
 
+/** What closing a room is done with. */
+export interface ClosingParts extends SliceOptions {
+  readonly rooms: Rooms;
+  readonly clock: Clock;
+  readonly leaving: Leaving;
+}
+
 /**
- * Closes a room at one stroke: the lock is on, its members are told why; who is left with no room is
- * closed, who is in others stays. Without a lock the room is gone.
+ * Closes a room: the lock is on at once; then its members are told why, in slices where they are many.
+ * A member that is left with no room is closed, one that is in others stays. Without a lock the room is
+ * gone afterwards, unless a client has joined meanwhile.
  */
-export function closeRoom(
+export async function closeRoom(
   room: Room,
   { reason = CLOSE.roomClosed.reason, lockMs, reconnect }: CloseRoom,
-  { rooms, clock, leaving }: { rooms: Rooms; clock: Clock; leaving: Leaving },
-): RoomClosed {
+  { rooms, clock, leaving, ...slices }: ClosingParts,
+): Promise<RoomClosed> {
   const members = [...room.members];
-  const untilMs = clock.now() + lockMs;
-  // First, so that nobody who hears of a leaving comes in again behind it.
-  if (lockMs > 0) rooms.lock(room, { untilMs, reconnect, reason });
-  for (const member of members) {
-    const closed = roomClosed({ reason, reconnect }, lockMs, members.length);
+  const lock = { endsAtMs: clock.monotonic() + lockMs, reconnect, reason };
+  const until = instant(lockedUntil(lock, clock));
+  // First, so that no client that hears of a leaving comes in again behind it.
+  if (lockMs > 0) rooms.lock(room, lock);
+  const send = (member: Connection) => {
+    if (!room.members.has(member)) return;
+    const leftMs = lockMs > 0 ? lock.endsAtMs - clock.monotonic() : 0;
+    const closed = roomClosed(lock, leftMs, members.length);
     if (member.rooms.size === 1) {
       leaving.close(member, closed, room.name);
     } else {
       member.send(closingText(closed, room.name));
       leaving.leave(member, room.name);
     }
-  }
+  };
+  await inSlices(members, send, slices);
   if (lockMs === 0) rooms.unlock(room);
-  return { room: room.name, connections: members.length, lockedUntil: lockMs > 0 ? instant(untilMs) : null };
+  return { room: room.name, connections: members.length, lockedUntil: lockMs > 0 ? until : null };
 }
 
 /** Why a locked room may not be entered. */
-export function lockRefusal(room: string, lock: Lock, nowMs: number): Refusal {
-  const closing = roomClosed(lock, lock.untilMs - nowMs, 0);
+export function lockRefusal(room: string, lock: Lock, clock: Clock): Refusal {
+  const closing = roomClosed(lock, lock.endsAtMs - clock.monotonic(), 0);
   const { retryAfterMs: after } = closing;
-  return new Refusal(423, `room "${room}" is closed until ${instant(lock.untilMs)}: ${lock.reason}`, {
+  const until = instant(lockedUntil(lock, clock));
+  return new Refusal(423, `room "${room}" is closed until ${until}: ${lock.reason}`, {
     closing,
     ...(after !== undefined && { retryAfterMs: after }),
   });

@@ -1,7 +1,13 @@
 import type { Cancel, Clock } from '../clock.ts';
 
-/** How often those who are behind are looked at while nothing else happens. */
+/** How often queues are looked at while nothing else happens. */
 const LOOK_MS = 500;
+
+/** Queues are looked at when they have grown by this part of `totalBufferedBytes`, all together. */
+const LOOKS_PER_TOTAL = 16;
+
+/** So many are closed in one look at most, about 5 ms; the next look follows at once. */
+const MAX_CLOSED_PER_LOOK = 256;
 
 export interface BufferLimits {
   /** Above so many unsent bytes ticks are replaced by newer ones. */
@@ -13,14 +19,17 @@ export interface BufferLimits {
   readonly totalBufferedBytes: number;
 }
 
-/** Somebody for whom something waits: whose peer takes less than it is owed, or who waits for the log. */
+/** A connection with unsent bytes: its peer takes less than it is sent, or it waits for the log. */
 export interface Behind {
   /** The connection's id. */
   readonly connection: string;
   readonly unsentBytes: number;
 }
 
-/** Watches over those whose peers take less than they are owed, and ends it where a limit says so. */
+/**
+ * Counts the unsent bytes of all connections, and closes slow consumers where a limit says so. Looks
+ * when queues have grown by much, and regularly; never in the midst of a write or a delivery.
+ */
 export class Congestion {
   readonly limits: BufferLimits;
   readonly #clock: Clock;
@@ -28,6 +37,8 @@ export class Congestion {
   /** Since when each has been above `maxBufferedBytes`, on the monotonic clock; undefined: it is not. */
   readonly #behind = new Map<Behind, number | undefined>();
   #cancel: Cancel | undefined;
+  #grownBytes = 0;
+  #isLookDue = false;
 
   constructor(options: { limits: BufferLimits; clock: Clock; onTooSlow: (behind: Behind) => void }) {
     this.limits = options.limits;
@@ -35,7 +46,7 @@ export class Congestion {
     this.#onTooSlow = options.onTooSlow;
   }
 
-  /** How many connections are behind. */
+  /** How many connections have unsent bytes, as far as was looked. */
   get size(): number {
     return this.#behind.size;
   }
@@ -44,56 +55,86 @@ export class Congestion {
   add(behind: Behind): void {
     if (this.#behind.has(behind)) return;
     this.#behind.set(behind, undefined);
-    this.#lookLater();
+    this.#cancel ??= this.#lookLater(LOOK_MS);
   }
 
   remove(behind: Behind): void {
     this.#behind.delete(behind);
   }
 
-  /** To be called when a turn has been written, which is when queues have grown. */
+  /** To be called with what a queue has grown by, in bytes. */
+  grew(bytes: number): void {
+    this.#grownBytes += bytes;
+    if (this.#isLookDue || this.#grownBytes <= this.limits.totalBufferedBytes / LOOKS_PER_TOTAL) return;
+    this.#isLookDue = true;
+    // Clients may send for long before anything is flushed.
+    queueMicrotask(() => {
+      if (this.#isLookDue) this.look();
+    });
+  }
+
+  /** To be called when a turn has been written: a connection may have come above its limit. */
+  lookIfGrown(): void {
+    if (this.#grownBytes > this.limits.maxBufferedBytes) this.look();
+  }
+
   look(): void {
+    this.#isLookDue = false;
+    this.#grownBytes = 0;
     if (this.#behind.size === 0) return;
+    const { maxBufferedBytes, slowSeconds, totalBufferedBytes } = this.limits;
     const now = this.#clock.monotonic();
+    const tooSlow = new Set<Behind>();
     let total = 0;
     for (const [behind, since] of this.#behind) {
       const { unsentBytes } = behind;
-      total += unsentBytes;
-      const isOver = unsentBytes > this.limits.maxBufferedBytes;
-      const overSince = isOver ? (since ?? now) : undefined;
-      this.#behind.set(behind, overSince);
-      const isFarOver = unsentBytes > 2 * this.limits.maxBufferedBytes;
-      if (isFarOver || (overSince !== undefined && now - overSince >= this.limits.slowSeconds * 1000)) {
-        total -= unsentBytes;
-        this.#onTooSlow(behind);
+      if (unsentBytes === 0) {
+        this.#behind.delete(behind);
+        continue;
       }
+      const overSince = unsentBytes > maxBufferedBytes ? (since ?? now) : undefined;
+      if (overSince !== since) this.#behind.set(behind, overSince);
+      const isOverForLong = overSince !== undefined && now - overSince >= slowSeconds * 1000;
+      if (isOverForLong || unsentBytes > 2 * maxBufferedBytes) tooSlow.add(behind);
+      else total += unsentBytes;
     }
-    if (total > this.limits.totalBufferedBytes) this.#relieve(total);
+    if (total > totalBufferedBytes) this.#addSlowest(tooSlow, total - totalBufferedBytes);
+    this.#close([...tooSlow]);
   }
 
   stop(): void {
     this.#cancel?.();
     this.#cancel = undefined;
+    this.#isLookDue = false;
     this.#behind.clear();
   }
 
-  #relieve(total: number): void {
+  /** Adds those with most unsent bytes, as many as it takes to come below the total. */
+  #addSlowest(tooSlow: Set<Behind>, excessBytes: number): void {
     const slowestFirst = [...this.#behind.keys()]
+      .filter((behind) => !tooSlow.has(behind))
       .map((behind) => ({ behind, bytes: behind.unsentBytes }))
       .sort((a, b) => b.bytes - a.bytes);
-    let left = total;
+    let left = excessBytes;
     for (const { behind, bytes } of slowestFirst) {
-      if (left <= this.limits.totalBufferedBytes) break;
+      if (left <= 0) break;
       left -= bytes;
-      this.#onTooSlow(behind);
+      tooSlow.add(behind);
     }
   }
 
-  #lookLater(): void {
-    this.#cancel ??= this.#clock.after(LOOK_MS, () => {
+  #close(tooSlow: readonly Behind[]): void {
+    for (const behind of tooSlow.slice(0, MAX_CLOSED_PER_LOOK)) this.#onTooSlow(behind);
+    if (tooSlow.length <= MAX_CLOSED_PER_LOOK) return;
+    this.#cancel?.();
+    this.#cancel = this.#lookLater(0);
+  }
+
+  #lookLater(delayMs: number): Cancel {
+    return this.#clock.after(delayMs, () => {
       this.#cancel = undefined;
       this.look();
-      if (this.#behind.size > 0) this.#lookLater();
+      if (this.#behind.size > 0) this.#cancel ??= this.#lookLater(LOOK_MS);
     });
   }
 }

@@ -47,17 +47,44 @@ export interface RoomEvent {
 
 /** The event as the JSON object that clients get. */
 export function eventText(event: RoomEvent): JsonText {
+  return sizedText(event, 0).text;
+}
+
+/** An event as JSON, and how many bytes of UTF-8 that is. */
+export interface SizedText {
+  readonly text: JsonText;
+  readonly bytes: number;
+}
+
+/** As `eventText`, with its size. `dataBytes`: the size of `data`, where it is known already. */
+export function sizedText(
+  event: RoomEvent,
+  dataBytes = event.data === undefined ? 0 : Buffer.byteLength(event.data),
+): SizedText {
   const { data, tick, ...head } = event;
   let text = JSON.stringify(head);
+  // Room names, event names and ids are ASCII; what a peer chose for its device is not.
+  let bytes = head.from === undefined ? text.length : Buffer.byteLength(text);
   // `data` is spliced in as it stands: it was encoded when it came in, and may be large.
-  if (data !== undefined) text = `${text.slice(0, -1)},"data":${data}}`;
-  if (tick !== undefined) text = `${text.slice(0, -1)},"tick":${JSON.stringify(tick)}}`;
-  return text;
+  if (data !== undefined) {
+    text = `${text.slice(0, -1)},"data":${data}}`;
+    bytes += ',"data":'.length + dataBytes;
+  }
+  if (tick !== undefined) {
+    const tickText = JSON.stringify(tick);
+    text = `${text.slice(0, -1)},"tick":${tickText}}`;
+    bytes += ',"tick":'.length + tickText.length;
+  }
+  return { text, bytes };
 }
 
 /** The texts of one event for many rooms: all that they do not share is the room's name. */
-export function eventTexts(event: Omit<RoomEvent, 'room' | 'id'>): (room: string) => JsonText {
-  const shared = eventText(event).slice(1);
-  // The name of a room holds nothing that JSON would escape.
-  return (room) => `{"room":"${room}",${shared}`;
+export function sizedTexts(event: Omit<RoomEvent, 'room' | 'id'>): (room: string) => SizedText {
+  const { text, bytes } = sizedText(event);
+  const shared = text.slice(1);
+  // The name of a room is ASCII and holds nothing that JSON would escape.
+  return (room) => ({
+    text: `{"room":"${room}",${shared}`,
+    bytes: bytes + '"room":"",'.length + room.length,
+  });
 }

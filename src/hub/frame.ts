@@ -1,28 +1,58 @@
 import type { Transport } from './entries.ts';
-import { eventText, type JsonText, type RoomEvent } from './event.ts';
+import { eventText, type JsonText, type RoomEvent, type SizedText, sizedText } from './event.ts';
 
 /** How events become the bytes of one transport; a value that `transport/` owns. */
 export interface WireFormat {
   readonly name: Transport;
   /** `id` goes where the transport wants it besides the text: SSE has a line for it. */
   encode(text: JsonText, id?: string): Buffer;
+  /** How many bytes `encode` makes of a text on one line that has `textBytes` bytes of UTF-8. */
+  length(textBytes: number, id?: string): number;
 }
 
-/** A tick of which only the newest matters to who is slow. */
+/** A tick of which only the newest matters to a slow client. */
 interface Replaceable {
   readonly event: RoomEvent;
   readonly format: WireFormat;
 }
 
-/** One event in one wire format. Connections that are owed the same event share the object. */
+/** A frame that is encoded when it is first written. */
+interface Unencoded {
+  /** Bytes on the wire. */
+  readonly length: number;
+  encode(): Buffer;
+}
+
+/**
+ * One event in one wire format. Connections that are sent the same event share the object. It is
+ * encoded when it is first written, so that a tick for ten thousand rooms is encoded piece by piece
+ * as it leaves, and what a client never reads is never encoded.
+ */
 export class Frame {
-  readonly bytes: Buffer;
+  /** Bytes on the wire. */
+  readonly length: number;
+  /**
+   * What the frame keeps in memory while it waits, in bytes: less than `length` where its data is
+   * kept by a schedule anyway.
+   */
+  readonly queuedBytes: number;
   readonly #replaceable: Replaceable | undefined;
+  #unencoded: Unencoded | undefined;
+  #bytes: Buffer | undefined;
   #alone: Batch | undefined;
 
-  constructor(bytes: Buffer, replaceable?: Replaceable) {
-    this.bytes = bytes;
+  constructor(content: Buffer | Unencoded, replaceable?: Replaceable, queuedBytes = content.length) {
+    this.length = content.length;
+    this.queuedBytes = queuedBytes;
     this.#replaceable = replaceable;
+    if (Buffer.isBuffer(content)) this.#bytes = content;
+    else this.#unencoded = content;
+  }
+
+  get bytes(): Buffer {
+    this.#bytes ??= this.#unencoded?.encode() ?? Buffer.alloc(0);
+    this.#unencoded = undefined;
+    return this.#bytes;
   }
 
   /** Of two frames with the same key only the newer one matters; `undefined`: each of them does. */
@@ -97,24 +127,34 @@ export class Batch {
   }
 }
 
+/** What a replayed tick keeps in memory until it is encoded: its head, and its place in a queue. */
+const REPLAY_BYTES = 640;
+
+export interface EncodingOptions {
+  /** Whether a tick may be replaced by a newer one where the client is slow. Default: false. */
+  readonly mayConflate?: boolean;
+  /** The event as JSON, where it is known already. */
+  readonly sized?: SizedText;
+  /** Whether the schedule keeps the data anyway, so that a queue need not count it. Default: false. */
+  readonly isDataKept?: boolean;
+}
+
+const NO_OPTIONS: EncodingOptions = {};
+
 /** An event on its way to many: its text is written once, its bytes once for each wire format. */
 export class Encoding {
   readonly #event: RoomEvent;
-  readonly #mayConflate: boolean;
-  #text: JsonText | undefined;
+  readonly #options: EncodingOptions;
+  #sized: SizedText | undefined;
   /** Nearly everybody in a room uses the same transport. */
   #lastFormat: WireFormat | undefined;
   #lastFrame: Frame | undefined;
   #frames: Map<WireFormat, Frame> | undefined;
 
-  /**
-   * `mayConflate`: whether a tick may be replaced by a newer one where the peer is slow. `text`: the
-   * event as JSON, where somebody has it already.
-   */
-  constructor(event: RoomEvent, mayConflate = false, text?: JsonText) {
+  constructor(event: RoomEvent, options: EncodingOptions = NO_OPTIONS) {
     this.#event = event;
-    this.#mayConflate = mayConflate;
-    this.#text = text;
+    this.#options = options;
+    this.#sized = options.sized;
   }
 
   in(format: WireFormat): Frame {
@@ -124,14 +164,21 @@ export class Encoding {
       this.#frames.set(this.#lastFormat, this.#lastFrame);
     }
     this.#lastFormat = format;
-    this.#lastFrame = this.#frames?.get(format) ?? this.#encode(format);
+    this.#lastFrame = this.#frames?.get(format) ?? this.#frame(format);
     return this.#lastFrame;
   }
 
-  #encode(format: WireFormat): Frame {
+  #frame(format: WireFormat): Frame {
     const event = this.#event;
-    this.#text ??= eventText(event);
-    const bytes = format.encode(this.#text, event.id);
-    return event.tick && this.#mayConflate ? new Frame(bytes, { event, format }) : new Frame(bytes);
+    const { mayConflate, isDataKept } = this.#options;
+    this.#sized ??= sizedText(event);
+    const { text, bytes } = this.#sized;
+    const length = format.length(bytes, event.id);
+    const unencoded = { length, encode: () => format.encode(text, event.id) };
+    return new Frame(
+      unencoded,
+      event.tick && mayConflate ? { event, format } : undefined,
+      isDataKept ? Math.min(length, REPLAY_BYTES) : length,
+    );
   }
 }

@@ -1,6 +1,7 @@
 import type { Publication } from './administration.ts';
 import {
   EVENT_ACCEPTS,
+  isExact,
   isDisplayEvent,
   isEventName,
   isRoomPattern,
@@ -13,6 +14,9 @@ import { targetRooms } from './target.ts';
 /** The keys of a target. */
 const ADDRESSED = ['rooms', 'devices', 'connections', 'users', 'except'] as const;
 
+/** Each of them is held against the name of each room that exists. */
+const MAX_WILDCARDS = 100;
+
 /** What everything that is published has to pass, whoever published it. Throws `Refusal`. */
 export function checkPublication(publication: Publication, eventBytes: number): void {
   const { event, target, data, from } = publication;
@@ -20,7 +24,12 @@ export function checkPublication(publication: Publication, eventBytes: number): 
   if (isServerEvent(event)) refuse('event', `"${event}" is sent by the server alone: choose another name`);
   if (from && isDisplayEvent(event)) refuse('event', `"${event}" may be sent by administrators only`);
   checkTarget(target);
-  for (const room of targetRooms(target)) {
+  const patterns = targetRooms(target);
+  const wildcards = patterns.filter((pattern) => !isExact(pattern)).length;
+  if (wildcards > MAX_WILDCARDS) {
+    refuse('rooms', `${wildcards} patterns with * are too many: name at most ${MAX_WILDCARDS} in one call`);
+  }
+  for (const room of patterns) {
     if (!isRoomPattern(room)) refuse('rooms', `${shown(room)} is not a room pattern: ${PATTERN_ACCEPTS}`);
   }
   const bytes = Buffer.byteLength(data);

@@ -13,10 +13,11 @@ import type {
   RoomEntry,
   RoomsQuery,
 } from './entries.ts';
-import { eventTexts } from './event.ts';
+import { sizedTexts } from './event.ts';
 import { checkPublication } from './gate.ts';
 import { HubEmitter } from './hub-events.ts';
 import { Inbox } from './inbox.ts';
+import { Intake } from './intake.ts';
 import { listConnections, listRooms, roomEntries } from './listing.ts';
 import type { History } from './log.ts';
 import { Membership, type MembershipOptions } from './membership.ts';
@@ -25,6 +26,7 @@ import { type Letter, Post } from './post.ts';
 import { Refusal } from './refusal.ts';
 import { retryAfterMs } from './retry.ts';
 import { Rooms } from './rooms.ts';
+import type { SliceOptions } from './slices.ts';
 import { Turn } from './turn.ts';
 import type { Resumed } from './welcome.ts';
 
@@ -67,22 +69,25 @@ export class Hub implements Administration {
   readonly #membership: Membership;
   readonly #inbox: Inbox<Letter, Order>;
   readonly #delivering: Delivering;
+  readonly #intake: Intake;
+  readonly #slices: SliceOptions;
   #connectionNumber = 0;
 
   constructor(options: HubOptions) {
     this.#options = options;
     const { clock, buffers, onFault } = options;
     this.events = new HubEmitter(onFault);
+    this.#slices = { monotonic: () => clock.monotonic(), sliceMs: () => options.fanoutSliceMs };
     const congestion = new Congestion({
       limits: buffers,
       clock,
       onTooSlow: ({ connection }) => this.#closeById(connection, CLOSE.tooSlow),
     });
     const turn = new Turn({
-      monotonic: () => clock.monotonic(),
-      sliceMs: () => options.fanoutSliceMs,
-      onFlushed: () => congestion.look(),
+      ...this.#slices,
+      onFlushed: () => congestion.lookIfGrown(),
     });
+    this.#intake = new Intake(() => turn.isBacklogged);
     this.#delivering = {
       turn,
       congestion,
@@ -94,7 +99,10 @@ export class Hub implements Administration {
     };
     this.#rooms = new Rooms(options);
     this.#post = new Post({
-      ...options,
+      clock,
+      log: options.log,
+      onFault,
+      ...this.#slices,
       turn,
       rooms: this.#rooms,
       directory: this.#directory,
@@ -173,26 +181,35 @@ export class Hub implements Administration {
     this.events.tell('close', { connection, reason: told });
   }
 
-  // Ticks
-
-  /** Whether anybody is in a room that one of the patterns describes. */
-  anyone(patterns: readonly string[]): boolean {
-    return this.#rooms.matching(patterns).some((room) => room.members.size > 0);
+  /**
+   * Backpressure: to be awaited before a line of a client is acted on. `undefined`: it may be at once;
+   * otherwise resolves when what is due has been written.
+   */
+  ready(): Promise<void> | undefined {
+    return this.#intake.ready();
   }
 
-  /** Owes the event to the members of the rooms, in this very turn. */
+  // Ticks
+
+  /** Whether a connection is in a room that one of the patterns describes. */
+  anyone(patterns: readonly string[]): boolean {
+    for (const room of this.#rooms.matching(patterns)) if (room.members.size > 0) return true;
+    return false;
+  }
+
+  /** Queues the event for the members of the rooms, in this very turn. */
   deliver(delivery: Delivery): Delivered {
     let rooms = 0;
     let connections = 0;
     let bytes = 0;
     const { event, data } = delivery;
-    const inRoom = typeof data === 'string' ? eventTexts({ ...event, data }) : undefined;
+    const inRoom = typeof data === 'string' ? sizedTexts({ ...event, data }) : undefined;
     this.#delivering.turn.newRound();
     for (const room of this.#rooms.matching(delivery.rooms)) {
       if (room.members.size === 0) continue;
       const own = typeof data === 'string' ? data : data(room.name);
-      const text = inRoom?.(room.name);
-      const delivered = room.deliver({ room: room.name, ...event, data: own }, undefined, text);
+      const sized = inRoom?.(room.name);
+      const delivered = room.deliver({ room: room.name, ...event, data: own }, sized && { sized });
       rooms++;
       connections += delivered.connections;
       bytes += delivered.bytes;
@@ -204,7 +221,7 @@ export class Hub implements Administration {
 
   async publish(publication: Publication): Promise<Published> {
     checkPublication(publication, this.#options.eventBytes);
-    if (publication.dryRun) return this.#post.outcome(publication, null);
+    if (publication.dryRun) return this.#post.dryRun(publication);
     return new Promise((resolve, reject) => this.#inbox.publish({ publication, resolve, reject }));
   }
 
@@ -223,12 +240,12 @@ export class Hub implements Administration {
   }
 
   rooms(query: RoomsQuery): Promise<RoomEntry[]> {
-    return listRooms(this.#rooms, this.#options.log, query);
+    return listRooms(this.#rooms, this.#options, query);
   }
 
   async room(name: string): Promise<RoomEntry> {
     const room = this.#rooms.get(name);
-    const [entry] = room ? await roomEntries([room], this.#options.log) : [];
+    const [entry] = room ? await roomEntries([room], this.#options) : [];
     if (!entry) throw unknownRoom(name);
     return entry;
   }
@@ -292,20 +309,21 @@ export class Hub implements Administration {
     return new Promise((resolve, reject) => this.#inbox.command({ command, resolve, reject }));
   }
 
-  #perform({ command, resolve, reject }: Order): void {
+  async #perform({ command, resolve, reject }: Order): Promise<void> {
     try {
-      resolve(this.#apply(command));
+      resolve(await this.#apply(command));
     } catch (error) {
       reject(error);
     }
   }
 
-  #apply(command: Command): RoomClosed | undefined {
+  async #apply(command: Command): Promise<RoomClosed | undefined> {
     switch (command.kind) {
       case 'close-room': {
         const room = this.#rooms.get(command.room);
         const { clock } = this.#options;
-        return room && closeRoom(room, command.how, { rooms: this.#rooms, clock, leaving: this });
+        const parts = { rooms: this.#rooms, clock, leaving: this, ...this.#slices };
+        return room && closeRoom(room, command.how, parts);
       }
       case 'unlock-room': {
         const room = this.#rooms.get(command.room);

@@ -5,14 +5,14 @@
  */
 export class Inbox<Publication, Command> {
   readonly #publish: (publications: readonly Publication[]) => Promise<void>;
-  readonly #perform: (command: Command) => void;
+  readonly #perform: (command: Command) => Promise<void>;
   #waiting: ({ publication: Publication } | { command: Command })[] = [];
   #working = false;
 
   /** Neither callback may throw or reject: answers travel inside what is handed in. */
   constructor(options: {
     publish: (publications: readonly Publication[]) => Promise<void>;
-    perform: (command: Command) => void;
+    perform: (command: Command) => Promise<void>;
   }) {
     this.#publish = options.publish;
     this.#perform = options.perform;
@@ -45,7 +45,7 @@ export class Inbox<Publication, Command> {
         }
         if (publications.length > 0) await this.#publish(publications);
         publications = [];
-        this.#perform(item.command);
+        await this.#perform(item.command);
       }
       if (publications.length > 0) await this.#publish(publications);
     }

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import type { Connection } from './connection.ts';
 import type { Directory } from './directory.ts';
 import type { ConnectionEntry, ConnectionsQuery, RoomEntry, RoomsQuery } from './entries.ts';
@@ -6,8 +7,18 @@ import { roomMatcher } from './names.ts';
 import type { Room } from './room.ts';
 import type { Rooms } from './rooms.ts';
 
+/** What rooms are listed with. */
+export interface ListingParts {
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
 /** A page of the rooms, by name. */
-export function listRooms(rooms: Rooms, log: Log, query: RoomsQuery): Promise<RoomEntry[]> {
+export function listRooms(
+  rooms: Rooms,
+  { log, clock }: ListingParts,
+  query: RoomsQuery,
+): Promise<RoomEntry[]> {
   const { match, after, limit } = query;
   const matches = match === undefined ? () => true : roomMatcher(match);
   const found: Room[] = [];
@@ -15,18 +26,19 @@ export function listRooms(rooms: Rooms, log: Log, query: RoomsQuery): Promise<Ro
     if ((after === undefined || room.name > after) && matches(room.name)) found.push(room);
   }
   found.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return roomEntries(found.slice(0, limit), log);
+  return roomEntries(found.slice(0, limit), { log, clock });
 }
 
 /** A room that goes while the log is read stays in: a page cut short would look like the last one. */
-export async function roomEntries(rooms: readonly Room[], log: Log): Promise<RoomEntry[]> {
-  const names = rooms.map(({ name }) => name);
-  const histories = await log.since(names, undefined, Number.MAX_SAFE_INTEGER);
+export async function roomEntries(
+  rooms: readonly Room[],
+  { log, clock }: ListingParts,
+): Promise<RoomEntry[]> {
+  const kept = await log.kept(rooms.map(({ name }) => name));
   return rooms.map((room) => {
-    const messages = histories.get(room.name)?.messages ?? [];
-    const newest = messages.at(-1);
+    const { count = 0, newest } = kept.get(room.name) ?? {};
     const last = newest ? { id: newest.id, event: newest.event.event, time: newest.event.time } : null;
-    return room.entry({ last, history: messages.length });
+    return room.entry({ last, history: count }, clock);
   });
 }
 

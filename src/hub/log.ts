@@ -39,6 +39,14 @@ export interface History {
   readonly messages: readonly Message[];
 }
 
+/** How much is kept of a room. */
+export interface Kept {
+  /** How many messages. */
+  readonly count: number;
+  /** Absent where there are none. */
+  readonly newest?: Message;
+}
+
 /**
  * Where messages get their numbers and are kept. Numbers grow through all rooms of one log, so that
  * one id stands for a place in any set of rooms. Ticks never come here.
@@ -63,4 +71,7 @@ export interface Log {
     id: string | undefined,
     limit: number,
   ): Promise<ReadonlyMap<string, History>>;
+
+  /** How many messages are kept of each room, and the newest, without reading the others. */
+  kept(rooms: readonly string[]): Promise<ReadonlyMap<string, Kept>>;
 }

@@ -9,6 +9,7 @@ import type { HubEmitter } from './hub-events.ts';
 import type { History, Log } from './log.ts';
 import type { Post } from './post.ts';
 import type { Refusal } from './refusal.ts';
+import { ReplayFrames } from './replay-frames.ts';
 import type { Rooms } from './rooms.ts';
 import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
 
@@ -19,6 +20,8 @@ export interface MembershipOptions {
   readonly currentTicks: CurrentTicks;
   /** How many messages a room shows to who joins. */
   readonly historyOf: (room: string) => number;
+  /** Whether ticks in a room may be replaced by newer ones for a client that does not keep up. */
+  readonly conflates: (room: string) => boolean;
   readonly buffers: Pick<BufferLimits, 'maxBufferedBytes'>;
   /** For `hello`. */
   readonly server: string;
@@ -38,6 +41,7 @@ export interface MembershipParts {
 export class Membership {
   readonly #options: MembershipOptions;
   readonly #parts: MembershipParts;
+  readonly #replays = new ReplayFrames();
 
   constructor(options: MembershipOptions, parts: MembershipParts) {
     this.#options = options;
@@ -47,7 +51,7 @@ export class Membership {
   /** Why a room may not be entered now. */
   refusalOf(room: string): Refusal | undefined {
     const lock = this.#parts.rooms.lockOf(room);
-    return lock && lockRefusal(room, lock, this.#options.clock.now());
+    return lock && lockRefusal(room, lock, this.#options.clock);
   }
 
   /**
@@ -92,7 +96,7 @@ export class Membership {
   leave(connection: Connection, name: string): void {
     if (!connection.rooms.delete(name)) return;
     const room = this.#parts.rooms.get(name);
-    room?.members.delete(connection);
+    room?.remove(connection);
     if (room) this.#parts.rooms.left(room);
     this.#parts.events.tell('leave', { room: name, connection });
   }
@@ -114,8 +118,10 @@ export class Membership {
     try {
       const entered = rooms.filter((room) => !connection.rooms.has(room));
       for (const room of entered) this.#add(connection, room);
-      const current = currentFrames(connection, entered, this.#options.currentTicks);
-      const missed = replay(connection, await this.histories(rooms, since), { upTo, mostBytes });
+      const { currentTicks, conflates } = this.#options;
+      const frames = this.#replays;
+      const current = currentFrames(connection, entered, { currentTicks, conflates, frames });
+      const missed = replay(connection, await this.histories(rooms, since), { upTo, mostBytes, frames });
       return { resumed: resumedOf(missed.histories), frames: [...current, ...missed.frames] };
     } catch (error) {
       this.#parts.close(connection, CLOSE.internal);
@@ -129,7 +135,7 @@ export class Membership {
     const room = this.#parts.rooms.open(name);
     // The room's own text, of which all its members share one.
     connection.rooms.add(room.name);
-    room.members.add(connection);
+    room.add(connection);
     this.#parts.events.tell('join', { room: room.name, connection });
   }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import type { Appended, Entry, History, Log, Message, Position } from './log.ts';
+import type { Appended, Entry, History, Kept, Log, Message, Position } from './log.ts';
+import { nextTurn } from './slices.ts';
 
 /** How much of a room is kept. */
 export interface Retention {
@@ -19,10 +20,13 @@ export interface MemoryLogOptions {
 /** What one message costs beside its data, roughly: names, numbers and the objects that hold them. */
 const OVERHEAD_BYTES = 300;
 
+/** So many messages are kept before other work gets its turn: about 2 ms. */
+const ENTRIES_A_SLICE = 1000;
+
 /** Of so many rooms it is remembered what they lost; of those before, only that they may have. */
 const MOST_ROOMS_REMEMBERED = 20_000;
 
-interface Kept extends Message {
+interface Stored extends Message {
   /** On the monotonic clock: setting the computer's clock makes no message old. */
   readonly atMs: number;
   readonly bytes: number;
@@ -30,7 +34,7 @@ interface Kept extends Message {
 
 /** What is kept of a room. Messages leave at the front; the array is shortened now and then. */
 interface Shelf {
-  messages: Kept[];
+  messages: Stored[];
   bytes: number;
   /** The position of the newest message that is not kept any more. */
   lost: number;
@@ -60,14 +64,32 @@ export class MemoryLog implements Log {
 
   async append(entries: readonly Entry[]): Promise<Appended> {
     const atMs = this.#options.clock.monotonic();
-    const messages = entries.map((entry) => {
+    const messages: Stored[] = [];
+    let data: string | undefined;
+    let dataBytes = 0;
+    for (const entry of entries) {
+      // A broadcast to many rooms is many entries with the same data.
+      if (entry.data !== data) dataBytes = memoryOf(entry.data);
+      data = entry.data;
       const place = this.#at(++this.#position);
-      const bytes = memoryOf(entry.data) + OVERHEAD_BYTES;
+      const bytes = dataBytes + OVERHEAD_BYTES;
       const message = { ...place, event: { id: place.id, ...entry }, atMs, bytes };
       this.#keep(entry.room, message);
-      return message;
-    });
+      messages.push(message);
+      if (messages.length % ENTRIES_A_SLICE === 0) await nextTurn();
+    }
     return { messages, stored: Promise.resolve() };
+  }
+
+  async kept(rooms: readonly string[]): Promise<ReadonlyMap<string, Kept>> {
+    return new Map(rooms.map((room) => [room, this.#keptOf(room)]));
+  }
+
+  #keptOf(room: string): Kept {
+    const shelf = this.#shelves.get(room);
+    if (shelf) this.#expire(room, shelf);
+    const newest = shelf?.messages.at(-1);
+    return { count: shelf?.messages.length ?? 0, ...(newest && { newest }) };
   }
 
   async since(
@@ -102,7 +124,7 @@ export class MemoryLog implements Log {
     return position <= this.#position ? position : undefined;
   }
 
-  #keep(room: string, message: Kept): void {
+  #keep(room: string, message: Stored): void {
     const shelf = this.#shelves.get(room) ?? { messages: [], bytes: 0, lost: this.#lostWithRooms };
     this.#shelves.delete(room);
     this.#shelves.set(room, shelf);

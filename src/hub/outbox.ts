@@ -26,6 +26,12 @@ export interface Delivering {
   readonly totals: { events: number; bytes: number; conflated: number };
 }
 
+/**
+ * A batch below this is written whole without a look at `conflateAboveBytes`, which is asked for in a
+ * settings object: nearly every batch is one small frame.
+ */
+const SMALL_BATCH_BYTES = 4096;
+
 /** A frame that waits for its socket, and how many older ones it has replaced. */
 interface Waiting {
   readonly frame: Frame;
@@ -33,20 +39,29 @@ interface Waiting {
 }
 
 /**
- * What one connection is owed: the only queue between an event and a socket. Frames leave in the
- * order in which they came, those of one turn in one write. While the peer does not keep up they
- * wait here, where a newer tick takes the place of an older one and moves to the end.
+ * Bounded send queue of one connection: the only queue between an event and a socket. Frames leave in
+ * the order in which they came, those of one turn in one write. What is more than
+ * `conflateAboveBytes`, and everything while the peer does not keep up, waits here, where a newer tick
+ * takes the place of an older one and moves to the end.
+ *
+ *     push ─▶ batch ── flush ─▶ socket
+ *               │ more than the socket should hold
+ *               ▼
+ *            waiting ── socket is empty ─▶ socket, piece by piece
  */
 export class Outbox implements Flushable {
   readonly connection: string;
   readonly #sink: Sink;
   readonly #delivering: Delivering;
   #batch: Batch | undefined;
+  #batchBytes = 0;
   #held: Frame[] | undefined;
   #heldBytes = 0;
   /** In the order in which they will leave; set while the peer does not keep up. */
   #waiting: Map<unknown, Waiting> | undefined;
   #waitingBytes = 0;
+  /** Whether the sink will call back when it is empty, and the next piece follows then. */
+  #isDraining = false;
   #isOpen = true;
   /** Events handed to the socket. */
   sent = 0;
@@ -64,8 +79,16 @@ export class Outbox implements Flushable {
     return this.#sink.format;
   }
 
-  /** What is owed and was not taken by the operating system yet, and what waits of the peer itself. */
+  /**
+   * What the operating system has not taken yet: in the socket, in this turn's batch, waiting or held
+   * back; and what waits of the peer's own lines.
+   */
   get unsentBytes(): number {
+    return this.#batchBytes + this.#queuedBytes;
+  }
+
+  /** The same without this turn's batch, which is written when the turn is over. */
+  get #queuedBytes(): number {
     return this.#sink.bufferedBytes + this.#waitingBytes + this.#heldBytes + this.#inboundBytes;
   }
 
@@ -78,21 +101,27 @@ export class Outbox implements Flushable {
     if (!this.#isOpen) return;
     if (this.#held) {
       this.#held.push(frame);
-      this.#heldBytes += frame.bytes.length;
-      this.#watch();
+      this.#heldBytes += frame.queuedBytes;
+      this.#watch(frame.queuedBytes);
     } else if (this.#waiting) {
       this.#wait(this.#waiting, frame);
+      this.#delivering.congestion.grew(frame.queuedBytes);
     } else {
       if (!this.#batch) this.#delivering.turn.flushLater(this);
       this.#batch = this.#batch ? this.#batch.with(frame) : frame.alone;
+      this.#batchBytes += frame.length;
+      // What is too much for one write waits at once, so that newer ticks replace older ones meanwhile.
+      if (this.#batchBytes > SMALL_BATCH_BYTES && this.#batch.count > 1 && !this.#fitsSocket)
+        this.#queueBatch();
     }
   }
 
-  /** So many bytes of the peer's lines wait until it reads its replies: they count like what is owed. */
+  /** So many bytes of the peer's lines wait until it reads its replies: they count like unsent ones. */
   waitForPeer(inboundBytes: number): void {
     if (!this.#isOpen) return;
+    const grown = inboundBytes - this.#inboundBytes;
     this.#inboundBytes = inboundBytes;
-    this.#watch();
+    this.#watch(grown);
   }
 
   /** From here on frames are kept back, until `release` says what comes before them. */
@@ -101,6 +130,7 @@ export class Outbox implements Flushable {
   }
 
   release(first: readonly Frame[]): void {
+    if (!this.#isOpen) return;
     const held = this.#held ?? [];
     this.#forgetHeld();
     for (const frame of first) this.push(frame);
@@ -109,39 +139,47 @@ export class Outbox implements Flushable {
 
   flush(): void {
     const batch = this.#batch;
-    if (!batch) return;
-    this.#batch = undefined;
-    if (this.#keepsUp) {
-      this.#write(batch.bytes(), batch.count);
-    } else {
-      this.#fallBehind(batch.frames());
+    if (batch) {
+      if (this.#keepsUp && (this.#batchBytes <= SMALL_BATCH_BYTES || this.#fitsSocket)) {
+        this.#batch = undefined;
+        this.#batchBytes = 0;
+        this.#write(batch.bytes(), batch.count);
+      } else {
+        this.#queueBatch();
+      }
     }
+    if (this.#waiting && !this.#isDraining) this.#drain();
   }
 
   /**
-   * Writes what is owed and `last` behind it, and ends the connection; where more is owed than a
-   * connection may be, `last` alone. What is held back never leaves: it belongs behind messages that
-   * are not here yet, and whoever came back with the id of one of them would miss those for ever.
-   * Does nothing the second time.
+   * Writes what is queued and `last` behind it, and ends the connection; where more is queued than a
+   * connection may have unsent, `last` alone. What is held back never leaves: it belongs behind messages
+   * that are not here yet, and a client that came back with the id of one of them would miss those for
+   * ever. Does nothing the second time.
    */
   close(reason: CloseReason, last: Frame): void {
     if (!this.#isOpen) return;
     this.#forgetHeld();
-    if (this.unsentBytes > this.#delivering.congestion.limits.maxBufferedBytes) this.#forgetWaiting();
-    this.push(last);
-    this.flush();
+    if (this.#batch) this.#queueBatch();
+    const { maxBufferedBytes } = this.#delivering.congestion.limits;
+    if (this.#sink.bufferedBytes + this.#waitingLength() > maxBufferedBytes) this.#forgetWaiting();
     if (this.#waiting) this.#writeWaiting(Number.POSITIVE_INFINITY);
+    this.#write(last.bytes, 1);
     this.discard();
     this.#use(() => this.#sink.close(reason));
   }
 
-  /** The socket is gone, or about to be: what is owed is dropped. */
+  /** The socket is gone, or about to be: what is queued is dropped. */
   discard(): void {
     this.#isOpen = false;
     this.#inboundBytes = 0;
     this.#batch = undefined;
-    this.#forgetHeld();
-    this.#forgetWaiting();
+    this.#batchBytes = 0;
+    this.#held = undefined;
+    this.#heldBytes = 0;
+    this.#waiting = undefined;
+    this.#waitingBytes = 0;
+    this.#delivering.congestion.remove(this);
   }
 
   /** Asked for each write, so a limit is looked up only where something waits at all. */
@@ -150,20 +188,32 @@ export class Outbox implements Flushable {
     return bufferedBytes === 0 || bufferedBytes <= this.#delivering.congestion.limits.conflateAboveBytes;
   }
 
+  /** Whether the batch is no more than a socket should hold. */
+  get #fitsSocket(): boolean {
+    return this.#batchBytes <= this.#delivering.congestion.limits.conflateAboveBytes;
+  }
+
   #write(bytes: Buffer, events: number): void {
-    const { totals } = this.#delivering;
+    const { totals, congestion } = this.#delivering;
     this.sent += events;
     totals.events += events;
     totals.bytes += bytes.length;
     this.#use(() => this.#sink.write(bytes));
+    const { bufferedBytes } = this.#sink;
+    if (bufferedBytes === 0 || !this.#isOpen) return;
+    congestion.add(this);
+    congestion.grew(Math.min(bufferedBytes, bytes.length));
   }
 
-  #fallBehind(frames: readonly Frame[]): void {
-    const waiting = new Map<unknown, Waiting>();
-    this.#waiting = waiting;
-    for (const frame of frames) this.#wait(waiting, frame);
-    this.#watch();
-    this.#use(() => this.#sink.whenTaken(() => this.#onTaken()));
+  /** What was to leave in this turn waits for its place in the socket. */
+  #queueBatch(): void {
+    const frames = this.#batch?.frames() ?? [];
+    this.#batch = undefined;
+    this.#batchBytes = 0;
+    this.#waiting ??= new Map();
+    const before = this.#waitingBytes;
+    for (const frame of frames) this.#wait(this.#waiting, frame);
+    this.#watch(this.#waitingBytes - before);
   }
 
   #wait(waiting: Map<unknown, Waiting>, frame: Frame): void {
@@ -171,21 +221,29 @@ export class Outbox implements Flushable {
     const older = waiting.get(key);
     if (older) {
       waiting.delete(key);
-      this.#waitingBytes -= older.frame.bytes.length;
+      this.#waitingBytes -= older.frame.queuedBytes;
       this.conflated++;
       this.#delivering.totals.conflated++;
     }
     waiting.set(key, { frame, replaced: older ? older.replaced + 1 : 0 });
-    this.#waitingBytes += frame.bytes.length;
+    this.#waitingBytes += frame.queuedBytes;
   }
 
-  /** The socket is empty: it gets as much as may wait in it, the rest stays where it can be replaced. */
-  #onTaken(): void {
+  /** The socket gets as much as may wait in it; the rest stays where it can be replaced. */
+  #drain(): void {
+    this.#isDraining = false;
     if (!this.#waiting) return;
-    const { limits } = this.#delivering.congestion;
-    this.#writeWaiting(Math.max(limits.conflateAboveBytes, 1));
-    if (this.#waiting?.size === 0) this.#forgetWaiting();
-    else if (this.#waiting) this.#use(() => this.#sink.whenTaken(() => this.#onTaken()));
+    const { conflateAboveBytes } = this.#delivering.congestion.limits;
+    const { bufferedBytes } = this.#sink;
+    if (bufferedBytes === 0 || bufferedBytes < conflateAboveBytes) {
+      this.#writeWaiting(Math.max(conflateAboveBytes - bufferedBytes, 1));
+    }
+    if (this.#waiting?.size === 0) {
+      this.#forgetWaiting();
+    } else if (this.#waiting) {
+      this.#isDraining = true;
+      this.#use(() => this.#sink.whenTaken(() => this.#drain()));
+    }
   }
 
   #writeWaiting(bytes: number): void {
@@ -196,29 +254,42 @@ export class Outbox implements Flushable {
       const part = frame.replacing(replaced);
       parts.push(part);
       length += part.length;
-      this.#waitingBytes -= frame.bytes.length;
+      this.#waitingBytes -= frame.queuedBytes;
       this.#waiting?.delete(key);
     }
-    if (parts.length > 0) this.#write(Buffer.concat(parts), parts.length);
+    const [only, ...others] = parts;
+    if (only) this.#write(others.length === 0 ? only : Buffer.concat(parts), parts.length);
+  }
+
+  /** What waits, in bytes on the wire. */
+  #waitingLength(): number {
+    let length = 0;
+    for (const { frame } of this.#waiting?.values() ?? []) length += frame.length;
+    return length;
   }
 
   #forgetHeld(): void {
     this.#held = undefined;
     this.#heldBytes = 0;
-    this.#watch();
+    this.#watch(0);
   }
 
   #forgetWaiting(): void {
     this.#waiting = undefined;
     this.#waitingBytes = 0;
-    this.#watch();
+    this.#watch(0);
   }
 
-  /** What waits here is watched over, whichever side it waits for: the peer or the log. */
-  #watch(): void {
+  /** What is queued here is counted, whichever side it waits for: the peer or the log. */
+  #watch(grownBytes: number): void {
+    if (!this.#isOpen) return;
     const { congestion } = this.#delivering;
-    if (this.#waiting || this.#held?.length || this.#inboundBytes > 0) congestion.add(this);
-    else congestion.remove(this);
+    if (this.#queuedBytes === 0 && !this.#waiting) {
+      congestion.remove(this);
+      return;
+    }
+    congestion.add(this);
+    if (grownBytes > 0) congestion.grew(grownBytes);
   }
 
   /** A socket that throws must not end the round in which others get theirs. */

@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from '../clock.ts';
-import { isExact, roomsMatcher } from './names.ts';
+import { isExact, type RoomMatcher, roomsMatcher } from './names.ts';
 import { type Lock, Room } from './room.ts';
 
 export interface RoomsOptions {
@@ -10,6 +10,15 @@ export interface RoomsOptions {
   readonly conflates: (room: string) => boolean;
 }
 
+/** The rooms that some patterns describe, kept up to date as rooms come and go. */
+interface Selection {
+  readonly matches: RoomMatcher;
+  readonly rooms: Set<Room>;
+}
+
+/** So many lists of patterns are indexed; beyond that the one that was indexed first is forgotten. */
+const MAX_SELECTIONS = 1024;
+
 /**
  * The rooms there are. A room appears when somebody joins, stays a little while when the last one
  * has left, so that a reload of a page does not make it anew, and as long as it is locked.
@@ -18,6 +27,8 @@ export class Rooms {
   readonly #options: RoomsOptions;
   readonly #byName = new Map<string, Room>();
   readonly #forgetting = new Map<string, Cancel>();
+  /** By the patterns: a schedule asks for the same ones at each tick. */
+  readonly #selections = new Map<string, Selection>();
 
   constructor(options: RoomsOptions) {
     this.#options = options;
@@ -39,7 +50,7 @@ export class Rooms {
   lockOf(name: string): Lock | undefined {
     const room = this.#byName.get(name);
     // The timer that takes a lock off may be late: the clock decides.
-    if (room?.lock && room.lock.untilMs <= this.#options.clock.now()) this.unlock(room);
+    if (room?.lock && room.lock.endsAtMs <= this.#options.clock.monotonic()) this.unlock(room);
     return room?.lock;
   }
 
@@ -50,26 +61,43 @@ export class Rooms {
     if (!room) {
       room = new Room(name, this.#options.clock.now(), this.#options.conflates);
       this.#byName.set(name, room);
+      for (const selection of this.#selections.values()) {
+        if (selection.matches(name)) selection.rooms.add(room);
+      }
     }
     return room;
   }
 
-  /** The rooms that any of the patterns describes, each once. */
-  matching(patterns: readonly string[]): Room[] {
+  /**
+   * The rooms that any of the patterns describes, each once. Looks through all rooms the first time
+   * that these patterns are asked for, and then keeps an index of them.
+   */
+  matching(patterns: readonly string[]): Iterable<Room> {
     if (patterns.every(isExact)) {
-      const names = [...new Set(patterns)];
-      return names.map((name) => this.#byName.get(name)).filter((room) => room !== undefined);
+      return [...new Set(patterns)].flatMap((name) => this.#byName.get(name) ?? []);
     }
+    const key = patterns.join(' ');
+    return (this.#selections.get(key) ?? this.#select(key, patterns)).rooms;
+  }
+
+  #select(key: string, patterns: readonly string[]): Selection {
     const matches = roomsMatcher(patterns);
-    return [...this.#byName.values()].filter((room) => matches(room.name));
+    const rooms = new Set([...this.#byName.values()].filter(({ name }) => matches(name)));
+    const selection = { matches, rooms };
+    const [oldest] = this.#selections.keys();
+    if (this.#selections.size >= MAX_SELECTIONS && oldest !== undefined) this.#selections.delete(oldest);
+    this.#selections.set(key, selection);
+    return selection;
   }
 
   /** Shuts a room that is about to be empty until the lock ends. */
   lock(room: Room, lock: Lock): void {
     this.#keep(room.name);
     room.lock = lock;
-    this.#later(room, lock.untilMs - this.#options.clock.now(), () => {
-      if (room.lock === lock && lock.untilMs > this.#options.clock.now()) this.lock(room, lock);
+    const { clock } = this.#options;
+    this.#later(room, lock.endsAtMs - clock.monotonic(), () => {
+      // A timer may fire early, and one of more than 24 days does.
+      if (room.lock === lock && lock.endsAtMs > clock.monotonic()) this.lock(room, lock);
       else this.unlock(room);
     });
   }
@@ -89,7 +117,9 @@ export class Rooms {
 
   forget(room: Room): void {
     this.#keep(room.name);
-    if (room.members.size === 0) this.#byName.delete(room.name);
+    if (room.members.size > 0) return;
+    this.#byName.delete(room.name);
+    for (const { rooms } of this.#selections.values()) rooms.delete(room);
   }
 
   /** Forgets all rooms, and leaves no timer behind. */
@@ -97,6 +127,7 @@ export class Rooms {
     for (const cancel of this.#forgetting.values()) cancel();
     this.#forgetting.clear();
     this.#byName.clear();
+    this.#selections.clear();
   }
 
   #later(room: Room, delayMs: number, what: () => void): void {

@@ -16,18 +16,35 @@ export interface TurnOptions {
 }
 
 /**
- * Gathers what becomes due in one turn of the event loop: whoever has something to write says so
+ * Gathers what becomes due in one turn of the event loop: an outbox with something to write says so
  * once and is flushed when the turn is over, in one write for each socket. What goes to many is
- * written in slices; in between, what goes to few comes first, so that nobody waits for a large room.
+ * written in slices; in between, what goes to few comes first, so that a small room does not wait for
+ * a large one. The round that has waited longest gets a share of each slice, so that many small ones
+ * cannot keep it waiting for ever.
  */
 export class Turn {
   readonly #options: TurnOptions;
-  /** One for each delivery, until all of it is written; the last one is still being filled. */
+  /** One for each delivery, oldest first, until all of it is written; the last one is still being filled. */
   #rounds: Flushable[][] = [];
   #isScheduled = false;
+  #isBacklogged = false;
+  #onWritten: (() => void)[] = [];
+  /** How often everything that was due has been written. */
+  turnsWritten = 0;
 
   constructor(options: TurnOptions) {
     this.#options = options;
+  }
+
+  /** Whether a slice was not enough for what was due: until it is written, nothing more should be accepted. */
+  get isBacklogged(): boolean {
+    return this.#isBacklogged;
+  }
+
+  /** Resolves when everything that is due has been handed to the sockets or to the queues before them. */
+  written(): Promise<void> {
+    if (!this.#isScheduled) return Promise.resolve();
+    return new Promise((resolve) => this.#onWritten.push(resolve));
   }
 
   /** From here on those who become ready are flushed apart from those before. */
@@ -49,25 +66,40 @@ export class Turn {
     setImmediate(() => {
       this.#isScheduled = false;
       this.#flushSlice();
-      if (this.#rounds.length > 0) this.#schedule();
-      else this.#options.onFlushed();
+      this.#isBacklogged = this.#rounds.length > 0;
+      if (this.#isBacklogged) {
+        this.#schedule();
+        return;
+      }
+      this.turnsWritten++;
+      this.#options.onFlushed();
+      for (const resolve of this.#onWritten.splice(0)) resolve();
     });
   }
 
   #flushSlice(): void {
     const { monotonic, sliceMs } = this.#options;
     const endsAt = monotonic() + sliceMs();
-    const rounds = this.#rounds.filter(({ length }) => length > 0).sort((a, b) => b.length - a.length);
+    const rounds = this.#rounds.filter(({ length }) => length > 0);
+    const [oldest] = rounds;
+    const smallestLast = rounds.toSorted((a, b) => b.length - a.length);
     // What becomes ready from here on, by a write that calls back or between two slices, is a round of
     // its own.
     this.#rounds = [];
-    for (let round = rounds.at(-1); round; round = rounds.at(-1)) {
-      // From the end: within a round it makes no difference who is first.
-      for (let left = Math.min(FLUSHES_A_LOOK, round.length); left > 0; left--) round.pop()?.flush();
-      if (round.length === 0) rounds.pop();
+    let isOldestServed = false;
+    for (let round = smallestLast.at(-1); round; round = smallestLast.at(-1)) {
+      flushSome(round);
+      isOldestServed ||= round === oldest;
+      if (round.length === 0) smallestLast.pop();
       if (monotonic() >= endsAt) break;
     }
-    const left = [...rounds, ...this.#rounds];
+    if (oldest && !isOldestServed) flushSome(oldest);
+    const left = [...rounds.filter(({ length }) => length > 0), ...this.#rounds];
     this.#rounds = left.length > 0 ? [...left, []] : left;
   }
+}
+
+/** From the end: within a round it makes no difference which is first. */
+function flushSome(round: Flushable[]): void {
+  for (let left = Math.min(FLUSHES_A_LOOK, round.length); left > 0; left--) round.pop()?.flush();
 }

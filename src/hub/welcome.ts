@@ -3,6 +3,7 @@ import type { CurrentTicks } from './current-ticks.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding, type Frame } from './frame.ts';
 import type { History, Message } from './log.ts';
+import type { ReplayFrames } from './replay-frames.ts';
 
 /** What a room's history says about the position that somebody came back with. */
 export type Resumed = Readonly<Record<string, boolean | null>>;
@@ -23,21 +24,41 @@ export function helloEvent(options: {
   return { event: 'hello', id, time, data };
 }
 
+/** What the frames of current ticks are made with. */
+export interface CurrentFrameParts {
+  readonly currentTicks: CurrentTicks;
+  readonly conflates: (room: string) => boolean;
+  readonly frames: ReplayFrames;
+}
+
 /** The statuses and the current ticks of the rooms; those that must be read first are sent when there. */
 export function currentFrames(
   connection: Connection,
   rooms: readonly string[],
-  currentTicks: CurrentTicks,
+  { currentTicks, conflates, frames }: CurrentFrameParts,
 ): Frame[] {
-  const current = rooms.map((room) => currentTicks.of(room));
-  for (const coming of current.flatMap(({ coming }) => coming)) {
-    void coming.then((event) => {
-      if (event?.room === undefined || !connection.rooms.has(event.room)) return;
-      connection.outbox.push(new Encoding(event).in(connection.outbox.format));
-    });
+  const { format } = connection.outbox;
+  const current = rooms.map((room) => ({ mayConflate: conflates(room), ...currentTicks.of(room) }));
+  for (const { coming, mayConflate } of current) {
+    for (const event of coming) void event.then((tick) => sendLate(connection, tick, mayConflate, frames));
   }
-  const events = [...current.flatMap(({ statuses }) => statuses), ...current.flatMap(({ ticks }) => ticks)];
-  return events.map((event) => new Encoding(event).in(connection.outbox.format));
+  return [
+    ...current.flatMap(({ statuses }) => statuses.map((status) => new Encoding(status).in(format))),
+    ...current.flatMap(({ ticks, mayConflate }) =>
+      ticks.map((tick) => frames.of(tick, format, { mayConflate, isDataKept: true })),
+    ),
+  ];
+}
+
+/** A tick that had to be read first, unless the connection has left the room meanwhile. */
+function sendLate(
+  connection: Connection,
+  tick: RoomEvent | undefined,
+  mayConflate: boolean,
+  frames: ReplayFrames,
+): void {
+  if (tick?.room === undefined || !connection.rooms.has(tick.room)) return;
+  connection.outbox.push(frames.of(tick, connection.outbox.format, { mayConflate, isDataKept: true }));
 }
 
 /**
@@ -48,26 +69,44 @@ export function currentFrames(
 export function replay(
   connection: Connection,
   found: ReadonlyMap<string, History>,
-  { upTo, mostBytes }: { upTo: number; mostBytes: number },
+  { upTo, mostBytes, frames }: { upTo: number; mostBytes: number; frames: ReplayFrames },
 ): { histories: ReadonlyMap<string, History>; frames: Frame[] } {
   const histories = new Map(found);
-  const missed: Message[] = [];
-  for (const { resumed, messages } of found.values()) {
-    if (resumed !== null) missed.push(...messages.filter(({ position }) => position <= upTo));
+  const unsent = new Map<string, Message[]>();
+  for (const [room, { resumed, messages }] of found) {
+    if (resumed !== null)
+      unsent.set(
+        room,
+        messages.filter(({ position }) => position <= upTo),
+      );
   }
-  const frames: Frame[] = [];
+  const sent: Frame[] = [];
   let bytes = 0;
-  for (const { event } of missed.sort((a, b) => b.position - a.position)) {
-    const history = event.room === undefined ? undefined : histories.get(event.room);
-    if (bytes <= mostBytes) {
-      const frame = new Encoding({ ...event, replay: true }).in(connection.outbox.format);
-      bytes += frame.bytes.length;
-      if (bytes <= mostBytes) frames.push(frame);
+  for (let event = takeNewest(unsent); event; event = takeNewest(unsent)) {
+    const frame = frames.of(event, connection.outbox.format);
+    bytes += frame.length;
+    if (bytes > mostBytes) {
+      markGap(histories, event.room);
+      for (const [room, messages] of unsent) if (messages.length > 0) markGap(histories, room);
+      break;
     }
-    if (bytes > mostBytes && history?.resumed && event.room !== undefined)
-      histories.set(event.room, { ...history, resumed: false });
+    sent.push(frame);
   }
-  return { histories, frames: frames.reverse() };
+  return { histories, frames: sent.reverse() };
+}
+
+/** Takes the newest message of all; each list has its newest at the end. */
+function takeNewest(unsent: ReadonlyMap<string, Message[]>): RoomEvent | undefined {
+  let from: Message[] | undefined;
+  for (const messages of unsent.values()) {
+    if ((messages.at(-1)?.position ?? -1) > (from?.at(-1)?.position ?? -1)) from = messages;
+  }
+  return from?.pop()?.event;
+}
+
+function markGap(histories: Map<string, History>, room = ''): void {
+  const history = histories.get(room);
+  if (history?.resumed) histories.set(room, { ...history, resumed: false });
 }
 
 export function resumedOf(histories: ReadonlyMap<string, History>): Resumed {

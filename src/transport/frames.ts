@@ -11,24 +11,30 @@ const LONGEST_IN_16_BITS = 0xffff;
  */
 export const websocketFormat: WireFormat = {
   name: 'websocket',
+  length: (textBytes) => headerLength(textBytes) + textBytes,
   encode(text) {
     const length = Buffer.byteLength(text);
-    const headerLength = length <= LONGEST_IN_7_BITS ? 2 : length <= LONGEST_IN_16_BITS ? 4 : 10;
-    const frame = Buffer.allocUnsafe(headerLength + length);
+    const header = headerLength(length);
+    const frame = Buffer.allocUnsafe(header + length);
     frame[0] = FIN_AND_TEXT;
-    if (headerLength === 2) {
+    if (header === 2) {
       frame[1] = length;
-    } else if (headerLength === 4) {
+    } else if (header === 4) {
       frame[1] = 126;
       frame.writeUInt16BE(length, 2);
     } else {
       frame[1] = 127;
       frame.writeBigUInt64BE(BigInt(length), 2);
     }
-    frame.write(text, headerLength, 'utf8');
+    frame.write(text, header, 'utf8');
     return frame;
   },
 };
+
+function headerLength(textBytes: number): number {
+  if (textBytes <= LONGEST_IN_7_BITS) return 2;
+  return textBytes <= LONGEST_IN_16_BITS ? 4 : 10;
+}
 
 /**
  * An event of the server-sent events stream (HTML Living Standard, 9.2). No `event` field, so that
@@ -36,6 +42,8 @@ export const websocketFormat: WireFormat = {
  */
 export const sseFormat: WireFormat = {
   name: 'sse',
+  length: (textBytes, id) =>
+    (id === undefined ? 0 : `id: ${id}\n`.length) + 'data: '.length + textBytes + '\n\n'.length,
   encode(text, id) {
     const data = text.replaceAll(/\r\n|\n|\r/g, '\ndata: ');
     return Buffer.from(id === undefined ? `data: ${data}\n\n` : `id: ${id}\ndata: ${data}\n\n`);

@@ -54,6 +54,42 @@ export function logContract(name: string, under: LogUnderTest): void {
       return { resumed: history.resumed, positions: history.messages.map(({ position }) => position) };
     };
 
+    describe('what is kept', () => {
+      test('is told by count and newest message, without the others', async () => {
+        await append(log, entry('a', 1), entry('b', 2), entry('a', 3));
+        const kept = await log.kept(['a', 'b', 'empty']);
+        expect([...kept].map(([room, { count, newest }]) => [room, count, newest?.position])).toEqual([
+          ['a', 2, 3],
+          ['b', 1, 2],
+          ['empty', 0, undefined],
+        ]);
+        expect(kept.get('a')?.newest?.event).toMatchObject({ room: 'a', data: '"000003"' });
+      });
+
+      test('is no more than the number and the age allow', async () => {
+        const bounded = await under.open({ ...plenty, messages: 2, ms: 1000 }, clock);
+        for (let n = 0; n < 5; n++) await append(bounded, entry('a', n));
+        expect((await bounded.kept(['a'])).get('a')).toMatchObject({ count: 2, newest: { position: 5 } });
+        clock.advance(1001);
+        expect((await bounded.kept(['a'])).get('a')).toEqual({ count: 0 });
+      });
+    });
+
+    test('numbers thousands at once without holding the event loop', async () => {
+      let turns = 0;
+      const count = () => {
+        turns++;
+        timer = setImmediate(count);
+      };
+      let timer = setImmediate(count);
+      const messages = await append(log, ...Array.from({ length: 10_000 }, (_, n) => entry(`room-${n}`)));
+      clearImmediate(timer);
+      expect(messages.map(({ position }) => position)).toEqual(
+        Array.from({ length: 10_000 }, (_, n) => n + 1),
+      );
+      expect(turns).toBeGreaterThan(5);
+    });
+
     describe('numbers', () => {
       test('begin with 1, the head of an empty log being 0', async () => {
         expect((await log.head()).position).toBe(0);

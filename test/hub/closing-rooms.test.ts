@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { CloseRoom } from '../../src/hub/administration.ts';
 import type { Refusal } from '../../src/hub/refusal.ts';
-import { type Guest, quiet, type Stage, stage } from './fixture.ts';
+import { ManualClock, settled } from '../helpers/manual-clock.ts';
+import { dataOf, type Guest, quiet, type Stage, stage } from './fixture.ts';
 
 const forGood: CloseRoom = { lockMs: 0, reconnect: false };
 const locked: CloseRoom = { reason: 'cleaning', lockMs: 30_000, reconnect: true };
@@ -114,16 +115,47 @@ describe('closing a room', () => {
     expect(hub.memberCount('a')).toBe(1);
   });
 
-  test('keeps the lock until the wall clock says so, however it is set', async () => {
+  test('keeps the lock as long as it was asked for, however the wall clock is set', async () => {
     const { hub, clock, visit } = await stage();
     await visit('a');
     await hub.closeRoom('a', locked);
-    clock.step(-60_000);
-    clock.advance(30_000);
-    expect(hub.refusalOf('a')).toBeDefined();
-    clock.step(61_000);
+    clock.step(-3_600_000);
+    expect((await hub.room('a')).locked?.until).toBe('2026-11-20T17:00:30.000Z');
+    clock.step(7_200_000);
+    clock.advance(29_999);
+    expect(hub.refusalOf('a')?.message).toContain('until 2026-11-20T19:00:30.000Z');
+    clock.step(-3_600_000);
+    clock.advance(1);
     expect(hub.refusalOf('a')).toBeUndefined();
     expect([hub.roomCount, clock.pending]).toEqual([0, 0]);
+  });
+
+  test('of very many members is done in slices: other rooms have their ticks in between', async () => {
+    const clock = new ManualClock();
+    let busyMs = 0;
+    const monotonic = clock.monotonic.bind(clock);
+    clock.monotonic = () => monotonic() + busyMs;
+    const all = await stage({ clock });
+    const guests: Guest[] = [];
+    for (let n = 0; n < 500; n++) guests.push(await quickVisit(all, 'a'));
+    const other = await all.visit('b');
+    // Each close takes a tenth of a millisecond.
+    for (const { sink } of guests)
+      sink.onClose = () => {
+        busyMs += 0.1;
+      };
+    const closing = all.hub.closeRoom('a', { lockMs: 1000, reconnect: true });
+    await Promise.resolve();
+    all.tick('b', 1);
+    await settled();
+    await settled();
+    const closedBefore = guests.filter(({ sink }) => sink.closed).length;
+    expect(dataOf(other.sink.seen)).toEqual([1]);
+    expect(closedBefore).toBeGreaterThan(0);
+    expect(closedBefore).toBeLessThan(400);
+    expect(all.hub.refusalOf('a')).toBeDefined();
+    expect(await closing).toMatchObject({ connections: 500 });
+    expect(guests.every(({ sink }) => sink.closed?.code === 4001)).toBe(true);
   });
 
   test('lets nobody in who hears of it and comes back at once', async () => {

@@ -4,13 +4,17 @@ import type { CurrentTicks, CurrentTicksOfRoom } from '../../src/hub/current-tic
 import type { RoomEvent, Tick } from '../../src/hub/event.ts';
 import type { WireFormat } from '../../src/hub/frame.ts';
 import { Hub, type HubOptions } from '../../src/hub/hub.ts';
-import type { Appended, Entry, History, Log, Position } from '../../src/hub/log.ts';
+import type { Appended, Entry, History, Kept, Log, Position } from '../../src/hub/log.ts';
 import { MemoryLog, type MemoryLogOptions } from '../../src/hub/memory-log.ts';
 import type { Sink } from '../../src/hub/outbox.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 
 /** A wire format that keeps the JSON text, one line for each event. */
-export const lines: WireFormat = { name: 'websocket', encode: (text) => Buffer.from(`${text}\n`) };
+export const lines: WireFormat = {
+  name: 'websocket',
+  encode: (text) => Buffer.from(`${text}\n`),
+  length: (textBytes) => textBytes + 1,
+};
 export const otherLines: WireFormat = { ...lines, name: 'sse' };
 
 /** What the server says in the data of its own events. */
@@ -156,6 +160,10 @@ export class SlowLog implements Log {
       if (failure) throw failure;
     });
     return { messages, stored };
+  }
+
+  kept(rooms: readonly string[]): Promise<ReadonlyMap<string, Kept>> {
+    return this.#inner.kept(rooms);
   }
 
   async since(

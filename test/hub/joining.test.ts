@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { RoomEvent } from '../../src/hub/event.ts';
 import { Refusal } from '../../src/hub/refusal.ts';
-import { dataOf, quiet, stage, tickEvent } from './fixture.ts';
+import { dataOf, KIB, lines, otherLines, quiet, stage, tickEvent } from './fixture.ts';
 
 const replayed = (event: RoomEvent): RoomEvent => ({ ...event, replay: true });
 const status = (room: string): RoomEvent => ({
@@ -244,6 +244,49 @@ describe('joining', () => {
     log.beforeSince.open();
     await joined;
     expect(hub.memberCount('a')).toBe(0);
+  });
+
+  test('with many large current ticks is written to piece by piece, and a live tick replaces the one that waits', async () => {
+    const { hub, connect, ticks } = await stage();
+    const names = Array.from({ length: 50 }, (_, n) => `room-${n}`);
+    const data = JSON.stringify('x'.repeat(50 * KIB));
+    for (const room of names) ticks.rooms.set(room, { ticks: [replayed({ ...tickEvent(room, 7), data })] });
+    const { connection, sink } = connect();
+    sink.stalled = true;
+    await hub.join(connection, names, undefined);
+    await quiet();
+    expect(sink.bufferedBytes).toBeLessThan(130 * KIB);
+    expect(connection.entry().bufferedBytes).toBeLessThan(200 * KIB);
+    const { room: _, data: live = 'null', ...event } = tickEvent('room-49', 8);
+    hub.deliver({ rooms: ['room-49'], event, data: live });
+    await quiet();
+    sink.wake();
+    const seen = sink.seen.filter(({ event: name }) => name === 'time');
+    expect(seen).toHaveLength(50);
+    expect(seen.at(-1)).toMatchObject({ room: 'room-49', data: 8, conflated: 1 });
+    expect(seen.at(-1)?.replay).toBeUndefined();
+  });
+
+  test('in a storm encodes what is replayed once for each wire format', async () => {
+    const { hub, connect, say, ticks } = await stage();
+    const since = await say('a', 0);
+    for (const n of [1, 2, 3]) await say('a', n);
+    ticks.rooms.set('a', { ticks: [replayed(tickEvent('a', 7))] });
+    const formats = [lines, otherLines].map((plain) => {
+      const counted = { encoded: 0, format: plain };
+      const encode = (text: string) => {
+        counted.encoded++;
+        return plain.encode(text);
+      };
+      counted.format = { ...plain, encode };
+      return counted;
+    });
+    for (const { format } of formats) {
+      for (let n = 0; n < 100; n++) await hub.join(connect({}, format).connection, ['a'], since);
+    }
+    await quiet();
+    // A hello each, and four frames that all of them share.
+    for (const { encoded } of formats) expect(encoded).toBe(104);
   });
 
   test('stops where a listener closes the connection in the midst of it', async () => {

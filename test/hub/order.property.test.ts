@@ -106,7 +106,9 @@ test('any interleaving of events, replies, conflation, holding and slices keeps 
           else if (one.kind === 'broadcast') all(event('message'));
           else if (one.kind === 'tick') {
             const mayConflate = one.room !== 'strict';
-            const frame = new Encoding(tickEvent(one.room, ++number, one.schedule), mayConflate).in(lines);
+            const frame = new Encoding(tickEvent(one.room, ++number, one.schedule), { mayConflate }).in(
+              lines,
+            );
             bySink.set(number, { key: frame.key });
             all(frame);
           } else {

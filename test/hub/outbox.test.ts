@@ -47,7 +47,7 @@ const message = (data: unknown, room = 'a'): Frame =>
   new Encoding({ room, event: 'message', time: 't', data: JSON.stringify(data) }).in(lines);
 const reply = (ref: number): Frame => new Frame(lines.encode(`{"reply":"ping","data":"reply ${ref}"}`));
 const tick = (number: number, room = 'a', schedule = 'clock', mayConflate = true): Frame =>
-  new Encoding(tickEvent(room, number, schedule), mayConflate).in(lines);
+  new Encoding(tickEvent(room, number, schedule), { mayConflate }).in(lines);
 /** More than the socket of one who does not keep up may hold. */
 const filler = message('x'.repeat(70 * KIB));
 
@@ -117,7 +117,8 @@ describe('who does not keep up', () => {
       await quiet();
     }
     expect(dataOf(sink.seen)).toEqual([1, 2, 3]);
-    expect([outbox.isBehind, congestion.size]).toEqual([false, 0]);
+    // Counted from the first byte that the peer has not taken.
+    expect([outbox.isBehind, congestion.size]).toEqual([false, 1]);
   });
 
   test('gets on waking the newest tick of each schedule and room, at the end, and how many it replaced', async () => {
@@ -193,6 +194,65 @@ describe('who does not keep up', () => {
     expect(outbox.unsentBytes).toBe(before + one.bytes.length + two.bytes.length);
     sink.wake();
     expect(outbox.unsentBytes).toBe(0);
+  });
+});
+
+describe('what is more than a socket should hold', () => {
+  test('counts from the first byte, before anything is written', () => {
+    const { make } = rig();
+    const { outbox } = make();
+    const frame = message('x'.repeat(10 * KIB));
+    for (let n = 0; n < 3; n++) outbox.push(frame);
+    expect(outbox.unsentBytes).toBe(3 * frame.length);
+  });
+
+  test('leaves piece by piece, also where the socket was empty', async () => {
+    const { make } = rig();
+    const { outbox, sink } = make();
+    sink.stalled = true;
+    const frames = Array.from({ length: 40 }, (_, n) => message(`${n}`.padEnd(10 * KIB)));
+    for (const frame of frames) outbox.push(frame);
+    await quiet();
+    expect(sink.bufferedBytes).toBeGreaterThan(0);
+    expect(sink.bufferedBytes).toBeLessThanOrEqual(LIMITS.conflateAboveBytes + 11 * KIB);
+    expect(outbox.unsentBytes).toBe(frames.reduce((sum, { length }) => sum + length, 0));
+    sink.wake();
+    expect(sink.seen.map(({ data }) => Number(data))).toEqual(Array.from(Array(40).keys()));
+    expect(outbox.unsentBytes).toBe(0);
+  });
+
+  test('is conflated although it became due in one turn', async () => {
+    const { make } = rig();
+    const { outbox, sink } = make();
+    outbox.push(filler);
+    for (const n of [1, 2, 3]) outbox.push(tick(n));
+    await quiet();
+    sink.wake();
+    expect(sink.seen.slice(1)).toMatchObject([{ data: 3, conflated: 2 }]);
+  });
+
+  test('is encoded only as it leaves: a client that never reads costs nothing more', async () => {
+    const { make } = rig();
+    const { outbox, sink } = make();
+    let encoded = 0;
+    const encode = (text: string) => {
+      encoded++;
+      return lines.encode(text);
+    };
+    const format = { ...lines, encode };
+    const replayed = (n: number) =>
+      new Encoding(
+        { ...tickEvent(`room-${n}`, 1), data: JSON.stringify('x'.repeat(10 * KIB)) },
+        { isDataKept: true },
+      ).in(format);
+    sink.stalled = true;
+    for (let n = 0; n < 1000; n++) outbox.push(replayed(n));
+    await quiet();
+    expect(encoded).toBeLessThan(10);
+    expect(outbox.unsentBytes).toBeLessThan(LIMITS.maxBufferedBytes);
+    sink.wake();
+    expect(encoded).toBe(1000);
+    expect(sink.seen).toHaveLength(1000);
   });
 });
 
@@ -408,6 +468,26 @@ describe('the limits', () => {
     for (let n = 0; n < 30; n++) outbox.push(filler);
     await quiet();
     expect(tooSlow).toEqual(['one']);
+  });
+
+  test('are looked at when queues have grown by much, however long nothing is flushed', async () => {
+    const { make, tooSlow } = rig({ totalBufferedBytes: 2000 * KIB });
+    for (let n = 0; n < 40; n++) {
+      const { outbox } = make(`peer ${n}`);
+      outbox.waitForPeer(60 * KIB);
+      await Promise.resolve();
+    }
+    expect(tooSlow.length).toBeGreaterThan(0);
+    expect(tooSlow.length).toBeLessThan(12);
+  });
+
+  test('close very many a part at a time', async () => {
+    const { make, tooSlow, clock } = rig({ totalBufferedBytes: 100 * KIB });
+    for (let n = 0; n < 700; n++) make(`peer ${n}`).outbox.waitForPeer(1 * KIB);
+    await Promise.resolve();
+    expect(tooSlow).toHaveLength(256);
+    clock.advance(1);
+    expect(tooSlow).toHaveLength(600);
   });
 
   test('close the slowest first where all together are owed too much', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Publication } from '../../src/hub/administration.ts';
 import type { Target } from '../../src/hub/target.ts';
+import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { dataOf, otherLines, quiet, stage } from './fixture.ts';
 
 const broadcast = (target: Target, data: unknown = 'x', more: Partial<Publication> = {}): Publication => ({
@@ -340,5 +341,62 @@ describe('a tick', () => {
     await quiet();
     expect(sink.seen).toHaveLength(1);
     expect([hub.newestId, hub.totals.published, log.appends.length]).toEqual([before, 0, 0]);
+  });
+});
+
+describe('publishing to very many', () => {
+  test('rooms delivers a part at a time, in the order of the ids, and holds the event loop only so long', async () => {
+    const clock = new ManualClock();
+    let busyMs = 0;
+    const monotonic = clock.monotonic.bind(clock);
+    clock.monotonic = () => monotonic() + busyMs;
+    const { hub, visit } = await stage({ clock });
+    const guests = [];
+    for (let n = 0; n < 600; n++) guests.push(await visit(`room-${n}`));
+    for (const { sink } of guests)
+      sink.onWrite = () => {
+        busyMs += 0.5;
+      };
+    let turns = 0;
+    const count = () => {
+      turns++;
+      timer = setImmediate(count);
+    };
+    let timer = setImmediate(count);
+    const published = await hub.publish(broadcast({ rooms: ['*'] }, 'x'.repeat(60_000)));
+    while (guests.some(({ sink }) => sink.seen.length === 0)) await settled();
+    clearImmediate(timer);
+    expect(published).toMatchObject({ connections: 600 });
+    // 600 writes of half a millisecond in slices of ten.
+    expect(turns).toBeGreaterThan(8);
+    const ids = guests.map(({ sink }) => Number(sink.seen[0]?.id?.split('-')[1]));
+    expect(new Set(ids).size).toBe(600);
+  });
+
+  test('a client that joins in the midst of it has the message once', async () => {
+    const { hub, visit, connect } = await stage();
+    for (let n = 0; n < 300; n++) await visit(`room-${n}`);
+    const since = (await hub.publish(broadcast({ rooms: ['room-0'] }, 0))).id ?? '';
+    const publishing = hub.publish(broadcast({ rooms: ['*'] }, 'x'.repeat(60_000)));
+    const late = [];
+    for (let turn = 0; turn < 20; turn++) {
+      const guest = connect();
+      late.push(guest);
+      await hub.join(guest.connection, ['room-299'], since);
+    }
+    await publishing;
+    await quiet();
+    for (const { sink } of late) expect(sink.seen.filter(({ event }) => event === 'message')).toHaveLength(1);
+  });
+
+  test('patterns is refused with the number that would do', async () => {
+    const { hub } = await stage();
+    const patterns = Array.from({ length: 101 }, (_, n) => `*${n}*`);
+    await expect(hub.publish(broadcast({ rooms: patterns }))).rejects.toMatchObject({
+      status: 400,
+      message: '101 patterns with * are too many: name at most 100 in one call',
+    });
+    const names = Array.from({ length: 1000 }, (_, n) => `room-${n}`);
+    expect(await hub.publish(broadcast({ rooms: names }))).toMatchObject({ connections: 0 });
   });
 });

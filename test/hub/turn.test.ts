@@ -117,6 +117,30 @@ describe('a turn', () => {
     expect(flushed).toHaveLength(1002);
   });
 
+  test('gives the oldest round its share, however many small ones come', async () => {
+    const { flushed, round } = rig(10, 0.1);
+    round('large', 1000);
+    let slices = 0;
+    while (flushed.filter((name) => name === 'large').length < 1000 && slices < 50) {
+      for (let n = 0; n < 20; n++) round('small', 10);
+      await settled();
+      slices++;
+    }
+    expect(flushed.filter((name) => name === 'large')).toHaveLength(1000);
+  });
+
+  test('says while a slice was not enough, and when all is written', async () => {
+    const { turn, flushed, round } = rig(10, 0.1);
+    expect(turn.isBacklogged).toBe(false);
+    await turn.written();
+    round('large', 1000);
+    const written = turn.written().then(() => flushed.length);
+    await settled();
+    expect(turn.isBacklogged).toBe(true);
+    expect(await written).toBe(1000);
+    expect(turn.isBacklogged).toBe(false);
+  });
+
   test('takes what becomes due while it flushes', async () => {
     const { flushed, later } = rig(10, 0.1);
     later('first', () => later('second', () => later('third')));

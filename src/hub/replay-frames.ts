@@ -1,0 +1,38 @@
+import type { RoomEvent } from './event.ts';
+import { Encoding, type EncodingOptions, type Frame, type WireFormat } from './frame.ts';
+
+/** What an event and its places in maps take beside its bytes. */
+const OVERHEAD_BYTES = 500;
+
+/** What the frames that are kept may take, in bytes: enough for what a storm of clients is sent. */
+const MAX_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Frames of events that are sent again to clients that join, so that a storm of them encodes each
+ * event once per wire format. Those used first go first.
+ */
+export class ReplayFrames {
+  readonly #encodings = new Map<RoomEvent, { encoding: Encoding; bytes: number }>();
+  #bytes = 0;
+
+  /** The frame of a message or a current tick, with `replay`. The same event gives the same frame. */
+  of(event: RoomEvent, format: WireFormat, options?: EncodingOptions): Frame {
+    const known = this.#encodings.get(event);
+    if (known) return known.encoding.in(format);
+    const replayed: RoomEvent = event.replay ? event : { ...event, replay: true };
+    const encoding = new Encoding(replayed, options);
+    const frame = encoding.in(format);
+    this.#keep(event, encoding, frame.length + OVERHEAD_BYTES);
+    return frame;
+  }
+
+  #keep(event: RoomEvent, encoding: Encoding, bytes: number): void {
+    this.#encodings.set(event, { encoding, bytes });
+    this.#bytes += bytes;
+    for (const [oldest, kept] of this.#encodings) {
+      if (this.#bytes <= MAX_BYTES) return;
+      this.#encodings.delete(oldest);
+      this.#bytes -= kept.bytes;
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import { expect, test } from 'vitest';
+import { Intake } from '../../src/hub/intake.ts';
+import { settled } from '../helpers/manual-clock.ts';
+
+function rig() {
+  let isBacklogged = false;
+  const intake = new Intake(() => isBacklogged);
+  const passed: number[] = [];
+  const line = (number: number) => {
+    const ready = intake.ready();
+    if (ready) void ready.then(() => passed.push(number));
+    else passed.push(number);
+  };
+  return {
+    line,
+    passed,
+    backlog(on: boolean) {
+      isBacklogged = on;
+    },
+  };
+}
+
+const numbers = (count: number) => Array.from({ length: count }, (_, number) => number);
+
+test('a line passes at once where nothing is behind', () => {
+  const { line, passed } = rig();
+  for (const number of numbers(10)) line(number);
+  expect(passed).toEqual(numbers(10));
+});
+
+test('a bounded number of lines passes in one turn, the others in the next ones and in their order', async () => {
+  const { line, passed } = rig();
+  for (const number of numbers(200)) line(number);
+  const first = passed.length;
+  expect(first).toBeLessThan(100);
+  await settled();
+  line(200);
+  expect(passed.length).toBeLessThanOrEqual(2 * first);
+  for (let turns = 0; turns < 5; turns++) await settled();
+  expect(passed).toEqual(numbers(201));
+});
+
+test('no line passes while what is due has not been written', async () => {
+  const { line, passed, backlog } = rig();
+  backlog(true);
+  for (const number of numbers(3)) line(number);
+  for (let turns = 0; turns < 5; turns++) await settled();
+  expect(passed).toEqual([]);
+  backlog(false);
+  await settled();
+  await settled();
+  expect(passed).toEqual(numbers(3));
+});
