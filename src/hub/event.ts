@@ -62,25 +62,28 @@ export function sizedText(
   dataBytes = event.data === undefined ? 0 : Buffer.byteLength(event.data),
 ): SizedText {
   const { data, tick, ...head } = event;
-  let text = JSON.stringify(head);
+  const headText = JSON.stringify(head);
+  const tickText = tick && JSON.stringify(tick);
   // Room names, event names and ids are ASCII; what a peer chose for its device is not.
-  let bytes = head.from === undefined ? text.length : Buffer.byteLength(text);
-  // `data` is spliced in as it stands: it was encoded when it came in, and may be large.
+  let bytes = head.from === undefined ? headText.length : Buffer.byteLength(headText);
+  // `data` is spliced in as it stands: it was encoded when it came in, and may be large. Only the head
+  // is cut, since cutting a joined string copies it.
+  let text = headText.slice(0, -1);
   if (data !== undefined) {
-    text = `${text.slice(0, -1)},"data":${data}}`;
+    text += `,"data":${data}`;
     bytes += ',"data":'.length + dataBytes;
   }
-  if (tick !== undefined) {
-    const tickText = JSON.stringify(tick);
-    text = `${text.slice(0, -1)},"tick":${tickText}}`;
+  if (tickText !== undefined) {
+    text += `,"tick":${tickText}`;
     bytes += ',"tick":'.length + tickText.length;
   }
-  return { text, bytes };
+  return { text: `${text}}`, bytes };
 }
 
 /** The texts of one event for many rooms: all that they do not share is the room's name. */
 export function sizedTexts(event: Omit<RoomEvent, 'room' | 'id'>): (room: string) => SizedText {
   const { text, bytes } = sizedText(event);
+  // Cut, and so copied, once for all rooms.
   const shared = text.slice(1);
   // The name of a room is ASCII and holds nothing that JSON would escape.
   return (room) => ({

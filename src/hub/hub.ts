@@ -30,6 +30,9 @@ import type { SliceOptions } from './slices.ts';
 import { Turn } from './turn.ts';
 import type { Resumed } from './welcome.ts';
 
+/** So many lines of clients are acted on in one turn of the event loop, those of all together. */
+const MAX_LINES_A_TURN = 64;
+
 /** Looked at anew each time, so that a reload can change what is behind it. */
 export interface HubOptions extends MembershipOptions {
   /** Whether ticks in a room may be replaced by newer ones for who does not keep up. */
@@ -87,7 +90,7 @@ export class Hub implements Administration {
       ...this.#slices,
       onFlushed: () => congestion.lookIfGrown(),
     });
-    this.#intake = new Intake(() => turn.isBacklogged);
+    this.#intake = new Intake({ mostPerTurn: MAX_LINES_A_TURN, isBlocked: () => turn.isBacklogged });
     this.#delivering = {
       turn,
       congestion,

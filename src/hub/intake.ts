@@ -1,28 +1,30 @@
-/**
- * So many lines of clients are acted on in one turn of the event loop. Their replies and what they
- * publish are written at its end, and a turn that reads from all sockets first would collect both
- * without a bound.
- */
-const MAX_LINES_A_TURN = 64;
+export interface IntakeOptions {
+  /** How many may pass in one turn of the event loop. */
+  readonly mostPerTurn: number;
+  /** Whether nothing may pass at the moment. */
+  readonly isBlocked: () => boolean;
+  /** Called when a turn is over, before those pass that wait. */
+  readonly onTurn?: () => void;
+}
 
 /**
- * Backpressure from delivery to reading: lets clients' lines through in the order in which they came,
- * a bounded number in each turn of the event loop, and none while what is due has not been written.
+ * Backpressure: lets pieces of work through in the order in which they came, a bounded number in each
+ * turn of the event loop, and none while the server is busy with what passed before. Reading from all
+ * sockets comes first in a turn and writing to them last, so that without it one turn would collect
+ * replies and deliveries without a bound.
  */
 export class Intake {
-  readonly #isBacklogged: () => boolean;
-  /** In their order; those before `#next` have been let through. */
+  readonly #options: IntakeOptions;
+  /** In their order. */
   #waiting: (() => void)[] = [];
-  #next = 0;
   #passed = 0;
   #isScheduled = false;
 
-  /** `isBacklogged`: whether more is due than was written in one go. */
-  constructor(isBacklogged: () => boolean) {
-    this.#isBacklogged = isBacklogged;
+  constructor(options: IntakeOptions) {
+    this.#options = options;
   }
 
-  /** To be called, and awaited, before a line is acted on; `undefined`: it may be at once. */
+  /** To be called, and awaited, before a piece of work; `undefined`: it may be done at once. */
   ready(): Promise<void> | undefined {
     this.#schedule();
     if (this.#waiting.length === 0 && this.#mayPass) {
@@ -33,7 +35,7 @@ export class Intake {
   }
 
   get #mayPass(): boolean {
-    return this.#passed < MAX_LINES_A_TURN && !this.#isBacklogged();
+    return this.#passed < this.#options.mostPerTurn && !this.#options.isBlocked();
   }
 
   #schedule(): void {
@@ -42,14 +44,23 @@ export class Intake {
     setImmediate(() => {
       this.#isScheduled = false;
       this.#passed = 0;
-      while (this.#next < this.#waiting.length && this.#mayPass) {
-        this.#passed++;
-        this.#waiting[this.#next++]?.();
-      }
-      // Under steady load somebody always waits: what was let through must not pile up before them.
-      this.#waiting = this.#waiting.slice(this.#next);
-      this.#next = 0;
-      if (this.#waiting.length > 0) this.#schedule();
+      this.#options.onTurn?.();
+      void this.#letThrough();
     });
+  }
+
+  async #letThrough(): Promise<void> {
+    let count = 0;
+    for (const resolve of this.#waiting) {
+      if (!this.#mayPass) break;
+      this.#passed++;
+      count++;
+      resolve();
+      // What it does may block the next one.
+      await undefined;
+    }
+    // Under steady load some always wait: those that passed must not pile up before them.
+    this.#waiting = this.#waiting.slice(count);
+    if (this.#waiting.length > 0) this.#schedule();
   }
 }

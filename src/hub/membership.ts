@@ -6,6 +6,7 @@ import { type Connection, closingText } from './connection.ts';
 import type { CurrentTicks } from './current-ticks.ts';
 import { Encoding, type Frame } from './frame.ts';
 import type { HubEmitter } from './hub-events.ts';
+import { Intake } from './intake.ts';
 import type { History, Log } from './log.ts';
 import type { Post } from './post.ts';
 import type { Refusal } from './refusal.ts';
@@ -23,6 +24,8 @@ export interface MembershipOptions {
   /** Whether ticks in a room may be replaced by newer ones for a client that does not keep up. */
   readonly conflates: (room: string) => boolean;
   readonly buffers: Pick<BufferLimits, 'maxBufferedBytes'>;
+  /** How long joins may hold the event loop in one turn, in milliseconds. */
+  readonly fanoutSliceMs: number;
   /** For `hello`. */
   readonly server: string;
   readonly heartbeatSeconds: number;
@@ -42,10 +45,20 @@ export class Membership {
   readonly #options: MembershipOptions;
   readonly #parts: MembershipParts;
   readonly #replays = new ReplayFrames();
+  readonly #intake: Intake;
+  /** What joins took in this turn of the event loop, in milliseconds. */
+  #joinedMs = 0;
 
   constructor(options: MembershipOptions, parts: MembershipParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#intake = new Intake({
+      mostPerTurn: Number.POSITIVE_INFINITY,
+      isBlocked: () => this.#joinedMs > this.#options.fanoutSliceMs,
+      onTurn: () => {
+        this.#joinedMs = 0;
+      },
+    });
   }
 
   /** Why a room may not be entered now. */
@@ -55,11 +68,15 @@ export class Membership {
   }
 
   /**
-   * Takes a new connection into its rooms. It is a member at once, in this very turn; `hello` and what
-   * is current leave as soon as the log is read, and what arrives meanwhile waits behind it. Rooms
-   * that are locked are told to it; where none is left it is closed.
+   * Takes a new connection into its rooms: in this very turn, or in the next ones where a storm of
+   * joins would hold the event loop. From then on it is a member; `hello` and what is current leave as
+   * soon as the log is read, and what arrives meanwhile waits behind it. Rooms that are locked are told
+   * to it; where none is left it is closed.
    */
   async join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
+    const ready = this.#intake.ready();
+    if (ready) await ready;
+    if (connection.closed) return;
     const { server, heartbeatSeconds, clock } = this.#options;
     const closings = new Map(rooms.map((room) => [room, this.refusalOf(room)?.details.closing]));
     const open = [...closings].flatMap(([room, closing]) => (closing ? [] : [room]));
@@ -115,12 +132,14 @@ export class Membership {
     const mostBytes = this.#options.buffers.maxBufferedBytes / 2;
     connection.served = upTo;
     connection.outbox.hold();
+    const begunAt = this.#options.clock.monotonic();
     try {
       const entered = rooms.filter((room) => !connection.rooms.has(room));
       for (const room of entered) this.#add(connection, room);
       const { currentTicks, conflates } = this.#options;
       const frames = this.#replays;
       const current = currentFrames(connection, entered, { currentTicks, conflates, frames });
+      this.#joinedMs += this.#options.clock.monotonic() - begunAt;
       const missed = replay(connection, await this.histories(rooms, since), { upTo, mostBytes, frames });
       return { resumed: resumedOf(missed.histories), frames: [...current, ...missed.frames] };
     } catch (error) {

@@ -242,7 +242,20 @@ export class Outbox implements Flushable {
       this.#forgetWaiting();
     } else if (this.#waiting) {
       this.#isDraining = true;
-      this.#use(() => this.#sink.whenTaken(() => this.#drain()));
+      this.#use(() => this.#sink.whenTaken(() => this.#onTaken()));
+    }
+  }
+
+  /** The socket has room again. */
+  #onTaken(): void {
+    if (!this.#waiting) return;
+    const { turn } = this.#delivering;
+    if (turn.mayRefill) {
+      turn.refilled(this.#delivering.congestion.limits.conflateAboveBytes);
+      this.#drain();
+    } else {
+      this.#isDraining = false;
+      turn.flushLater(this);
     }
   }
 

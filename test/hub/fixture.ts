@@ -75,6 +75,15 @@ export class FakeSink implements Sink {
     while (this.#waiting.length > 0);
   }
 
+  /** As `wake`, over as many turns as it takes. */
+  async wakeForLong(): Promise<void> {
+    for (let before = -1; before < this.writes.length; ) {
+      before = this.writes.length;
+      this.wake();
+      await quiet();
+    }
+  }
+
   /** The peer takes what was written up to now. */
   take(): void {
     this.bufferedBytes = 0;

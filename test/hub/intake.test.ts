@@ -4,7 +4,7 @@ import { settled } from '../helpers/manual-clock.ts';
 
 function rig() {
   let isBacklogged = false;
-  const intake = new Intake(() => isBacklogged);
+  const intake = new Intake({ mostPerTurn: 64, isBlocked: () => isBacklogged });
   const passed: number[] = [];
   const line = (number: number) => {
     const ready = intake.ready();
@@ -38,6 +38,30 @@ test('a bounded number of lines passes in one turn, the others in the next ones 
   expect(passed.length).toBeLessThanOrEqual(2 * first);
   for (let turns = 0; turns < 5; turns++) await settled();
   expect(passed).toEqual(numbers(201));
+});
+
+test('what one line does can stop the next', async () => {
+  let budget = 2;
+  const intake = new Intake({
+    mostPerTurn: 64,
+    isBlocked: () => budget <= 0,
+    onTurn: () => {
+      budget = 2;
+    },
+  });
+  const turns: number[] = [];
+  let turn = 0;
+  const line = async () => {
+    await intake.ready();
+    budget--;
+    turns.push(turn);
+  };
+  for (let n = 0; n < 6; n++) {
+    void line();
+    await Promise.resolve();
+  }
+  for (; turn < 4; turn++) await settled();
+  expect(turns).toEqual([0, 0, 0, 0, 1, 1]);
 });
 
 test('no line passes while what is due has not been written', async () => {

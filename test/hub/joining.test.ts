@@ -260,7 +260,7 @@ describe('joining', () => {
     const { room: _, data: live = 'null', ...event } = tickEvent('room-49', 8);
     hub.deliver({ rooms: ['room-49'], event, data: live });
     await quiet();
-    sink.wake();
+    await sink.wakeForLong();
     const seen = sink.seen.filter(({ event: name }) => name === 'time');
     expect(seen).toHaveLength(50);
     expect(seen.at(-1)).toMatchObject({ room: 'room-49', data: 8, conflated: 1 });

@@ -250,7 +250,7 @@ describe('what is more than a socket should hold', () => {
     await quiet();
     expect(encoded).toBeLessThan(10);
     expect(outbox.unsentBytes).toBeLessThan(LIMITS.maxBufferedBytes);
-    sink.wake();
+    await sink.wakeForLong();
     expect(encoded).toBe(1000);
     expect(sink.seen).toHaveLength(1000);
   });
