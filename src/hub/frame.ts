@@ -127,6 +127,9 @@ export class Batch {
   }
 }
 
+/** What a tick's frame has beside its data, roughly: it is counted before it is written out. */
+const HEAD_BYTES = 300;
+
 /** What a replayed tick keeps in memory until it is encoded: its head, and its place in a queue. */
 const REPLAY_BYTES = 640;
 
@@ -171,14 +174,20 @@ export class Encoding {
   #frame(format: WireFormat): Frame {
     const event = this.#event;
     const { mayConflate, isDataKept } = this.#options;
-    this.#sized ??= sizedText(event);
-    const { text, bytes } = this.#sized;
-    const length = format.length(bytes, event.id);
-    const unencoded = { length, encode: () => format.encode(text, event.id) };
+    const length = isDataKept
+      ? HEAD_BYTES + Buffer.byteLength(event.data ?? '')
+      : format.length(this.#text.bytes, event.id);
+    const unencoded = { length, encode: () => format.encode(this.#text.text, event.id) };
     return new Frame(
       unencoded,
       event.tick && mayConflate ? { event, format } : undefined,
       isDataKept ? Math.min(length, REPLAY_BYTES) : length,
     );
+  }
+
+  /** Written with the first frame that needs it: many replayed ticks are replaced before they leave. */
+  get #text(): SizedText {
+    this.#sized ??= sizedText(this.#event);
+    return this.#sized;
   }
 }

@@ -114,6 +114,7 @@ export class Hub implements Administration {
     this.#membership = new Membership(options, {
       rooms: this.#rooms,
       post: this.#post,
+      turn,
       events: this.events,
       close: (connection, reason, room) => this.close(connection, reason, room),
     });

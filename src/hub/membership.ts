@@ -12,6 +12,7 @@ import type { Post } from './post.ts';
 import type { Refusal } from './refusal.ts';
 import { ReplayFrames } from './replay-frames.ts';
 import type { Rooms } from './rooms.ts';
+import type { Turn } from './turn.ts';
 import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
 
 /** Looked at anew each time. */
@@ -36,6 +37,7 @@ export interface MembershipOptions {
 export interface MembershipParts {
   readonly rooms: Rooms;
   readonly post: Post;
+  readonly turn: Turn;
   readonly events: HubEmitter;
   readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
 }
@@ -54,7 +56,7 @@ export class Membership {
     this.#parts = parts;
     this.#intake = new Intake({
       mostPerTurn: Number.POSITIVE_INFINITY,
-      isBlocked: () => this.#joinedMs > this.#options.fanoutSliceMs,
+      isBlocked: () => this.#joinedMs > this.#options.fanoutSliceMs / 2 || this.#parts.turn.isBacklogged,
       onTurn: () => {
         this.#joinedMs = 0;
       },

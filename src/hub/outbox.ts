@@ -137,7 +137,8 @@ export class Outbox implements Flushable {
     for (const frame of held) this.push(frame);
   }
 
-  flush(): void {
+  flush(): number {
+    const { bytes: before } = this.#delivering.totals;
     const batch = this.#batch;
     if (batch) {
       if (this.#keepsUp && (this.#batchBytes <= SMALL_BATCH_BYTES || this.#fitsSocket)) {
@@ -149,6 +150,7 @@ export class Outbox implements Flushable {
       }
     }
     if (this.#waiting && !this.#isDraining) this.#drain();
+    return this.#delivering.totals.bytes - before;
   }
 
   /**

@@ -1,6 +1,7 @@
 /** Something that has bytes to write at the end of the turn. */
 export interface Flushable {
-  flush(): void;
+  /** Returns how many bytes were written. */
+  flush(): number;
 }
 
 /**
@@ -9,8 +10,12 @@ export interface Flushable {
  */
 const MAX_REFILL_BYTES = 1024 * 1024;
 
-/** How many are flushed between two looks at the clock: 64 writes take about half a millisecond. */
+/**
+ * How much is flushed between two looks at the clock: 64 small writes take about half a millisecond,
+ * and so do that many bytes.
+ */
 const FLUSHES_A_LOOK = 64;
+const BYTES_A_LOOK = 512 * 1024;
 
 export interface TurnOptions {
   /** Milliseconds on a clock that never steps. */
@@ -120,5 +125,8 @@ export class Turn {
 
 /** From the end: within a round it makes no difference which is first. */
 function flushSome(round: Flushable[]): void {
-  for (let left = Math.min(FLUSHES_A_LOOK, round.length); left > 0; left--) round.pop()?.flush();
+  let bytes = 0;
+  for (let left = Math.min(FLUSHES_A_LOOK, round.length); left > 0 && bytes < BYTES_A_LOOK; left--) {
+    bytes += round.pop()?.flush() ?? 0;
+  }
 }

@@ -60,6 +60,7 @@ function rig(sliceMs: number, flushMs: number) {
         nowMs += flushMs;
         flushed.push(name);
         then();
+        return 100;
       },
     });
   const round = (name: string, count: number) => {
