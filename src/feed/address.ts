@@ -1,6 +1,7 @@
-import { lookup } from 'node:dns';
-import type { LookupFunction } from 'node:net';
+import { type LookupAddress, type LookupAllOptions, lookup } from 'node:dns';
+import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { FeedError } from './reason.ts';
 
 /**
  * Whether an IP address is one of the public internet. All others are not: loopback, private,
@@ -11,28 +12,86 @@ export function isPublic(address: string): boolean {
   return ipaddr.isValid(address) && ipaddr.process(address).range() === 'unicast';
 }
 
-/** The error for a host that a redirect led to; `address` is what it stands for. */
-export function notPublic(host: string, address: string): Error {
-  const where = host === address ? host : `${host} (${address})`;
-  return new Error(
-    `a redirect leads to ${where}, which is not a public address: write it as the feed's url if it may be asked`,
-  );
+/** Where names are looked up: `dns.lookup` with all addresses. */
+export type LookUp = (
+  hostname: string,
+  options: LookupAllOptions,
+  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
+) => void;
+
+export interface HostGuardOptions {
+  /** As `URL.hostname` has it. */
+  readonly named: string;
+  readonly lookUp?: LookUp;
+  readonly isPublic?: (address: string) => boolean;
 }
 
 /**
- * Looks names up as `net.connect` asks for it, and refuses all but `named` that have an address
- * which is not public. The socket connects to what was looked at here, so that a name cannot change
- * its address in between. Not asked for hosts that are addresses already.
+ * Decides which addresses one feed may connect to: public ones, and what its URL itself names. That is
+ * an IP address as it stands, or a name that had an address which is not public when it was first looked
+ * up, such as `localhost` or `db.internal`. A name whose addresses were all public then has to stay so:
+ * whoever is in charge of it could otherwise point it at a service inside (DNS rebinding).
+ *
+ * The first look-up decides for as long as the feed lives: through reloads that leave its part of the
+ * config file as it is. A feed that was changed there looks the name up as if for the first time.
  */
-export function guardedLookup(named: string): LookupFunction {
-  return (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+export class HostGuard {
+  readonly #named: string;
+  readonly #lookUp: LookUp;
+  readonly #isPublic: (address: string) => boolean;
+  /** Whether the name was public when it was first looked up. */
+  #wasPublic: boolean | undefined;
+
+  constructor({ named, lookUp = lookup, isPublic: isOutside = isPublic }: HostGuardOptions) {
+    this.#named = named;
+    this.#lookUp = lookUp;
+    this.#isPublic = isOutside;
+  }
+
+  /** Throws where the host of a URL is an address that the feed must not connect to. */
+  check(url: URL): void {
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    if (url.hostname !== this.#named && isIP(host) !== 0 && !this.#isPublic(host))
+      throw notPublic(host, host);
+  }
+
+  /**
+   * Looks names up as `net.connect` asks for it, and refuses those that the feed must not connect to. The
+   * socket connects to what was looked at here, so that a name cannot change its address in between. Not
+   * asked for hosts that are addresses already.
+   */
+  readonly lookup: LookupFunction = (hostname, options, callback) => {
+    this.#lookUp(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, []);
-      const inner = hostname === named ? undefined : addresses.find(({ address }) => !isPublic(address));
-      if (inner) return callback(notPublic(hostname, inner.address), []);
+      const refusal = this.#refusal(hostname, addresses);
+      if (refusal) return callback(refusal, []);
       if (options.all) return callback(null, addresses);
       const [{ address, family } = { address: '', family: 0 }] = addresses;
       callback(null, address, family);
     });
   };
+
+  /** One address that is not public is enough: the socket would try it when the others fail. */
+  #refusal(hostname: string, addresses: readonly LookupAddress[]): FeedError | undefined {
+    const inner = addresses.find(({ address }) => !this.#isPublic(address));
+    if (hostname !== this.#named) return inner && notPublic(hostname, inner.address);
+    if (addresses.length > 0) this.#wasPublic ??= inner === undefined;
+    return inner && this.#wasPublic ? noLongerPublic(hostname, inner.address) : undefined;
+  }
+}
+
+/** A redirect leads to a host that is not public; `address` is what it stands for. */
+function notPublic(host: string, address: string): FeedError {
+  const where = host === address ? host : `${host} (${address})`;
+  return new FeedError(
+    'refused',
+    `a redirect leads to ${where}, which is not a public address: write it as the feed's url if it may be asked`,
+  );
+}
+
+function noLongerPublic(host: string, address: string): FeedError {
+  return new FeedError(
+    'refused',
+    `${host} had a public address and now has ${address}, which is not one: write that address in the feed's url if it may be asked`,
+  );
 }

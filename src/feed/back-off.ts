@@ -1,4 +1,5 @@
 import { type Clock, instant } from '../clock.ts';
+import { FeedError } from './reason.ts';
 
 const FIRST_MS = 1_000;
 const LONGEST_MS = 60_000;
@@ -12,7 +13,7 @@ const LONGEST_ASKED_MS = 10 * 60_000;
 export class BackOff {
   readonly #clock: Clock;
   #failures = 0;
-  #reason = '';
+  #last: FeedError | undefined;
   /** On the monotonic clock. */
   #until = 0;
 
@@ -20,22 +21,25 @@ export class BackOff {
     this.#clock = clock;
   }
 
-  /** Throws while it is too early to ask again, with the reason and the time. */
+  /** Throws while it is too early to ask again: the last failure, with the time. */
   check(): void {
     const leftMs = this.#until - this.#clock.monotonic();
-    if (this.#failures === 0 || leftMs <= 0) return;
-    throw new Error(`${this.#reason}; not asked again before ${instant(this.#clock.now() + leftMs)}`);
+    if (!this.#last || leftMs <= 0) return;
+    const { reason, message } = this.#last;
+    const until = instant(this.#clock.now() + leftMs);
+    throw new FeedError(reason, `${message}; not asked again before ${until}`);
   }
 
   succeeded(): void {
     this.#failures = 0;
+    this.#last = undefined;
   }
 
   /** `askedMs`: the patience that the upstream asked for. */
-  failed(reason: string, askedMs = 0): void {
+  failed(failure: FeedError, askedMs = 0): void {
     const ownMs = Math.min(FIRST_MS * 2 ** this.#failures, LONGEST_MS);
     this.#failures += 1;
-    this.#reason = reason;
+    this.#last = failure;
     this.#until = this.#clock.monotonic() + Math.max(ownMs, Math.min(askedMs, LONGEST_ASKED_MS));
   }
 }

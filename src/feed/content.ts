@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import type { JsonText } from '../hub/event.ts';
 import { isPointer, POINTER_ACCEPTS, pick, pointer } from './pick.ts';
+import { FeedError } from './reason.ts';
 
 /** The options that all feeds have which read somebody else's bytes. */
 export const contentOptions = {
@@ -31,8 +32,9 @@ export async function readAtMost(stream: Readable, maxBytes: number, subject: st
   return Buffer.concat(chunks);
 }
 
-export function tooLarge(maxBytes: number, subject: string): Error {
-  return new Error(`${subject} is larger than ${maxBytes} bytes: raise maxBytes if that is as it should be`);
+export function tooLarge(maxBytes: number, subject: string): FeedError {
+  const message = `${subject} is larger than ${maxBytes} bytes: raise maxBytes if that is as it should be`;
+  return new FeedError('too-large', message);
 }
 
 /** How bytes become JSON: `either` is JSON if it parses, and otherwise text without the space around it. */
@@ -45,12 +47,13 @@ export type Form = 'json' | 'text' | 'either';
 export function jsonText(bytes: Uint8Array, form: Form, at: string | undefined, subject: string): JsonText {
   const document = parsed(decoded(bytes, subject), form, subject);
   const value = at === undefined ? document : pick(document, pointer(at));
-  if (value === undefined) throw new Error(`${subject} holds nothing at ${JSON.stringify(at)}`);
+  if (value === undefined)
+    throw new FeedError('not-found', `${subject} holds nothing at ${JSON.stringify(at)}`);
   try {
     return JSON.stringify(value);
   } catch (cause) {
     // Parsing has no limit of depth, writing has that of the stack.
-    throw new Error(`${subject} is nested too deeply`, { cause });
+    throw new FeedError('not-json', `${subject} is nested too deeply`, { cause });
   }
 }
 
@@ -58,7 +61,7 @@ function decoded(bytes: Uint8Array, subject: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new Error(`${subject} is not UTF-8`, { cause });
+    throw new FeedError('not-text', `${subject} is not UTF-8`, { cause });
   }
 }
 
@@ -69,6 +72,6 @@ function parsed(text: string, form: Form, subject: string): unknown {
   } catch (cause) {
     if (form === 'either') return text.trim();
     const detail = cause instanceof Error ? cause.message : cause;
-    throw new Error(`${subject} is not JSON: ${detail}`, { cause });
+    throw new FeedError('not-json', `${subject} is not JSON: ${detail}`, { cause });
   }
 }

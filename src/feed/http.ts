@@ -2,10 +2,12 @@ import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
+import { HostGuard } from './address.ts';
 import { BackOff } from './back-off.ts';
 import { contentOptions, jsonText, readAtMost, tooLarge } from './content.ts';
 import { feedKind, type ReadFeed } from './feed.ts';
 import { headerFault, isHttpUrl, requestHeaders } from './http-options.ts';
+import { FeedError, type Reason, reasonOf } from './reason.ts';
 import { type Answer, ask, type Headers, shown } from './request.ts';
 
 const options = z.object({
@@ -15,7 +17,9 @@ const options = z.object({
     .refine(isHttpUrl, {
       error: 'is not a URL that can be asked: write one that starts with http:// or https://',
     })
-    .describe('What to ask. It may be anywhere; redirects lead to its host and to public addresses only.'),
+    .describe(
+      'What to ask. It may be anywhere; redirects lead to its host and to public addresses only, and a host that was public has to stay so.',
+    ),
   method: z
     .enum(['GET', 'POST'], {
       error: ({ input }) => `${JSON.stringify(input)} is not a method for a feed: write "GET" or "POST"`,
@@ -49,12 +53,12 @@ export const httpFeed = feedKind({
 });
 
 /** An answer that is no value. Its message goes on where "GET http://…" ends. */
-class AnswerError extends Error {
+class AnswerError extends FeedError {
   override readonly name = 'AnswerError';
   readonly retryAfterMs: number | undefined;
 
-  constructor(message: string, retryAfterMs?: number) {
-    super(message);
+  constructor(reason: Reason, message: string, retryAfterMs?: number) {
+    super(reason, message);
     this.retryAfterMs = retryAfterMs;
   }
 }
@@ -66,22 +70,25 @@ interface Kept {
   readonly value: JsonText;
 }
 
-class HttpFeed implements ReadFeed {
+export class HttpFeed implements ReadFeed {
   readonly #options: z.output<typeof options>;
   readonly #clock: Clock;
   readonly #backOff: BackOff;
   readonly #url: URL;
+  readonly #guard: HostGuard;
   readonly #headers: Headers;
   /** For error texts. */
   readonly #name: string;
   #kept: Kept | undefined;
   #asking = false;
 
-  constructor(parsed: z.output<typeof options>, clock: Clock) {
+  /** `guard`: of the host of the URL. */
+  constructor(parsed: z.output<typeof options>, clock: Clock, guard?: HostGuard) {
     this.#options = parsed;
     this.#clock = clock;
     this.#backOff = new BackOff(clock);
     this.#url = new URL(parsed.url);
+    this.#guard = guard ?? new HostGuard({ named: this.#url.hostname });
     this.#headers = requestHeaders(this.#url, parsed.headers);
     this.#url.username = '';
     this.#url.password = '';
@@ -89,7 +96,7 @@ class HttpFeed implements ReadFeed {
   }
 
   async read(tick: Tick, signal: AbortSignal): Promise<JsonText> {
-    if (this.#asking) throw new Error(`${this.#name}: the request before has not ended`);
+    if (this.#asking) throw new FeedError('timeout', `${this.#name}: the request before has not ended`);
     if (!tick.manual) this.#backOff.check();
     this.#asking = true;
     try {
@@ -100,8 +107,9 @@ class HttpFeed implements ReadFeed {
       // Nobody wants it any more: that says nothing about the upstream.
       signal.throwIfAborted();
       const answered = error instanceof AnswerError;
-      const failure = new Error(`${this.#name}${answered ? ' ' : ': '}${explained(error)}`, { cause: error });
-      this.#backOff.failed(failure.message, answered ? error.retryAfterMs : undefined);
+      const message = `${this.#name}${answered ? ' ' : ': '}${explained(error)}`;
+      const failure = new FeedError(reasonOfFailure(error), message, { cause: error });
+      this.#backOff.failed(failure, answered ? error.retryAfterMs : undefined);
       throw failure;
     } finally {
       this.#asking = false;
@@ -113,7 +121,7 @@ class HttpFeed implements ReadFeed {
     const kept = this.#kept;
     const conditions = (url: URL) => (kept?.url === url.href ? kept.conditions : {});
     const question = { url: this.#url, method, headers: this.#headers, conditions };
-    return ask(question, signal, async (answer) => {
+    return ask(question, this.#guard, signal, async (answer) => {
       if (answer.status === 304 && kept?.url === answer.url.href) return kept.value;
       const value = await this.#value(answer);
       if (method === 'GET') this.#kept = { url: answer.url.href, conditions: validators(answer), value };
@@ -126,10 +134,10 @@ class HttpFeed implements ReadFeed {
     const { status } = answer;
     if (status < 200 || status > 299) {
       const meaning = STATUS_CODES[status] ?? 'with a status that has no name';
-      throw new AnswerError(`answered ${status} ${meaning}`, this.#retryAfterMs(answer));
+      throw new AnswerError('http-status', `answered ${status} ${meaning}`, this.#retryAfterMs(answer));
     }
     if ((answer.headers['content-encoding'] ?? 'identity') !== 'identity')
-      throw new AnswerError('answered with a compressed body, although it was asked not to');
+      throw new AnswerError('not-text', 'answered with a compressed body, although it was asked not to');
     if (Number(answer.headers['content-length']) > maxBytes) throw tooLarge(maxBytes, 'the answer');
     const bytes = await readAtMost(answer.body, maxBytes, 'the answer');
     const form = JSON_TYPE.test(answer.headers['content-type'] ?? '') ? 'json' : 'text';
@@ -159,4 +167,21 @@ function validators(answer: Answer): Headers {
 function explained(error: unknown): string {
   const { message, code } = error as NodeJS.ErrnoException; // nothing else is thrown here
   return message || code || 'failed';
+}
+
+const REASONS_OF_CODES: ReadonlyMap<unknown, Reason> = new Map([
+  ['ECONNREFUSED', 'refused'],
+  ['ETIMEDOUT', 'timeout'],
+  ['ENOTFOUND', 'unreachable'],
+  ['EAI_AGAIN', 'unreachable'],
+  ['EHOSTUNREACH', 'unreachable'],
+  ['ENETUNREACH', 'unreachable'],
+  ['EADDRNOTAVAIL', 'unreachable'],
+  ['ECONNRESET', 'unreachable'],
+  ['EPIPE', 'unreachable'],
+]);
+
+function reasonOfFailure(error: unknown): Reason {
+  const { code } = error as NodeJS.ErrnoException; // as above
+  return REASONS_OF_CODES.get(code) ?? reasonOf(error);
 }

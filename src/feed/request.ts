@@ -1,8 +1,8 @@
 import http, { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
 import https from 'node:https';
-import { isIP } from 'node:net';
 import type { Readable } from 'node:stream';
-import { guardedLookup, isPublic, notPublic } from './address.ts';
+import type { HostGuard } from './address.ts';
+import { FeedError } from './reason.ts';
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -38,15 +38,15 @@ export const shown = (url: URL): string => `${url.origin}${url.pathname}`.slice(
 /**
  * Asks, follows redirects, and hands the answer to `use`. Nothing of it outlives the promise: each
  * request has a connection of its own, because a feed is never told when it is used for the last
- * time. Redirects lead to public addresses and to the host of the question, nowhere else.
+ * time. `guard` says where connections and redirects may lead.
  */
 export async function ask<Value>(
   question: Question,
+  guard: HostGuard,
   signal: AbortSignal,
   use: (answer: Answer) => Promise<Value>,
 ): Promise<Value> {
-  const named = question.url.hostname;
-  const lookup = guardedLookup(named);
+  const { lookup } = guard;
   let { url, method, headers } = question;
   for (let redirects = 0; ; redirects++) {
     const all = { ...headers, ...question.conditions(url) };
@@ -58,8 +58,11 @@ export async function ask<Value>(
         return await use({ url, status, headers: answered, body: response });
 
       if (redirects === MAX_REDIRECTS)
-        throw new Error(`more than ${MAX_REDIRECTS} redirects, the last from ${shown(url)}`);
-      const next = redirected(url, location, named);
+        throw new FeedError(
+          'http-status',
+          `more than ${MAX_REDIRECTS} redirects, the last from ${shown(url)}`,
+        );
+      const next = redirected(url, location, guard);
       // Once dropped, headers stay so: who was led away is not led back with its secrets.
       if (next.origin !== url.origin) headers = staying(headers);
       if (status < 307) method = 'GET';
@@ -77,7 +80,7 @@ function send(url: URL, options: RequestOptions): Promise<IncomingMessage> {
       .on('response', (response) => resolve(response.on('error', ignore)))
       .on('error', reject)
       // All that Node tells of a switch to another protocol.
-      .on('close', () => reject(new Error('the connection was closed without an answer')))
+      .on('close', () => reject(new FeedError('unreachable', 'the connection was closed without an answer')))
       .end();
   });
 }
@@ -86,14 +89,13 @@ function send(url: URL, options: RequestOptions): Promise<IncomingMessage> {
 function ignore(): void {}
 
 /** Throws where a redirect must not lead. Names are looked up, and looked at, on connecting. */
-function redirected(from: URL, location: string, named: string): URL {
+function redirected(from: URL, location: string, guard: HostGuard): URL {
   const url = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
-    throw new Error(`${shown(from)} redirects to what is not an http:// or https:// URL`);
+    throw new FeedError('refused', `${shown(from)} redirects to what is not an http:// or https:// URL`);
   url.username = '';
   url.password = '';
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  if (url.hostname !== named && isIP(host) !== 0 && !isPublic(host)) throw notPublic(host, host);
+  guard.check(url);
   return url;
 }
 

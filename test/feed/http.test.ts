@@ -1,9 +1,11 @@
 import { once } from 'node:events';
+import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { httpFeed } from '../../src/feed/http.ts';
+import { HostGuard } from '../../src/feed/address.ts';
+import { HttpFeed, httpFeed } from '../../src/feed/http.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { faults, read, readable, tick } from './fixture.ts';
 import { PATIENCE, Upstream } from './upstream.ts';
@@ -383,6 +385,51 @@ describe('the http feed', () => {
       expect(await complaint(upstream.url())).toBe(
         'GET http://127.0.0.1/: http://127.0.0.1/ redirects to what is not an http:// or https:// URL',
       );
+    });
+  });
+
+  describe('keeps to where its host was first', () => {
+    /** Of this test, 127.0.0.1 is public and 127.0.0.2 is not. */
+    async function setup(answer: RequestListener) {
+      const outside = await Upstream.start(answer);
+      const inside = await Upstream.start((_request, response) => response.end('secret'), '127.0.0.2');
+      const now = { address: '127.0.0.1' };
+      const guard = new HostGuard({
+        named: 'prices.test',
+        lookUp: (_name, _options, callback) => callback(null, [{ ...now, family: 4 }]),
+        isPublic: (address) => address === '127.0.0.1',
+      });
+      const url = outside.url('/', 'prices.test');
+      const options = { url, method: 'GET', headers: {}, maxBytes: 100 } as const;
+      const feed = new HttpFeed(options, new ManualClock(), guard);
+      return { outside, inside, now, feed };
+    }
+    const refused = expect.objectContaining({
+      reason: 'refused',
+      message: expect.stringContaining(
+        'prices.test had a public address and now has 127.0.0.2, which is not',
+      ),
+    });
+
+    it('when it is read again', async () => {
+      const { outside, inside, now, feed } = await setup((_request, response) => response.end('1'));
+      expect(await read(feed)).toBe('"1"');
+      now.address = '127.0.0.2';
+      for (const at of [tick, tick, byHand])
+        expect(await read(feed, at).catch((error) => error)).toEqual(refused);
+      expect(inside.open + inside.requests.length).toBe(0);
+      now.address = '127.0.0.1';
+      expect(await read(feed, byHand)).toBe('"1"');
+      expect(outside.requests).toHaveLength(2);
+    });
+
+    it('when a redirect leads back to it', async () => {
+      const { inside, now, feed } = await setup((_request, response) => {
+        now.address = '127.0.0.2';
+        response.writeHead(302, { location: inside.url('/', 'prices.test') }).end();
+      });
+      expect(await read(feed).catch((error) => error)).toEqual(refused);
+      expect(inside.open + inside.requests.length).toBe(0);
     });
   });
 
