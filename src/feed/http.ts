@@ -117,10 +117,16 @@ export class HttpFeed implements ReadFeed {
   }
 
   #ask(signal: AbortSignal): Promise<JsonText> {
-    const { method } = this.#options;
+    const { method, maxBytes } = this.#options;
     const kept = this.#kept;
     const conditions = (url: URL) => (kept?.url === url.href ? kept.conditions : {});
-    const question = { url: this.#url, method, headers: this.#headers, conditions };
+    const question = {
+      url: this.#url,
+      method,
+      headers: this.#headers,
+      conditions,
+      mostBytes: mostBytes(maxBytes),
+    };
     return ask(question, this.#guard, signal, async (answer) => {
       if (answer.status === 304 && kept?.url === answer.url.href) return kept.value;
       const value = await this.#value(answer);
@@ -152,6 +158,9 @@ export class HttpFeed implements ReadFeed {
   }
 }
 
+/** Chunks of one byte take six; headers, trailers and interim answers come on top. */
+const mostBytes = (maxBytes: number) => 8 * maxBytes + 262_144;
+
 const JSON_TYPE = /^(?:application\/json|[^;\s]+\+json)\s*(?:;|$)/i;
 
 function validators(answer: Answer): Headers {
@@ -179,6 +188,8 @@ const REASONS_OF_CODES: ReadonlyMap<unknown, Reason> = new Map([
   ['EADDRNOTAVAIL', 'unreachable'],
   ['ECONNRESET', 'unreachable'],
   ['EPIPE', 'unreachable'],
+  ['HPE_HEADER_OVERFLOW', 'too-large'],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 'too-large'],
 ]);
 
 function reasonOfFailure(error: unknown): Reason {

@@ -2,6 +2,7 @@ import http, { type IncomingHttpHeaders, type IncomingMessage, type RequestOptio
 import https from 'node:https';
 import type { Readable } from 'node:stream';
 import type { HostGuard } from './address.ts';
+import { PacedSocket } from './paced-socket.ts';
 import { FeedError } from './reason.ts';
 
 export type Headers = Readonly<Record<string, string>>;
@@ -14,6 +15,8 @@ export interface Question {
   readonly headers: Headers;
   /** More headers for the URL that is asked in the end. */
   conditions(url: URL): Headers;
+  /** How many bytes the connection may carry, headers and framing included. */
+  readonly mostBytes: number;
 }
 
 export interface Answer {
@@ -47,10 +50,11 @@ export async function ask<Value>(
   use: (answer: Answer) => Promise<Value>,
 ): Promise<Value> {
   const { lookup } = guard;
+  const { mostBytes } = question;
   let { url, method, headers } = question;
   for (let redirects = 0; ; redirects++) {
     const all = { ...headers, ...question.conditions(url) };
-    const response = await send(url, { method, headers: all, lookup, signal, agent: false });
+    const response = await send(url, { method, headers: all, lookup, signal }, mostBytes);
     try {
       const { statusCode: status = 0, headers: answered } = response;
       const { location } = answered;
@@ -73,16 +77,43 @@ export async function ask<Value>(
   }
 }
 
-function send(url: URL, options: RequestOptions): Promise<IncomingMessage> {
-  const request = url.protocol === 'https:' ? https.request : http.request;
+function send(url: URL, options: RequestOptions, mostBytes: number): Promise<IncomingMessage> {
+  const isSecure = url.protocol === 'https:';
+  const agent = isSecure ? new https.Agent() : new http.Agent();
+  const connect = agent.createConnection.bind(agent);
+  agent.createConnection = (...args) => {
+    const socket = connect(...args);
+    return socket && new PacedSocket(socket, mostBytes);
+  };
   return new Promise((resolve, reject) => {
-    request(url, options)
-      .on('response', (response) => resolve(response.on('error', ignore)))
-      .on('error', reject)
+    let answer: IncomingMessage | undefined;
+    let interim = 0;
+    const request = (isSecure ? https : http)
+      .request(url, { ...options, agent })
+      .on('information', () => {
+        interim += 1;
+        if (interim > MAX_INTERIM) request.destroy(tooManyInterim());
+      })
+      .on('response', (response) => {
+        answer = response.on('error', ignore);
+        resolve(response);
+      })
+      .on('error', (error) => {
+        // Of what breaks off in the body, the body itself would say no more than "aborted".
+        answer?.destroy(error);
+        reject(error);
+      })
       // All that Node tells of a switch to another protocol.
-      .on('close', () => reject(new FeedError('unreachable', 'the connection was closed without an answer')))
-      .end();
+      .on('close', () => reject(new FeedError('unreachable', 'the connection was closed without an answer')));
+    request.end();
   });
+}
+
+/** Answers of status 1xx announce another one; there is no use in many. */
+const MAX_INTERIM = 10;
+
+function tooManyInterim(): FeedError {
+  return new FeedError('failed', `more than ${MAX_INTERIM} interim answers (status 1xx), and no other`);
 }
 
 /** Whoever reads the body hears of its errors; where nobody does, they do not matter. */
