@@ -38,6 +38,7 @@ import { upgradeGate } from './transport/upgrade-gate.ts';
 import { WebSocketSink, websocketUpgrades } from './transport/websocket.ts';
 
 export type { Belfry, BelfryOptions } from './belfry.ts';
+export { FeedError, type Reason } from './feed/reason.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
@@ -113,6 +114,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       scheduleOptions(settings.config.schedules, kinds, {
         clock,
         baseDirectory,
+        env,
         stats: () => metrics.stats(),
       }),
     );

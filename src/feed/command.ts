@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { contentOptions, jsonText } from './content.ts';
+import { commandEnvironment, ENVIRONMENT_NAMES, isEnvironmentName } from './environment.ts';
 import { feedKind } from './feed.ts';
+import { FeedError } from './reason.ts';
 import { run } from './run.ts';
 
 /**
  * What a command prints: JSON if it parses, otherwise text. It is started in the folder of the config
- * file, with our environment and nothing on standard input, and one at a time.
+ * file, with a small environment and nothing on standard input, and one at a time.
  */
 export const commandFeed = feedKind({
   type: 'command',
@@ -17,17 +19,30 @@ export const commandFeed = feedKind({
         error: 'names no command: write a list such as ["df", "--output=pcent", "/"]',
       })
       .describe('The command and its arguments. No shell reads them: no quotes, no pipes, no *.'),
+    env: z
+      .record(z.string(), z.string())
+      .superRefine((env, context) => {
+        for (const [name, value] of Object.entries(env)) {
+          const message = variableFault(name, value);
+          if (message) context.addIssue({ code: 'custom', path: [name], message });
+        }
+      })
+      .optional()
+      .describe(
+        `Environment variables for the command; a secret is written as a dollar sign and {NAME}. Of the server's own it has ${ENVIRONMENT_NAMES} only.`,
+      ),
     ...contentOptions,
   }),
-  create({ argv, maxBytes, pick }, { baseDirectory, clock }) {
+  create({ argv, env: passed, maxBytes, pick }, { baseDirectory, clock, env: own }) {
     const name = JSON.stringify(argv[0]);
+    const env = { ...commandEnvironment(own), ...passed };
     let running = false;
     return {
       async read(_tick, signal) {
-        if (running) throw new Error(`${name} is still running`);
+        if (running) throw new FeedError('timeout', `${name} is still running`);
         running = true;
         try {
-          const output = await run({ argv, cwd: baseDirectory, maxBytes, clock }, signal);
+          const output = await run({ argv, cwd: baseDirectory, env, maxBytes, clock }, signal);
           return jsonText(output, 'either', pick, `the output of ${name}`);
         } finally {
           running = false;
@@ -36,3 +51,11 @@ export const commandFeed = feedKind({
     };
   },
 });
+
+/** What is wrong with a variable, without its value: that may be a secret. */
+function variableFault(name: string, value: string): string | undefined {
+  if (!isEnvironmentName(name))
+    return `${JSON.stringify(name)} is not the name of an environment variable: write letters, digits and _, not starting with a digit`;
+  if (value.includes('\0')) return 'holds a NUL character, which no environment variable can have';
+  return undefined;
+}

@@ -11,7 +11,8 @@ export interface ComputedFeed {
 /** A feed that asks somebody else: one read serves all rooms of a tick. */
 export interface ReadFeed {
   /**
-   * Resolves to the value, rejects with an `Error` whose message an operator can act on. When
+   * Resolves to the value. Rejects with an `Error` whose message an operator can act on, a `FeedError`
+   * where it can tell viewers the kind of failure; they are never shown the message. When
    * `signal` aborts it rejects soon and leaves nothing running.
    */
   read(tick: Tick, signal: AbortSignal): Promise<JsonText>;
@@ -30,6 +31,8 @@ export interface FeedContext {
   readonly clock: Clock;
   /** The folder that relative paths start from: the config file's. */
   readonly baseDirectory: string;
+  /** The server's environment, secrets included: not to be handed on as a whole. */
+  readonly env: NodeJS.ProcessEnv;
   /** The figures of the server at this moment, ready for JSON. */
   readonly stats: () => object;
 }

@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import type { Clock } from '../clock.ts';
 import { readAtMost } from './content.ts';
+import { FeedError, type Reason } from './reason.ts';
 
 /** How long a command has between SIGTERM and SIGKILL to put things in order. */
 const GRACE_MS = 1_000;
@@ -11,6 +12,8 @@ const MAX_COMPLAINT_CHARACTERS = 200;
 export interface RunOptions {
   readonly argv: readonly string[];
   readonly cwd: string;
+  /** All of its environment. */
+  readonly env: NodeJS.ProcessEnv;
   readonly maxBytes: number;
   readonly clock: Clock;
 }
@@ -25,14 +28,21 @@ export interface RunOptions {
  *
  * A child that makes itself a session of its own gets away, as with any process group.
  */
-export async function run({ argv, cwd, maxBytes, clock }: RunOptions, signal: AbortSignal): Promise<Buffer> {
+export async function run(options: RunOptions, signal: AbortSignal): Promise<Buffer> {
   signal.throwIfAborted();
+  const { argv, cwd, env, maxBytes, clock } = options;
   // Arguments may be secrets: errors name the command alone.
   const [command = '', ...rest] = argv;
   const name = JSON.stringify(command);
   // `detached` gives it a process group of its own, so that a signal reaches the children as well.
-  const child = spawn(command, rest, { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
-  const closed = once(child, 'close');
+  const child = spawnSafely(name, () =>
+    spawn(command, rest, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }),
+  );
+  const closed = once(child, 'close').catch((error) => {
+    throw notStarted(name, error);
+  });
+  // Without a free file descriptor there are no streams, whatever the type says, and `error` follows.
+  if (!child.stdout || !child.stderr) return closed.then(() => Buffer.alloc(0));
   const complaint = firstLine(child.stderr);
 
   // Children out of reach may hold the other ends, and then they never close by themselves.
@@ -60,9 +70,6 @@ export async function run({ argv, cwd, maxBytes, clock }: RunOptions, signal: Ab
   signal.addEventListener('abort', stopAborted);
   try {
     await closed;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException; // `spawn` emits no other
-    throw new Error(`${name} cannot be started: ${STARTING[code ?? ''] ?? code}`, { cause: error });
   } finally {
     signal.removeEventListener('abort', stopAborted);
   }
@@ -71,13 +78,28 @@ export async function run({ argv, cwd, maxBytes, clock }: RunOptions, signal: Ab
   const how = child.signalCode
     ? `was ended by ${child.signalCode}`
     : `ended with exit code ${child.exitCode}`;
-  throw new Error([`${name} ${how}`, complaint()].filter(Boolean).join(': '));
+  throw new FeedError('failed', [`${name} ${how}`, complaint()].filter(Boolean).join(': '));
 }
 
-const STARTING: Readonly<Record<string, string>> = {
-  ENOENT: 'it was not found',
-  EACCES: 'it is not a program that may be run',
-};
+/** Some errors are thrown, such as that the arguments are too long for the system. */
+function spawnSafely(name: string, start: () => ChildProcessByStdio<null, Readable, Readable>) {
+  try {
+    return start();
+  } catch (error) {
+    throw notStarted(name, error);
+  }
+}
+
+const STARTING: ReadonlyMap<unknown, readonly [Reason, string]> = new Map([
+  ['ENOENT', ['not-found', 'it was not found']],
+  ['EACCES', ['refused', 'it is not a program that may be run']],
+]);
+
+function notStarted(name: string, cause: unknown): FeedError {
+  const { code, message } = cause as NodeJS.ErrnoException; // `spawn` has no other errors
+  const [reason, why] = STARTING.get(code) ?? ['failed', code ?? message];
+  return new FeedError(reason, `${name} cannot be started: ${why}`, { cause });
+}
 
 function running(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;

@@ -5,7 +5,7 @@ import { feedKind } from '../../src/feed/feed.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { kinds, parse, schedule } from './fixture.ts';
 
-const context = { clock: new ManualClock(), baseDirectory: '/srv', stats: () => ({}) };
+const context = { clock: new ManualClock(), env: {}, baseDirectory: '/srv', stats: () => ({}) };
 
 const optionsOf = (more: object) =>
   scheduleOptions(parse({ schedules: [schedule(more)] }).schedules, kinds, context)[0];

@@ -142,6 +142,37 @@ test.skipIf(process.platform !== 'linux')(
   },
 );
 
+test('a command gets nothing of the server that the file does not pass on', async () => {
+  const env = {
+    OPS_TOKEN: 'ops-s3cret-0123456789',
+    PRICES_TOKEN: 'prices-s3cret',
+    BELFRY_ADMIN_TOKEN: 'admin-s3cret',
+  };
+  const command = (more: object) => ({ type: 'command', argv: ['env'], ...more });
+  const prices = {
+    type: 'http',
+    url: 'http://127.0.0.1:9/',
+    headers: { authorization: `Bearer \${PRICES_TOKEN}` },
+  };
+  const config = {
+    admin: { tokens: [{ name: 'ops', tokenEnv: 'OPS_TOKEN', role: 'operator' }] },
+    schedules: [
+      { name: 'bare', every: '200ms', feed: command({}) },
+      { name: 'passed', every: '200ms', feed: command({ env: { KEY: `is \${PRICES_TOKEN}` } }) },
+      { name: 'prices', every: '1h', feed: prices },
+    ],
+  };
+  const server = await serve({ config, env });
+  const { received } = await visit(`${server.url}/rooms/lobby`);
+  const printed = async (name: string) => String((await received.find(ofSchedule(name))).data);
+  const bare = await printed('bare');
+  expect(bare).toMatch(/^PATH=/m);
+  expect(bare).not.toMatch(/s3cret|TOKEN|^(?!PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|TZ|LANG|LC_)/m);
+  const passed = await printed('passed');
+  expect(passed).toMatch(/^KEY=is prices-s3cret$/m);
+  expect(passed).not.toMatch(/TOKEN|ops-|admin-/);
+});
+
 /** Writes down who runs: itself and its child. */
 const COMMAND = 'trap "" TERM; sleep 600 & echo $$ $! >> pids; while :; do sleep 1; done';
 

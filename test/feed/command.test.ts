@@ -77,6 +77,43 @@ describe.skipIf(process.platform !== 'linux')('the command feed', () => {
     expect(await read(feed(['./bin/own']))).toBe('"own"');
   });
 
+  describe('gives it a small environment:', () => {
+    const own = {
+      PATH: process.env.PATH,
+      HOME: '/home/wall',
+      TZ: 'Europe/Berlin',
+      LC_ALL: 'C.UTF-8',
+      BELFRY_ADMIN_TOKEN: 's3cret-admin',
+      OPS_TOKEN: 's3cret-ops',
+      LC_TOKEN: 's3cret-lc',
+      NODE_OPTIONS: '--no-warnings',
+    };
+    const environment = async (options: object = {}) => {
+      const printing = readable(
+        commandFeed,
+        { argv: ['env', '-0'], ...options },
+        { baseDirectory: folder, clock, env: own },
+      );
+      const lines: string[] = JSON.parse(await read(printing)).split('\0');
+      return Object.fromEntries(lines.filter(Boolean).map((line) => line.split(/=(.*)/s).slice(0, 2)));
+    };
+    const passed = { PATH: process.env.PATH, HOME: '/home/wall', TZ: 'Europe/Berlin', LC_ALL: 'C.UTF-8' };
+
+    it('of the server none but what says where and for whom programs run', async () => {
+      expect(await environment()).toEqual(passed);
+    });
+
+    it('what the file passes on, which goes first', async () => {
+      const env = { OPS_TOKEN: 'passed on', TZ: 'UTC', _x1: 'a=b\n', EMPTY: '' };
+      expect(await environment({ env })).toEqual({ ...passed, ...env });
+    });
+
+    it('not that of the process, where another was handed in', async () => {
+      const bare = readable(commandFeed, { argv: ['env'] }, { baseDirectory: folder, clock, env: {} });
+      expect(await read(bare)).toBe('""');
+    });
+  });
+
   it('gives it nothing to read', async () => {
     expect(await read(feed(['cat']))).toBe('""');
   });
@@ -90,7 +127,7 @@ describe.skipIf(process.platform !== 'linux')('the command feed', () => {
 
   it('keeps little of an endless complaint, and reads it all', async () => {
     const error = await read(sh('head -c 1000000 /dev/zero | tr "\\0" x >&2; exit 1')).catch(String);
-    expect(error).toBe(`Error: "sh" ended with exit code 1: ${'x'.repeat(200)}`);
+    expect(error).toBe(`FeedError: "sh" ended with exit code 1: ${'x'.repeat(200)}`);
   });
 
   it('ignores complaints of a command that succeeds', async () => {
@@ -209,6 +246,19 @@ describe.skipIf(process.platform !== 'linux')('the command feed', () => {
     [{ argv: ['', 'x'] }, empty],
     [{ argv: ['echo', 'a\0b'] }, 'argv.1: holds a NUL character'],
     [{}, expect.stringMatching(/^argv: /)],
+    [
+      { argv: ['x'], env: { '1A': 'x' } },
+      'env.1A: "1A" is not the name of an environment variable: write letters, digits and _, not starting with a digit',
+    ],
+    [{ argv: ['x'], env: { 'A=B': 'x' } }, expect.stringMatching(/^env\.A=B: "A=B" is not the name/)],
+    [{ argv: ['x'], env: { '': 'x' } }, expect.stringMatching(/^env\.: "" is not the name/)],
+    [{ argv: ['x'], env: { 'A\0': 'x' } }, expect.stringMatching(/is not the name/)],
+    [
+      { argv: ['x'], env: { A: 's3cret\0' } },
+      'env.A: holds a NUL character, which no environment variable can have',
+    ],
+    [{ argv: ['x'], env: { A: 1 } }, expect.stringMatching(/^env\.A: /)],
+    [{ argv: ['x'], env: ['A'] }, expect.stringMatching(/^env: /)],
     [{ argv: 'df /' }, expect.stringMatching(/^argv: /)],
     [{ argv: ['sleep', 5] }, expect.stringMatching(/^argv\.1: /)],
   ])('refuses the options %j', (options, expected) => {

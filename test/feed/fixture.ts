@@ -14,6 +14,7 @@ export const tick: Tick = {
 interface Context {
   readonly clock?: Clock;
   readonly baseDirectory?: string;
+  readonly env?: NodeJS.ProcessEnv;
   readonly stats?: () => object;
 }
 
@@ -22,6 +23,7 @@ function create(kind: FeedKind, options: unknown, context: Context) {
   return kind.create(kind.options.parse(options), {
     clock: new ManualClock(),
     baseDirectory: '/nowhere',
+    env: {},
     stats: () => ({}),
     ...context,
   });
