@@ -19,7 +19,14 @@ const scheduleEntry = z
     rooms: z.array(z.string()).readonly().openapi({ description: 'Room patterns.' }),
     state: z.enum(['ok', 'stale', 'error', 'paused']),
     since: instantField.openapi({ description: 'When it came into this state.' }),
-    detail: z.string().nullable(),
+    reason: z
+      .string()
+      .nullable()
+      .openapi({ description: 'Why, in the word that listeners are told; null where it is `ok`.' }),
+    detail: z
+      .string()
+      .nullable()
+      .openapi({ description: 'The whole of it, which may name the upstream; listeners do not get it.' }),
     lastGood: instantField.nullable().openapi({ description: 'When the feed last gave a value.' }),
     next: z.array(instantField).readonly().openapi({ description: 'The next instants due, three at most.' }),
     last: z
@@ -106,6 +113,7 @@ const example: z.input<typeof scheduleEntry> = {
   rooms: ['*'],
   state: 'ok',
   since: '2026-11-20T17:12:40.518Z',
+  reason: null,
   detail: null,
   lastGood: '2026-11-20T18:00:03.001Z',
   next: ['2026-11-20T18:00:06.000Z', '2026-11-20T18:00:09.000Z', '2026-11-20T18:00:12.000Z'],

@@ -1,4 +1,5 @@
 import type { Closing, Received } from './protocol/received.ts';
+import { statusWords } from './protocol/status.ts';
 
 /**
  * What could drive a terminal or turn its text round: controls of both ranges, and the characters
@@ -34,7 +35,8 @@ export function eventLine(received: Received, receivedAtMs: number, unbroken: bo
   if (from) parts.push(`from ${from.user ?? from.device ?? from.connection}`);
   if (replay) parts.push('sent again');
   if (conflated) parts.push(`in place of ${conflated} more`);
-  if (data !== undefined) parts.push(JSON.stringify(data));
+  if (event === 'status') parts.push(statusWords(data));
+  else if (data !== undefined) parts.push(JSON.stringify(data));
   return escapeControls(parts.join('  '));
 }
 

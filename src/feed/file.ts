@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { JsonText, Tick } from '../hub/event.ts';
 import { contentOptions, jsonText, readAtMost, tooLarge } from './content.ts';
 import { feedKind, type ReadFeed } from './feed.ts';
+import { FeedError, type Reason, reasonOf } from './reason.ts';
 
 const options = z.object({
   path: z
@@ -49,7 +50,7 @@ class FileFeed implements ReadFeed {
       return await this.#read(signal);
     } catch (error) {
       signal.throwIfAborted();
-      throw new Error(explained(error, this.#options.path), { cause: error });
+      throw explained(error, this.#options.path);
     }
   }
 
@@ -77,7 +78,7 @@ class FileFeed implements ReadFeed {
   #regular(stats: BigIntStats): BigIntStats {
     if (stats.isFile()) return stats;
     const kind = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a pipe' : 'a device or a socket';
-    throw new Error(`${this.#options.path} is ${kind}: only plain files can be read`);
+    throw new FeedError('failed', `${this.#options.path} is ${kind}: only plain files can be read`);
   }
 }
 
@@ -86,10 +87,12 @@ function version({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
 }
 
 /** Node's own texts name the whole path; where the folder lies is nobody's business. */
-function explained(error: unknown, path: string): string {
-  const { code, message } = error as NodeJS.ErrnoException; // nothing else is thrown here
-  if (code === undefined) return message;
-  if (code === 'ENOENT' || code === 'ENOTDIR') return `${path} does not exist`;
-  if (code === 'EACCES' || code === 'EPERM') return `${path} may not be read: permission denied`;
-  return `${path} cannot be read: ${code}`;
+function explained(cause: unknown, path: string): FeedError {
+  const error = (reason: Reason, message: string) => new FeedError(reason, message, { cause });
+  const { code, message } = cause as NodeJS.ErrnoException; // nothing else is thrown here
+  if (code === undefined) return error(reasonOf(cause), message);
+  if (code === 'ENOENT' || code === 'ENOTDIR') return error('not-found', `${path} does not exist`);
+  if (code === 'EACCES' || code === 'EPERM')
+    return error('refused', `${path} may not be read: permission denied`);
+  return error('failed', `${path} cannot be read: ${code}`);
 }

@@ -1,4 +1,5 @@
 import { instant } from '../clock.ts';
+import { FeedError } from '../feed/reason.ts';
 import type { RoomData, RoomEvent, Tick } from '../hub/event.ts';
 import type { ScheduleContext, ScheduleOptions } from './options.ts';
 
@@ -127,7 +128,8 @@ export class MadeTick {
   constructor(event: string, tick: Tick, making: Making, eventBytes: number) {
     const bytes = Buffer.byteLength(inRoom(making.data, LONGEST_ROOM));
     if (bytes > eventBytes) {
-      throw new Error(`${bytes} bytes of data are too many: limits.eventBytes is ${eventBytes}`);
+      const message = `${bytes} bytes of data are too many: limits.eventBytes is ${eventBytes}`;
+      throw new FeedError('too-large', message);
     }
     this.event = { event, time: instant(making.at), tick };
     this.data = making.data;

@@ -1,3 +1,5 @@
+import type { Reason } from '../feed/reason.ts';
+
 /** What the schedules tell about themselves: plain data, instants as RFC 3339. */
 
 /** How the config file says when: durations and patterns as they stand there. */
@@ -40,7 +42,9 @@ export interface ScheduleEntry {
   readonly state: ScheduleState;
   /** Since when it is in this state. */
   readonly since: string;
-  /** Why, where there is something to say. */
+  /** Why, in the word that listeners are told; null where it is `ok`. */
+  readonly reason: Reason | null;
+  /** The whole of it, where there is more to say. For operators: it may name the upstream. */
   readonly detail: string | null;
   /** When the last value was had; null before the first. */
   readonly lastGood: string | null;

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { ReadFeed } from '../feed/feed.ts';
+import { FeedError } from '../feed/reason.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
 import type { Outcome, Source } from './source.ts';
 
@@ -104,7 +105,7 @@ class Reading {
   constructor(clock: Clock, timeoutMs: number, read: (signal: AbortSignal) => Promise<JsonText>) {
     const { signal } = this.#abort;
     const stopTimer = clock.after(timeoutMs, () => {
-      this.#abort.abort(new Error(`no answer within ${timeoutMs / 1000} s`));
+      this.#abort.abort(new FeedError('timeout', `no answer within ${timeoutMs / 1000} s`));
     });
     const aborted = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });

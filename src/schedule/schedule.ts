@@ -1,5 +1,6 @@
 import { instant } from '../clock.ts';
 import type { Feed } from '../feed/feed.ts';
+import { FeedError, reasonOf } from '../feed/reason.ts';
 import type { RoomData, RoomEvent } from '../hub/event.ts';
 import { type RoomMatcher, roomsMatcher } from '../hub/names.ts';
 import type { Cadence } from './cadence.ts';
@@ -127,8 +128,7 @@ export class Schedule implements Timed {
   passedOver(count: number): void {
     this.#tally.missed(count);
     this.#context.report.missed(this.name, count);
-    const instants = count === 1 ? 'an instant was' : `${count} instants were`;
-    this.#standing.leftOut(`${instants} missed: the server was held up, or its clock was set`);
+    this.#standing.leftOut(count);
   }
 
   /** The next due instant, milliseconds; null while paused and when it is over. */
@@ -202,7 +202,7 @@ export class Schedule implements Timed {
     const now = this.#context.clock.now();
     const due = this.#newest(now) ?? now;
     if (this.#source.stuck) {
-      const reason = new Error('the read before does not end, although aborted');
+      const reason = new FeedError('timeout', 'the read before does not end, although aborted');
       this.#fail({ due, manual: true, started: now }, reason);
     } else {
       await this.#perform(due, true);
@@ -229,7 +229,7 @@ export class Schedule implements Timed {
       return;
     }
     const { event } = this.#keep(due, manual, data, at);
-    if (this.#chain.goesBack(due)) this.#standing.changed('the clock was set back');
+    if (this.#chain.goesBack(due)) this.#standing.changed('clock');
     const delivered = this.#context.hub.deliver({ rooms, event, data });
     const sent = delivered.connections > 0;
     if (sent) this.#chain.sent(due);
@@ -269,7 +269,7 @@ export class Schedule implements Timed {
   #failed(due: number, error: unknown): string {
     const message = error instanceof Error ? error.message : String(error);
     this.#failedDue = due;
-    this.#standing.failed(message);
+    this.#standing.failed(message, reasonOf(error));
     return message;
   }
 

@@ -1,8 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Cancel, instant } from '../clock.ts';
+import type { Reason } from '../feed/reason.ts';
 import type { RoomEvent } from '../hub/event.ts';
-import type { ScheduleState } from './entries.ts';
+import type { ScheduleEntry, ScheduleState } from './entries.ts';
 import type { ScheduleContext, ScheduleOptions } from './options.ts';
+
+/** A schedule's state in the words of a `status` event. */
+type Told = Pick<ScheduleEntry, 'state' | 'since' | 'lastGood' | 'reason'>;
 
 /**
  * How a schedule is doing, and since when, which it tells the rooms. Where several are true,
@@ -16,7 +20,7 @@ export class Standing {
   #paused: boolean;
   #stale = false;
   /** Why the last value could not be had. */
-  #error: string | null = null;
+  #failure: { readonly reason: Reason; readonly detail: string } | null = null;
   /** The state that was told. */
   #state: ScheduleState;
   #since: number;
@@ -38,16 +42,15 @@ export class Standing {
     if (before.#options.paused === options.paused) this.#paused = before.#paused;
     this.#state = before.#state;
     this.#since = before.#since;
-    this.#error = before.#error;
+    this.#failure = before.#failure;
     this.#lastGood = before.#lastGood;
   }
 
   /** Tells where it differs from what was before, and where viewers cannot go on comparing. */
   start(before?: ScheduleOptions): void {
-    const { describedCadence, rooms } = this.#options;
-    if (before && !isDeepStrictEqual(before.describedCadence, describedCadence))
-      this.changed('it has another cadence now');
-    else if (before && !isDeepStrictEqual(before.rooms, rooms)) this.changed('it has other rooms now');
+    const { describedCadence: cadence, rooms } = this.#options;
+    const same = !before || isDeepStrictEqual([before.describedCadence, before.rooms], [cadence, rooms]);
+    if (!same) this.changed('changed');
     this.#watch();
     this.#settle();
   }
@@ -78,15 +81,16 @@ export class Standing {
   good(): void {
     const { clock } = this.#context;
     this.#lastGood = { at: clock.now(), monotonic: clock.monotonic() };
-    this.#error = null;
+    this.#failure = null;
     this.#stale = false;
     // A timer that is set looks again when it fires: one per value would be too many.
     if (!this.#cancelWatch) this.#watch();
     this.#settle();
   }
 
-  failed(error: string): void {
-    this.#error = error;
+  /** `detail` is for operators, `reason` for everybody. */
+  failed(detail: string, reason: Reason): void {
+    this.#failure = { reason, detail };
     this.#settle();
   }
 
@@ -94,47 +98,59 @@ export class Standing {
   status(room: string): RoomEvent | undefined {
     // Nobody may have been here when the value became too old.
     this.#look();
-    return this.#state === 'ok' ? undefined : { room, ...this.#event(this.entry()) };
+    return this.#state === 'ok' ? undefined : { room, ...this.#event(this.#told()) };
   }
 
   /** Tells that viewers have to compare `previous` anew. */
-  changed(detail: string): void {
-    this.#tell({ ...this.entry(), state: 'changed', since: instant(this.#context.clock.now()), detail });
+  changed(reason: 'changed' | 'clock'): void {
+    this.#tell({ ...this.#told(), state: 'changed', since: instant(this.#context.clock.now()), reason });
   }
 
-  /** Tells why instants were left out, where the state does not say it. */
-  leftOut(detail: string): void {
-    this.#tell({ ...this.entry(), detail });
+  /** Tells that `count` instants were left out, whatever the state is. */
+  leftOut(count: number): void {
+    const told = this.#told();
+    this.#tell({ ...told, reason: told.reason ?? 'missed', missed: count });
   }
 
   get state(): ScheduleState {
     return this.#state;
   }
 
-  entry(): { state: ScheduleState; since: string; lastGood: string | null; detail: string | null } {
+  entry(): Told & { readonly detail: string | null } {
+    return { ...this.#told(), detail: this.#detail };
+  }
+
+  /** All that listeners are told: the detail may name the upstream, and is for operators. */
+  #told(): Told {
     return {
       state: this.#state,
       since: instant(this.#since),
       lastGood: this.#lastGood && instant(this.#lastGood.at),
-      detail: this.#detail,
+      reason: this.#reason,
     };
+  }
+
+  /** Null where it is `ok`. A value that is too old is so because of the last failure, if there was one. */
+  get #reason(): Reason | null {
+    if (this.#state === 'ok' || this.#state === 'paused') return this.#state === 'ok' ? null : 'paused';
+    return this.#failure?.reason ?? (this.#state === 'stale' ? 'stale' : 'failed');
   }
 
   get #detail(): string | null {
     if (this.#state === 'stale') {
       const old = `no value for ${(this.#options.staleAfterMs ?? 0) / 1000} s`;
-      return this.#error === null ? old : `${old}: ${this.#error}`;
+      return this.#failure === null ? old : `${old}: ${this.#failure.detail}`;
     }
-    return this.#state === 'error' ? this.#error : null;
+    return this.#state === 'error' ? (this.#failure?.detail ?? null) : null;
   }
 
   #settle(): void {
-    const failing = this.#error === null ? 'ok' : 'error';
+    const failing = this.#failure === null ? 'ok' : 'error';
     const state = this.#paused ? 'paused' : this.#stale ? 'stale' : failing;
     if (state === this.#state) return;
     this.#state = state;
     this.#since = this.#context.clock.now();
-    this.#tell(this.entry());
+    this.#tell(this.#told());
     this.#context.report.turned(this.#options.name, state, this.#detail);
   }
 

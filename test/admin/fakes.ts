@@ -67,6 +67,7 @@ export function scheduleEntry(name: string): ScheduleEntry {
     rooms: ['*'],
     state: 'ok',
     since: NOW,
+    reason: null,
     detail: null,
     lastGood: NOW,
     next: [NOW],

@@ -46,6 +46,25 @@ describe('eventLine', () => {
     );
   });
 
+  it('says the status of a schedule in words', () => {
+    const line = (data: object) => rest(eventLine({ room: 'lobby', event: 'status', data }, 0, true));
+    const status = { schedule: 'prices', state: 'error', since: 'x', lastGood: null };
+    expect(line({ ...status, reason: 'http-status' })).toBe(
+      'lobby  status  prices: error, the source answered with an error',
+    );
+    expect(line({ ...status, state: 'ok', reason: null })).toBe('lobby  status  prices: ok');
+    expect(line({ ...status, state: 'ok', reason: 'missed', missed: 4 })).toBe(
+      'lobby  status  prices: ok, 4 of its instants left out',
+    );
+    expect(line({ ...status, reason: 'timeout', missed: 1 })).toBe(
+      'lobby  status  prices: error, there was no answer in time; 1 of its instants left out',
+    );
+    // What a server of another version may say.
+    expect(line({ ...status, reason: 'tired' })).toBe('lobby  status  prices: error, tired');
+    expect(line({ ...status, reason: 'toString' })).toBe('lobby  status  prices: error, toString');
+    expect(line({ ...status, reason: { a: 1 } })).toBe('lobby  status  prices: error');
+  });
+
   it('lets nothing through that drives a terminal', () => {
     const evil = '\u001b]0;owned\u0007\u009b2J\u007f\r\n\u202e\u2028';
     const from = { connection: 'a-1', device: evil };

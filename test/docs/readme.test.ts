@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { parseConfig } from '../../src/config/parse.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
+import { REASONS } from '../../src/feed/reason.ts';
 import { Collected } from '../e2e/collected.ts';
 import { isTick, type Received, visit } from '../e2e/listeners.ts';
 import { fileWith, ownEnv, serve, start } from '../e2e/process.ts';
@@ -25,7 +26,16 @@ const BLOCKS = [...README.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map(([, kind 
 
 describe('README.md', () => {
   test('has no block of code that nothing tries', () => {
-    const tried = ['sh run', 'sh stream', 'sh serve', 'js browser', 'js program', 'json config', 'json tick'];
+    const tried = [
+      'sh run',
+      'sh stream',
+      'sh serve',
+      'js browser',
+      'js program',
+      'json config',
+      'json tick',
+      'json status',
+    ];
     // The lines for nginx are tried in e2e/nginx.test.ts.
     const elsewhere = ['json message', 'nginx', 'text'];
     const others = BLOCKS.filter(({ kind }) => ![...tried, ...elsewhere].includes(kind));
@@ -59,15 +69,24 @@ describe('README.md', () => {
     for (const [key, byDefault] of numbers) expect([key, told.get(key)]).toEqual([key, String(byDefault)]);
   });
 
+  test('names every reason that a status can give', () => {
+    for (const reason of Object.keys(REASONS)) expect(README).toContain(`\`${reason}\``);
+  });
+
   test('shows ticks and messages as they are', async () => {
-    const schedules = [{ name: 'clock', every: '200ms', feed: { type: 'time' } }];
+    const schedules = [
+      { name: 'clock', every: '200ms', feed: { type: 'time' } },
+      { name: 'prices', every: '200ms', feed: { type: 'file', path: 'missing' } },
+    ];
     const { url, token } = await serve({ config: { schedules } });
     const { received } = await visit(`${url}/rooms/lobby`);
     const headers = { authorization: `Bearer ${token}` };
     await fetch(`${url}/admin/broadcast`, { method: 'POST', headers, body: '{"data":"hi"}' });
     const tick = await received.find((one) => isTick(one) && one.tick?.previous !== null);
     const message = await received.find(({ event }) => event === 'message');
+    const status = await received.find(({ event }) => event === 'status');
     expect(shapeOf(JSON.parse(blocks('json tick')[0] ?? ''))).toEqual(shapeOf(tick));
+    expect(shapeOf(JSON.parse(blocks('json status')[0] ?? ''))).toEqual(shapeOf(status));
     expect(shapeOf(JSON.parse(blocks('json message')[0] ?? ''))).toEqual(shapeOf(message));
   });
 

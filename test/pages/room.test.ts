@@ -86,13 +86,14 @@ describe.skipIf(!chromium)('the room page', () => {
 
   it('shows that a schedule is in trouble until it is well', async () => {
     const guest = await join();
-    const status = (state: string, detail: string) => ({
+    const status = (state: string, reason: string | null) => ({
       event: 'status',
-      data: { schedule: 'clock', state, since: '2026-11-20T18:00:05.000Z', lastGood: null, detail },
+      data: { schedule: 'clock', state, since: '2026-11-20T18:00:05.000Z', lastGood: null, reason },
     });
-    guest.tell(status('error', 'upstream said 502'));
-    await sees('.tick .state', /error since .*: upstream said 502/);
-    guest.tell(status('ok', ''));
+    guest.tell(status('error', 'http-status'));
+    await sees('.tick .state', /error since .*: the source answered with an error/);
+    await sees('#log .received', 'status · clock: error, the source answered with an error');
+    guest.tell(status('ok', null));
     await page.locator('.tick .state').waitFor({ state: 'hidden' });
   });
 
@@ -102,7 +103,7 @@ describe.skipIf(!chromium)('the room page', () => {
     guest.tell(message(42, { text: evil }, { from: { connection: evil } }));
     guest.tell(message(43, { other: evil }, { event: evil }));
     guest.tell(tick(0, { schedule: evil, data: evil }));
-    guest.tell({ event: 'status', data: { schedule: evil, state: evil, since: evil, detail: evil } });
+    guest.tell({ event: 'status', data: { schedule: evil, state: evil, since: evil, reason: evil } });
     guest.tell({ reply: evil, error: { status: 400, title: evil, detail: evil } });
     guest.tell(closing(4001, evil));
     guest.end(4001);

@@ -79,7 +79,7 @@ describe('a schedule that has changed', () => {
         state: 'changed',
         since: at(7.5),
         lastGood: at(6),
-        detail: 'it has another cadence now',
+        reason: 'changed',
       },
     ]);
     const entry = await schedules.get('clock');
@@ -111,7 +111,7 @@ describe('a schedule that has changed', () => {
     const { clock, hub, schedules } = start(schedule({ rooms: ['hall'] }));
     clock.advance(3000);
     schedules.apply([schedule({ rooms: ['lobby'] })]);
-    expect(hub.statuses()).toMatchObject([{ state: 'changed', detail: 'it has other rooms now' }]);
+    expect(hub.statuses()).toMatchObject([{ state: 'changed', reason: 'changed' }]);
     expect(hub.deliveries.at(-1)?.rooms).toEqual(['lobby']);
   });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Feed } from '../../src/feed/feed.ts';
+import { FeedError, type Reason } from '../../src/feed/reason.ts';
 import type { RoomEvent } from '../../src/hub/event.ts';
 import { Refusal } from '../../src/hub/refusal.ts';
 import { calendar, interval } from '../../src/schedule/cadence.ts';
@@ -114,9 +115,27 @@ describe('a tick', () => {
       expect.objectContaining({
         schedule: 'clock',
         state: 'ok',
-        detail: expect.stringMatching(/^4 instants were missed/),
+        reason: 'missed',
+        missed: 4,
       }),
     ]);
+  });
+});
+
+describe('instants that were missed', () => {
+  it('are told of a schedule in error too, with the reason that it has', async () => {
+    const feed = new FakeFeed();
+    const { clock, hub } = start(schedule({ feed }));
+    await clock.advanceSettled(3000);
+    feed.last.reject(new FeedError('unreachable', 'no'));
+    await settled();
+    clock.block(10_000);
+    await clock.advanceSettled(0);
+    expect(hub.statuses()).toMatchObject([
+      { state: 'error', reason: 'unreachable' },
+      { state: 'error', reason: 'unreachable', missed: 2 },
+    ]);
+    expect(hub.statuses()[0]).not.toHaveProperty('missed');
   });
 });
 
@@ -137,7 +156,7 @@ describe('a clock that is set', () => {
       state: 'changed',
       since: at(-3591),
       lastGood: at(-3591),
-      detail: 'the clock was set back',
+      reason: 'clock',
     });
     expect(reports).toContainEqual(['stepped', -HOUR_MS]);
   });
@@ -200,6 +219,7 @@ describe('a feed that is read', () => {
     expect(await schedules.get('clock')).toMatchObject({
       state: 'error',
       since: at(5),
+      reason: 'timeout',
       detail: 'no answer within 2 s',
       counters: { runs: 1, failed: 1 },
     });
@@ -226,6 +246,7 @@ describe('a feed that is read', () => {
     expect((await schedules.get('clock')).counters).toMatchObject({ failed: 2, overlapped: 1 });
     expect(schedules.of('lobby').coming).toEqual([]);
     expect(await schedules.run('clock')).toMatchObject({
+      reason: 'timeout',
       detail: 'the read before does not end, although aborted',
       counters: { failed: 3 },
     });
@@ -258,33 +279,57 @@ describe('a feed that is read', () => {
   });
 
   it.each([
-    ['rejects with an error', () => Promise.reject(new Error('upstream says 500')), 'upstream says 500'],
-    ['rejects with something else', () => Promise.reject('odd'), 'odd'],
+    [
+      'rejects with an error',
+      () => Promise.reject(new Error('upstream says 500')),
+      'upstream says 500',
+      'failed',
+    ],
+    ['rejects with something else', () => Promise.reject('odd'), 'odd', 'failed'],
+    [
+      'rejects with a reason',
+      () => Promise.reject(new FeedError('http-status', 'answered 502')),
+      'answered 502',
+      'http-status',
+    ],
+    [
+      'rejects with a reason that there is not',
+      () => Promise.reject(new FeedError('http://10.0.0.1/' as Reason, 'odd')),
+      'odd',
+      'failed',
+    ],
     [
       'throws at once',
       () => {
         throw new Error('thrown');
       },
       'thrown',
+      'failed',
     ],
     [
       'answers with too much',
       () => Promise.resolve(JSON.stringify('x'.repeat(EVENT_BYTES))),
       '1002 bytes of data are too many: limits.eventBytes is 1000',
+      'too-large',
     ],
     [
       'answers with too many bytes in few characters',
       () => Promise.resolve(JSON.stringify('€'.repeat(400))),
       '1202 bytes of data are too many: limits.eventBytes is 1000',
+      'too-large',
     ],
-  ])('that %s has failed, which is told once', async (_, read, detail) => {
+  ])('that %s has failed, which is told once', async (_, read, detail, reason) => {
     const { clock, hub, schedules, reports } = start(schedule({ feed: { read } }));
     await clock.advanceSettled(9000);
     expect(hub.story).toEqual(['error']);
     expect(hub.statuses()).toEqual([
-      { time: at(3), schedule: 'clock', state: 'error', since: at(3), lastGood: null, detail },
+      { time: at(3), schedule: 'clock', state: 'error', since: at(3), lastGood: null, reason },
     ]);
-    expect((await schedules.get('clock')).counters).toMatchObject({ runs: 3, sent: 0, failed: 3 });
+    expect(await schedules.get('clock')).toMatchObject({
+      reason,
+      detail,
+      counters: { runs: 3, sent: 0, failed: 3 },
+    });
     expect(reports.filter(([what]) => what === 'turned')).toEqual([['turned', 'clock', 'error', detail]]);
   });
 
@@ -300,8 +345,8 @@ describe('a feed that is read', () => {
     expect(hub.story).toEqual(['tick 3', 'error', 'ok', 'tick 12']);
     expect(hub.ticks.at(-1)).toEqual([12, 3, 15]);
     expect(hub.statuses()).toMatchObject([
-      { state: 'error', since: at(6), lastGood: at(3), detail: 'no' },
-      { state: 'ok', since: at(12), lastGood: at(12), detail: null },
+      { state: 'error', since: at(6), lastGood: at(3), reason: 'failed' },
+      { state: 'ok', since: at(12), lastGood: at(12), reason: null },
     ]);
   });
 
@@ -711,7 +756,7 @@ describe('the current tick', () => {
       state: 'paused',
       since: at(3),
       lastGood: at(3),
-      detail: null,
+      reason: 'paused',
     });
     expect(feed.reads).toHaveLength(1);
   });
@@ -762,6 +807,7 @@ describe('listing', () => {
         rooms: ['*'],
         state: 'ok',
         since: START,
+        reason: null,
         detail: null,
         lastGood: at(3),
         next: [at(6), at(9), at(12)],
@@ -777,6 +823,7 @@ describe('listing', () => {
         rooms: ['market-*'],
         state: 'ok',
         since: START,
+        reason: null,
         detail: null,
         lastGood: null,
         next: [at(300), at(600), at(900)],

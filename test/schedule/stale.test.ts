@@ -34,7 +34,7 @@ describe('staleAfter', () => {
         state: 'stale',
         since: at(10),
         lastGood: at(3),
-        detail: 'no value for 7 s: still no',
+        reason: 'failed',
       },
       {
         time: at(14.999),
@@ -42,7 +42,7 @@ describe('staleAfter', () => {
         state: 'ok',
         since: at(14.999),
         lastGood: at(14.999),
-        detail: null,
+        reason: null,
       },
     ]);
     expect(reports).toContainEqual(['turned', 'clock', 'stale', 'no value for 7 s: still no']);
@@ -68,7 +68,7 @@ describe('staleAfter', () => {
     await next('1');
     await clock.advanceSettled(7000);
     expect(hub.story).toEqual(['tick 3', 'stale']);
-    expect(hub.statuses()[0]).toMatchObject({ detail: 'no value for 7 s' });
+    expect(hub.statuses()[0]).toMatchObject({ reason: 'stale' });
   });
 
   it('is never reached while values come, also if they are the same', () => {
@@ -101,7 +101,7 @@ describe('staleAfter', () => {
       state: 'stale',
       since: at(3720),
       lastGood: at(3600),
-      detail: 'no value for 60 s',
+      reason: 'stale',
     });
   });
 

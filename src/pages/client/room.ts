@@ -1,4 +1,5 @@
 import { members, type Received } from '../../client/protocol/received.ts';
+import { statusWords } from '../../client/protocol/status.ts';
 import { byId } from './elements.ts';
 import { Link, type LinkState } from './link.ts';
 import { Log } from './log.ts';
@@ -74,7 +75,8 @@ function summary({ reply, event, tick, data, replay, conflated }: Received): str
   if (tick?.manual) parts.push('by hand');
   if (replay) parts.push('sent again');
   if (conflated) parts.push(`in place of ${conflated} more`);
-  if (data !== undefined && !tick) parts.push(readable(data));
+  if (event === 'status') parts.push(statusWords(data));
+  else if (data !== undefined && !tick) parts.push(readable(data));
   return parts.join(' · ');
 }
 

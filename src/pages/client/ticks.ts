@@ -1,5 +1,6 @@
 import { Chain } from '../../client/protocol/chain.ts';
 import { members, type Received, type Tick } from '../../client/protocol/received.ts';
+import { reasonWords } from '../../client/protocol/status.ts';
 import { element } from './elements.ts';
 import { lateness, localTime, readable } from './text.ts';
 
@@ -21,8 +22,8 @@ export class Ticks {
   }
 
   status(data: unknown): void {
-    const { schedule, state, since, detail } = members(data);
-    this.#card(String(schedule)).status(String(state), String(since), detail ? String(detail) : '');
+    const { schedule, state, since } = members(data);
+    this.#card(String(schedule)).status(String(state), String(since), reasonWords(data));
   }
 
   #card(schedule: string): Card {
@@ -94,10 +95,10 @@ class Card {
     return unbroken;
   }
 
-  status(state: string, since: string, detail: string): void {
+  status(state: string, since: string, why: string): void {
     if (state === 'changed') this.#chain.restart();
     this.#state.hidden = state === 'ok' || state === 'changed';
-    this.#state.textContent = `${state} since ${localTime(new Date(since))}${detail && `: ${detail}`}`;
+    this.#state.textContent = `${state} since ${localTime(new Date(since))}${why && `: ${why}`}`;
   }
 
   /** A clock's data are shown as a clock, anything else as what it says. */
