@@ -32,8 +32,8 @@ export interface HostGuardOptions {
  * up, such as `localhost` or `db.internal`. A name whose addresses were all public then has to stay so:
  * whoever is in charge of it could otherwise point it at a service inside (DNS rebinding).
  *
- * The first look-up decides for as long as the feed lives: through reloads that leave its part of the
- * config file as it is. A feed that was changed there looks the name up as if for the first time.
+ * The first look-up decides for as long as the feed lives: through reloads that leave its schedule as it
+ * is. Where that was changed in the config file, the name is looked up as if for the first time.
  */
 export class HostGuard {
   readonly #named: string;
@@ -41,6 +41,7 @@ export class HostGuard {
   readonly #isPublic: (address: string) => boolean;
   /** Whether the name was public when it was first looked up. */
   #wasPublic: boolean | undefined;
+  readonly #lookUps = new Set<Promise<void>>();
 
   constructor({ named, lookUp = lookup, isPublic: isOutside = isPublic }: HostGuardOptions) {
     this.#named = named;
@@ -61,7 +62,11 @@ export class HostGuard {
    * asked for hosts that are addresses already.
    */
   readonly lookup: LookupFunction = (hostname, options, callback) => {
+    const { promise, resolve } = pending();
+    this.#lookUps.add(promise);
     this.#lookUp(hostname, { ...options, all: true }, (error, addresses) => {
+      this.#lookUps.delete(promise);
+      resolve();
       if (error) return callback(error, []);
       const refusal = this.#refusal(hostname, addresses);
       if (refusal) return callback(refusal, []);
@@ -70,6 +75,14 @@ export class HostGuard {
       callback(null, address, family);
     });
   };
+
+  /**
+   * Resolves when no look-up is under way. Nothing can end one, and all share a few threads: who waits for
+   * this before the next read keeps one of them at most, also where a name server does not answer.
+   */
+  async settled(): Promise<void> {
+    await Promise.all(this.#lookUps);
+  }
 
   /** One address that is not public is enough: the socket would try it when the others fail. */
   #refusal(hostname: string, addresses: readonly LookupAddress[]): FeedError | undefined {
@@ -94,4 +107,12 @@ function noLongerPublic(host: string, address: string): FeedError {
     'refused',
     `${host} had a public address and now has ${address}, which is not one: write that address in the feed's url if it may be asked`,
   );
+}
+
+function pending(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }

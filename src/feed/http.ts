@@ -95,6 +95,7 @@ export class HttpFeed implements ReadFeed {
     this.#name = `${parsed.method} ${shown(this.#url)}`;
   }
 
+  /** Where a name server does not answer it does not end when `signal` aborts, but when the look-up does. */
   async read(tick: Tick, signal: AbortSignal): Promise<JsonText> {
     if (this.#asking) throw new FeedError('timeout', `${this.#name}: the request before has not ended`);
     if (!tick.manual) this.#backOff.check();
@@ -112,6 +113,7 @@ export class HttpFeed implements ReadFeed {
       this.#backOff.failed(failure, answered ? error.retryAfterMs : undefined);
       throw failure;
     } finally {
+      await this.#guard.settled();
       this.#asking = false;
     }
   }

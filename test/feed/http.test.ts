@@ -1,12 +1,18 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createServer as createTcpServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { HostGuard } from '../../src/feed/address.ts';
 import { HttpFeed, httpFeed } from '../../src/feed/http.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { faults, read, readable, tick } from './fixture.ts';
 import { PATIENCE, Upstream } from './upstream.ts';
 
@@ -16,6 +22,23 @@ const answering = (body: string | Uint8Array, headers: Record<string, string> = 
 
 const json = { 'content-type': 'application/json' };
 const byHand = { ...tick, manual: true } as const;
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+
+/** A certificate that is good for a day, and its key. */
+function selfSigned(): { key: Buffer; cert: Buffer } {
+  const folder = mkdtempSync(join(tmpdir(), 'belfry-tls-'));
+  const [key, cert] = [join(folder, 'key'), join(folder, 'cert')];
+  const subject = ['-subj', '/CN=prices.test', '-days', '1', '-nodes'];
+  const { status } = spawnSync('openssl', [
+    ...['req', '-x509', '-newkey', 'rsa:2048', '-keyout', key, '-out', cert],
+    ...subject,
+  ]);
+  expect(status).toBe(0);
+  const made = { key: readFileSync(key), cert: readFileSync(cert) };
+  rmSync(folder, { recursive: true });
+  return made;
+}
 
 /** What a feed of this URL rejects with, without the port. */
 async function complaint(url: string, options = {}): Promise<string> {
@@ -80,6 +103,34 @@ describe('the http feed', () => {
       const named = await Upstream.start((_request, response) => response.end('named'), 'localhost');
       expect(await read(readable(httpFeed, { url: named.url('/', 'localhost') }))).toBe('"named"');
     });
+  });
+
+  it.skipIf(!hasOpenssl)('asks over TLS, naming the host', async () => {
+    const { key, cert } = selfSigned();
+    const names: unknown[] = [];
+    const server = createTlsServer({ key, cert }, (request, response) => {
+      names.push((request.socket as TLSSocket).servername);
+      response.end('x'.repeat(200_000));
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const guard = new HostGuard({
+      named: 'prices.test',
+      lookUp: (_name, _options, callback) => callback(null, [{ address: '127.0.0.1', family: 4 }]),
+    });
+    const url = `https://prices.test:${port}/`;
+    const feed = new HttpFeed(
+      { url, method: 'GET', headers: {}, maxBytes: 200_000 },
+      new ManualClock(),
+      guard,
+    );
+    // Nobody vouches for it.
+    await expect(read(feed)).rejects.toThrow('self-signed certificate');
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(await read(feed, byHand)).toHaveLength(200_002);
+    expect(names).toEqual(['prices.test']);
   });
 
   describe('refuses', () => {
@@ -433,84 +484,6 @@ describe('the http feed', () => {
     });
   });
 
-  describe('is not kept busy by an upstream that sends', () => {
-    const interim = 'HTTP/1.1 103 Early Hints\r\n\r\n';
-    const chunked = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n';
-    it.each([
-      ['interim answers', '', interim, 'failed', 'more than 10 interim answers (status 1xx), and no other'],
-      ['100 Continue', '', 'HTTP/1.1 100 Continue\r\n\r\n', 'failed', 'more than 10 interim answers'],
-      [
-        'long interim answers',
-        '',
-        interim.replace('\r\n\r', '\r\na: b\r\n\r'),
-        'failed',
-        'more than 10 interim',
-      ],
-      ['headers', 'HTTP/1.1 200 OK\r\n', 'a: b\r\n', 'too-large', 'Header overflow'],
-      ['a status line', 'HTTP/1.1 200 ', 'a', 'too-large', 'Header overflow'],
-      ['empty lines', '', '\r\n', 'too-large', 'more than 786432 bytes were sent, and no end came'],
-      ['chunks of a byte', chunked, '1\r\nx\r\n', 'too-large', 'the answer is larger than 65536 bytes'],
-      [
-        'extensions of chunks',
-        chunked,
-        `1;${'a'.repeat(15_000)}\r\nx\r\n`,
-        'too-large',
-        'more than 786432 bytes',
-      ],
-      ['an extension of a chunk', `${chunked}1;`, 'a', 'too-large', 'overflow'],
-      ['the length of a chunk', chunked, '0', 'too-large', 'more than 786432 bytes'],
-      ['trailers', `${chunked}0\r\n`, 'a: b\r\n', 'too-large', 'Header overflow'],
-    ])('%s without an end', async (_what, head, unit, reason, message) => {
-      const block = Buffer.from(unit.repeat(Math.ceil(65_536 / unit.length)));
-      let sent = 0;
-      const server = createTcpServer((socket) => {
-        const pour = () => {
-          while (!socket.destroyed) {
-            sent += block.length;
-            if (!socket.write(block)) return;
-          }
-        };
-        socket.on('error', () => {}).on('drain', pour);
-        socket.once('data', () => {
-          socket.write(head);
-          pour();
-        });
-      });
-      await once(server.listen(0, '127.0.0.1'), 'listening');
-      onTestFinished(() => void server.close());
-      const { port } = server.address() as AddressInfo;
-      const feed = readable(httpFeed, { url: `http://127.0.0.1:${port}/` });
-      expect(await read(feed).catch((error) => error)).toMatchObject({
-        reason,
-        message: expect.stringContaining(message),
-      });
-      // What was in buffers on the way, ours and the system's.
-      expect(sent).toBeLessThan(20_000_000);
-    });
-
-    it('takes the answer after some interim ones', async () => {
-      const server = createTcpServer((socket) => {
-        const answer = `${interim.repeat(10)}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok`;
-        socket.on('error', () => {}).once('data', () => socket.end(answer));
-      });
-      await once(server.listen(0, '127.0.0.1'), 'listening');
-      onTestFinished(() => void server.close());
-      const { port } = server.address() as AddressInfo;
-      expect(await read(readable(httpFeed, { url: `http://127.0.0.1:${port}/` }))).toBe('"ok"');
-    });
-
-    it('takes a large answer whole, however it is cut', async () => {
-      const value = 'x'.repeat(3_000_000);
-      const upstream = await Upstream.start((_request, response) => {
-        for (let at = 0; at < value.length; at += 100_001) response.write(value.slice(at, at + 100_001));
-        response.end();
-      });
-      const feed = readable(httpFeed, { url: upstream.url(), maxBytes: 3_000_000 });
-      expect(JSON.parse(await read(feed))).toBe(value);
-      await upstream.left();
-    });
-  });
-
   describe('leaves a failing upstream in peace', () => {
     const setup = async (headers: Record<string, string> = {}) => {
       const clock = new ManualClock('2026-11-20T18:00:00.000Z');
@@ -585,6 +558,40 @@ describe('the http feed', () => {
       let count = 0;
       await aborted(upstream.url(), () => upstream.asked(++count));
       await upstream.left();
+    });
+
+    it('no sooner than the look-up of the name, which nothing can end', async () => {
+      let answer = () => {};
+      const guard = new HostGuard({
+        named: 'prices.test',
+        lookUp: (_name, _options, callback) => {
+          answer = () => callback(null, [{ address: '127.0.0.1', family: 4 }]);
+        },
+      });
+      const upstream = await answering('1');
+      const options = {
+        url: upstream.url('/', 'prices.test'),
+        method: 'GET',
+        headers: {},
+        maxBytes: 9,
+      } as const;
+      const feed = new HttpFeed(options, new ManualClock(), guard);
+      const over = new AbortController();
+      let ended = false;
+      const value = feed.read(tick, over.signal).finally(() => {
+        ended = true;
+      });
+      value.catch(() => {});
+      over.abort(new Error('time is up'));
+      await settled();
+      expect(ended).toBe(false);
+      await expect(read(feed)).rejects.toThrow('the request before has not ended');
+      answer();
+      await expect(value).rejects.toThrow('time is up');
+      expect(upstream.requests).toEqual([]);
+      const again = read(feed);
+      answer();
+      expect(await again).toBe('"1"');
     });
 
     it('when aborted in the middle of a body that trickles', async () => {
