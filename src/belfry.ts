@@ -15,7 +15,10 @@ import type { Action } from './transport/action-table.ts';
 export interface BelfryOptions {
   /** More kinds of feed, beside the built-in ones. */
   readonly feeds?: readonly FeedKind[];
-  /** Where `tokenEnv`, `BELFRY_ADMIN_TOKEN` and `${…}` are looked up. Default: `process.env`. */
+  /**
+   * Where `tokenEnv`, `BELFRY_ADMIN_TOKEN` and `${…}` are looked up, and `PATH` and the like for commands.
+   * Default: `process.env`.
+   */
   readonly env?: NodeJS.ProcessEnv;
   /** Where relative paths in the configuration start. Default: the working directory. */
   readonly baseDirectory?: string;
