@@ -283,7 +283,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     async stop(signal = new AbortController().signal) {
       const drainMs = server.drainSeconds * 1000;
       drainEndsAt ??= clock.monotonic() + drainMs;
-      await drain({ hub, clock, drainMs, signal });
+      await drain({ hub, clock, drainMs, sliceMs: limits.fanoutSliceMs, signal });
       heartbeat.stop();
       if (signal.aborted) listener.cut();
       await Promise.all([schedules.stop(), listener.close()]);

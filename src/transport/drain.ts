@@ -1,7 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { CLOSE } from '../hub/close-reason.ts';
+import type { Connection } from '../hub/connection.ts';
 import type { Hub } from '../hub/hub.ts';
 import { retryAfterMs } from '../hub/retry.ts';
+import { inSlices } from '../hub/slices.ts';
 
 /** How often some of the connections are closed. */
 const STEP_MS = 50;
@@ -15,9 +17,11 @@ export async function drain(options: {
   hub: Hub;
   clock: Clock;
   drainMs: number;
+  /** How long closing many may hold the event loop in one go, in milliseconds. */
+  sliceMs: number;
   signal: AbortSignal;
 }): Promise<void> {
-  const { hub, clock, drainMs, signal } = options;
+  const { hub, clock, drainMs, sliceMs, signal } = options;
   const connections = [...hub.connectionsHere()];
   const startedAt = clock.monotonic();
   let closed = 0;
@@ -25,11 +29,13 @@ export async function drain(options: {
     const passedMs = clock.monotonic() - startedAt;
     const due = passedMs >= drainMs ? 1 : (passedMs + STEP_MS) / (drainMs + STEP_MS);
     const leftMs = Math.max(drainMs - passedMs, 0);
-    for (const end = Math.ceil(due * connections.length); closed < end; closed++) {
-      const connection = connections[closed];
+    const step = connections.slice(closed, Math.ceil(due * connections.length));
+    const close = (connection: Connection) => {
       const after = retryAfterMs(leftMs, connections.length);
-      if (connection) hub.close(connection, { ...CLOSE.restart, retryAfterMs: after });
-    }
+      if (!signal.aborted) hub.close(connection, { ...CLOSE.restart, retryAfterMs: after });
+    };
+    await inSlices(step, close, { monotonic: () => clock.monotonic(), sliceMs: () => sliceMs });
+    closed += step.length;
     if (closed < connections.length) await new Promise<void>((resolve) => clock.after(STEP_MS, resolve));
   }
 }

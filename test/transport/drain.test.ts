@@ -7,16 +7,22 @@ import { ManualClock } from '../helpers/manual-clock.ts';
 
 function setUp(connections: number) {
   const clock = new ManualClock();
+  const busy = { ms: 0, perCloseMs: 0 };
+  const monotonic = clock.monotonic.bind(clock);
+  clock.monotonic = () => monotonic() + busy.ms;
   const closed: { atMs: number; reason: CloseReason }[] = [];
   const hub = {
     connectionsHere: () => Array.from({ length: connections }, () => ({}) as Connection),
-    close: (_: Connection, reason: CloseReason) => closed.push({ atMs: clock.monotonic(), reason }),
+    close: (_: Connection, reason: CloseReason) => {
+      closed.push({ atMs: clock.monotonic(), reason });
+      busy.ms += busy.perCloseMs;
+    },
   };
   const abort = new AbortController();
   // Of the hub a drain asks for these two.
   const start = (drainMs: number) =>
-    drain({ hub: hub as unknown as Hub, clock, drainMs, signal: abort.signal });
-  return { clock, closed, abort, start };
+    drain({ hub: hub as unknown as Hub, clock, drainMs, sliceMs: 10, signal: abort.signal });
+  return { clock, closed, abort, busy, start };
 }
 
 describe('drain', () => {
@@ -24,6 +30,17 @@ describe('drain', () => {
     const { clock, start } = setUp(0);
     await start(5000);
     expect(clock.pending).toBe(0);
+  });
+
+  it('lets other work have its turn while it closes very many at once', async () => {
+    const { closed, busy, start } = setUp(1000);
+    busy.perCloseMs = 0.1;
+    const done = start(0);
+    await new Promise(setImmediate);
+    expect(closed.length).toBeGreaterThan(0);
+    expect(closed.length).toBeLessThan(500);
+    await done;
+    expect(closed).toHaveLength(1000);
   });
 
   it('closes everybody with 1012, evenly over the time, each to come back at its own moment after it', async () => {
