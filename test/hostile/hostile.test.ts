@@ -189,6 +189,11 @@ const table: Readonly<Record<string, readonly Row[]>> = {
       /"status":400.{1,12000}"ref":"last"/s,
     ],
     ['nested as deep as fits', lines(`{"action":"echo","data":${deep(8000)}}`), STAYS],
+    [
+      'of a string of escaped quotes without an end',
+      lines(...Array<string>(20).fill(`"${'\\"'.repeat(8190)}`)),
+      /"status":400.*not JSON[\s\S]*"ref":"last"/,
+    ],
     ['with a reference nested as deep as fits', lines(`{"action":"echo","ref":${deep(8000)}}`), STAYS],
     [
       'with a room of 200 characters',
