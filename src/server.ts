@@ -35,7 +35,7 @@ import { requestListener } from './transport/request-listener.ts';
 import { callerOf } from './transport/room-url.ts';
 import { listen } from './transport/session.ts';
 import { upgradeGate } from './transport/upgrade-gate.ts';
-import { WebSocketSink, websocketUpgrades } from './transport/websocket.ts';
+import { WebSocketLink, WebSocketSink, websocketUpgrades } from './transport/websocket.ts';
 
 export type { Belfry, BelfryOptions } from './belfry.ts';
 export { FeedError, type Reason } from './feed/reason.ts';
@@ -208,7 +208,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         head,
         onOpen(websocket) {
           const connection = hub.connect(entry.peer, new WebSocketSink(websocket, socket));
-          heartbeat.add(connection, () => websocket.ping());
+          heartbeat.add(connection, new WebSocketLink(websocket, socket));
           listen(websocket, socket, connection, join(connection, entry), session);
         },
       }),

@@ -15,13 +15,24 @@ export interface HeartbeatTimes {
   readonly idleSeconds: number;
 }
 
+/** The socket of a peer that can be asked for a sign of life. */
+export interface Link {
+  readonly ping: () => void;
+  /** Whether the server has stopped reading from it: its pongs are not heard then. */
+  readonly isPaused: boolean;
+  /** How many of the bytes that were sent the operating system has taken. */
+  readonly takenBytes: number;
+}
+
 interface Pulse {
   /** Absent on SSE: nothing can be asked of the peer there. */
-  readonly ping: (() => void) | undefined;
+  readonly link: Link | undefined;
   /** All of it on the monotonic clock, milliseconds. */
   beatAtMs: number;
   pingedAtMs: number | undefined;
   seenAtMs: number;
+  /** At the last look, while the server does not read from it. */
+  takenBytes: number | undefined;
   /** What had been sent at the last look, and since when nothing was. */
   sent: number;
   quietSinceMs: number;
@@ -53,14 +64,15 @@ export class Heartbeat {
     return this.#times.idleSeconds * 1000;
   }
 
-  add(connection: Connection, ping?: () => void): void {
+  add(connection: Connection, link?: Link): void {
     const now = this.#clock.monotonic();
     const beatAtMs = now + this.#heartbeatMs;
     this.#pulses.set(connection, {
-      ping,
+      link,
       beatAtMs,
       pingedAtMs: undefined,
       seenAtMs: now,
+      takenBytes: undefined,
       sent: 0,
       quietSinceMs: now,
     });
@@ -78,13 +90,14 @@ export class Heartbeat {
     if (pulse) pulse.seenAtMs = this.#clock.monotonic();
   }
 
-  /** The answer to a ping came in. */
-  ponged(connection: Connection): void {
+  /** A pong came in. Answers whether a ping was out for it: a peer may send them unasked. */
+  ponged(connection: Connection): boolean {
     this.seen(connection);
     const pulse = this.#pulses.get(connection);
-    if (pulse?.pingedAtMs === undefined) return;
+    if (pulse?.pingedAtMs === undefined) return false;
     connection.roundTripMs = Math.round((pulse.seenAtMs - pulse.pingedAtMs) * 10) / 10;
     pulse.pingedAtMs = undefined;
+    return true;
   }
 
   stop(): void {
@@ -108,10 +121,14 @@ export class Heartbeat {
     const now = this.#clock.monotonic();
     for (const [connection, pulse] of this.#pulses) {
       pulse.seenAtMs = Math.min(pulse.seenAtMs + lateMs, now);
+      this.#excusePaused(pulse, now);
       if (connection.closed) {
         this.#pulses.delete(connection);
-      } else if (pulse.ping && now - pulse.seenAtMs >= this.#idleMs) {
-        this.#hub.close(connection, { ...CLOSE.noSign, retryAfterMs: 0 });
+      } else if (pulse.link && now - pulse.seenAtMs >= this.#idleMs) {
+        this.#hub.close(
+          connection,
+          pulse.link.isPaused ? CLOSE.tooSlow : { ...CLOSE.noSign, retryAfterMs: 0 },
+        );
       } else {
         if (now >= pulse.beatAtMs) this.#ping(pulse, now);
         this.#breakSilence(connection, pulse, now);
@@ -119,12 +136,23 @@ export class Heartbeat {
     }
   }
 
+  /**
+   * A peer that is not read from cannot be heard, so its silence does not count. What it is sent, a ping
+   * at least, is taken as long as it reads: that is its sign of life meanwhile. Without that one that
+   * never reads its replies, and so is never read from again, would stay for ever.
+   */
+  #excusePaused(pulse: Pulse, now: number): void {
+    const takenBytes = pulse.link?.isPaused ? pulse.link.takenBytes : undefined;
+    if (takenBytes !== undefined && takenBytes !== pulse.takenBytes) pulse.seenAtMs = now;
+    pulse.takenBytes = takenBytes;
+  }
+
   #ping(pulse: Pulse, now: number): void {
     // From the beat that was due, not from now: looks come a little late, and that must not add up.
     const late = Math.floor((now - pulse.beatAtMs) / this.#heartbeatMs);
     pulse.beatAtMs += (late + 1) * this.#heartbeatMs;
     pulse.pingedAtMs = now;
-    pulse.ping?.();
+    pulse.link?.ping();
   }
 
   #breakSilence(connection: Connection, pulse: Pulse, now: number): void {

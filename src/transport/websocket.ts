@@ -7,6 +7,7 @@ import { WebSocket } from 'ws';
 import type { CloseReason } from '../hub/close-reason.ts';
 import type { WireFormat } from '../hub/frame.ts';
 import { websocketFormat } from './frames.ts';
+import type { Link } from './heartbeat.ts';
 import { SocketSink } from './socket-sink.ts';
 
 /** How long a peer may take to answer a close frame before its socket is cut. */
@@ -175,6 +176,31 @@ export function websocketUpgrades(options: {
     setImmediate(() => setImmediate(() => socket.uncork()));
     server.emit('upgrade', new Handshake(request, onOpen), socket, head);
   };
+}
+
+/** What the heartbeat needs of a WebSocket. */
+export class WebSocketLink implements Link {
+  readonly #websocket: WebSocket;
+  readonly #socket: Duplex;
+
+  constructor(websocket: WebSocket, socket: Duplex) {
+    this.#websocket = websocket;
+    this.#socket = socket;
+  }
+
+  ping(): void {
+    this.#websocket.ping();
+  }
+
+  get isPaused(): boolean {
+    return this.#websocket.isPaused;
+  }
+
+  get takenBytes(): number {
+    // Every socket of Node counts; of another stream it is known at least when what waits changes.
+    const written = 'bytesWritten' in this.#socket ? Number(this.#socket.bytesWritten) : 0;
+    return written - this.#socket.writableLength;
+  }
 }
 
 /** Past the library, which has nothing to add to a frame without mask and deflate. */

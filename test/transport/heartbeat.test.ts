@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { CloseReason } from '../../src/hub/close-reason.ts';
 import type { Connection } from '../../src/hub/connection.ts';
@@ -36,12 +37,19 @@ function setUp({ heartbeatSeconds = 25, idleSeconds = 60 } = {}) {
     const fake = new FakeConnection();
     const connection = fake as unknown as Connection; // of which a heartbeat touches this much
     const pings: number[] = [];
-    const ping = () => {
-      pings.push(clock.monotonic());
-      if (how === 'answers') clock.after(12.34, () => heartbeat.ponged(connection));
+    const link = {
+      isPaused: false,
+      takenBytes: 0,
+      /** Whether the peer's side still has place for what is written. */
+      takes: true,
+      ping() {
+        pings.push(clock.monotonic());
+        if (link.takes) link.takenBytes += 2;
+        if (how === 'answers' && !link.isPaused) clock.after(12.34, () => heartbeat.ponged(connection));
+      },
     };
-    heartbeat.add(connection, how === 'cannot be pinged' ? undefined : ping);
-    return { fake, connection, pings };
+    heartbeat.add(connection, how === 'cannot be pinged' ? undefined : link);
+    return { fake, connection, pings, link };
   };
   return { clock, heartbeat, add, closed };
 }
@@ -113,6 +121,42 @@ describe('Heartbeat', () => {
     expect(closed).toEqual([]);
   });
 
+  it('does not expire one that the server has stopped reading from, while it takes what it is sent', () => {
+    const { clock, add, closed } = setUp();
+    const { link } = add('answers');
+    clock.advance(50_000);
+    link.isPaused = true;
+    clock.advance(3_600_000);
+    expect(closed).toEqual([]);
+    link.isPaused = false;
+    clock.advance(3_600_000);
+    expect(closed).toEqual([]);
+  });
+
+  it('closes one as too slow that is not read from and takes nothing for idleSeconds either', () => {
+    const { clock, add, closed } = setUp();
+    const { link } = add('answers');
+    clock.advance(50_000);
+    link.isPaused = true;
+    link.takes = false;
+    clock.advance(59_000);
+    expect(closed).toEqual([]);
+    clock.advance(3000);
+    expect(closed).toMatchObject([[{}, { code: 4101, reconnect: true }]]);
+  });
+
+  it('expires one that is read from again and says nothing', () => {
+    const { clock, add, closed } = setUp();
+    const { link } = add('is silent');
+    link.isPaused = true;
+    clock.advance(100_000);
+    link.isPaused = false;
+    clock.advance(30_000);
+    expect(closed).toEqual([]);
+    clock.advance(31_000);
+    expect(closed).toMatchObject([[{}, { code: 4201 }]]);
+  });
+
   it('is not fooled by a wall clock that is set', () => {
     const { clock, add, closed } = setUp();
     const { pings } = add('answers');
@@ -131,6 +175,15 @@ describe('Heartbeat', () => {
     heartbeat.seen(connection);
     clock.advance(5000);
     expect(pings).toHaveLength(1);
+  });
+
+  it('knows a pong that answers a ping of ours from one that nobody asked for', () => {
+    const { clock, heartbeat, add } = setUp();
+    const { connection } = add('is silent');
+    expect(heartbeat.ponged(connection)).toBe(false);
+    clock.advance(26_000);
+    expect(heartbeat.ponged(connection)).toBe(true);
+    expect(heartbeat.ponged(connection)).toBe(false);
   });
 
   it('measures the round trip by the answer to its ping, not by one that was not asked for', () => {
@@ -190,5 +243,39 @@ describe('heartbeats of a real server', () => {
     const { items } = await server.admin('/connections');
     expect(items).toMatchObject([{ rooms: ['other'] }]);
     talking.reset();
+  });
+
+  it('do not expire a client whose lines wait for the one before, though its pongs are not read', async () => {
+    server = await startServer({ server: { heartbeatSeconds: 0.1, idleSeconds: 0.4 } });
+    let finish = () => {};
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    server.belfry.action('wait', () => finished);
+    const guest = new SocketGuest(`${server.url}/rooms/lobby`);
+    await guest.event('hello');
+    for (let ref = 0; ref < 40; ref++) guest.say({ action: 'wait', ref });
+    while (guest.pings < 12) await once(guest.socket, 'ping');
+    finish();
+    for (let ref = 0; ref < 40; ref++) await guest.next((received) => received.ref === ref);
+    await guest.leave();
+  });
+
+  it('close one that never reads its replies with 4101, not for its silence', async () => {
+    server = await startServer({
+      server: { heartbeatSeconds: 0.1, idleSeconds: 0.4 },
+      limits: { messagesPerSecond: 0, messageBurst: 0 },
+    });
+    const client = new RawClient(server.port).say(handshake());
+    await client.until('"hello"');
+    client.socket.pause();
+    const line = clientFrame(JSON.stringify({ action: 'echo', data: 'x'.repeat(16_000) }));
+    // As many as fit in buffers of the system, and some.
+    for (let lines = 0; lines < 2000; lines++) client.say(line);
+    await expect
+      .poll(async () => (await server.admin('/connections')).items, { timeout: 10_000 })
+      .toEqual([]);
+    expect((await server.admin('/stats')).closes).toEqual({ 4101: 1 });
+    client.reset();
   });
 });

@@ -16,7 +16,11 @@ function setUp(answers: boolean) {
   const heartbeat = new Heartbeat({ clock, hub, times: { heartbeatSeconds: 25, idleSeconds: 60 } });
   const fake = { closed: false, outbox: { sent: 0 }, send() {} };
   const connection = fake as unknown as Connection; // of which a heartbeat touches this much
-  heartbeat.add(connection, () => answers && clock.after(10, () => heartbeat.ponged(connection)));
+  heartbeat.add(connection, {
+    isPaused: false,
+    takenBytes: 0,
+    ping: () => answers && clock.after(10, () => heartbeat.ponged(connection)),
+  });
   return { clock, codes };
 }
 
