@@ -183,6 +183,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   const session = {
     actions: new ActionTable({ actions, clock, onRefused: (reason) => metrics.refused(reason), onFault }),
     limits: messageLimits(limits, clock),
+    maxWaitingBytes: () => limits.maxPayloadBytes,
     now: () => clock.now(),
     onSeen: (connection: Connection) => heartbeat.seen(connection),
     onPong: (connection: Connection) => heartbeat.ponged(connection),

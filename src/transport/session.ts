@@ -13,6 +13,8 @@ const MOST_WAITING = 16;
 /** One line of the client, in the order in which they came. */
 interface Line {
   readonly text: string;
+  /** As it was received: a string does not tell its size. */
+  readonly bytes: number;
   readonly receivedAtMs: number;
   /** Set where it is not to be acted on. */
   readonly refusal: Refusal | undefined;
@@ -23,10 +25,18 @@ export interface SessionParts {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly onSeen: (connection: Connection) => void;
-  readonly onPong: (connection: Connection) => void;
+  /** Answers whether the pong was asked for. */
+  readonly onPong: (connection: Connection) => boolean;
   readonly onGone: (connection: Connection) => void;
   readonly close: (connection: Connection, reason: CloseReason) => void;
   readonly limits: MessageLimits;
+  /** With so many bytes of lines waiting a client is not read from; asked anew each time. */
+  readonly maxWaitingBytes: () => number;
+  /**
+   * Backpressure: asked before each line is acted on. Where it answers a promise, the client is not read
+   * from and the line waits for it; asked again then. Must not reject.
+   */
+  readonly ready?: () => Promise<void> | undefined;
 }
 
 /**
@@ -41,80 +51,123 @@ export function listen(
   joined: Promise<void>,
   parts: SessionParts,
 ): void {
-  const waiting: Line[] = [];
-  let waitingBytes = 0;
-  let working = true;
-  /** Whether the peer has said goodbye: its lines from before are still acted on. */
-  let leaving = false;
-  let performed = 0;
-  /** Made with the first line: most clients only listen. */
-  let rate: MessageRate | undefined;
-
-  /** What is wrong with a line that came too soon; ends the connection where it has gone too far. */
-  const tooSoon = (): Refusal | undefined => {
-    rate ??= new MessageRate(parts.limits);
-    const verdict = rate.take();
-    if (verdict === 'close') parts.close(connection, CLOSE.tooMany);
-    return verdict === 'taken' ? undefined : tooFast(rate.waitMs);
-  };
-
-  const gone = () => parts.onGone(connection);
-
-  const perform = async ({ text, receivedAtMs, refusal }: Line) => {
-    if (refusal) parts.actions.refuse(connection, text, refusal);
-    else await parts.actions.perform(connection, text, receivedAtMs);
-  };
-
-  const work = async () => {
-    for (let next = waiting.shift(); next && !connection.closed; next = waiting.shift()) {
-      waitingBytes -= next.text.length;
-      await perform(next);
-      // Replies leave at the end of the turn; one that is never over would collect them without end.
-      if (++performed % MOST_WAITING === 0) await nextTurn();
-      while (isOwed(connection, socket)) {
-        connection.outbox.waitForPeer(waitingBytes + next.text.length);
-        await taken(socket);
-      }
-      connection.outbox.waitForPeer(0);
-      if (waiting.length < MOST_WAITING / 2) websocket.resume();
-    }
-    working = false;
-    if (leaving) gone();
-    // Also where it was closed: the peer's answer to the close frame is still to be read.
-    websocket.resume();
-  };
-
-  websocket.on('message', (data: Buffer, isBinary: boolean) => {
-    parts.onSeen(connection);
-    if (connection.closed) return;
-    if (isBinary) {
-      parts.close(connection, CLOSE.unsupported);
-      return;
-    }
-    const refusal = tooSoon();
-    if (connection.closed) return;
-    const text = data.toString();
-    waiting.push({ text, receivedAtMs: parts.now(), refusal });
-    waitingBytes += text.length;
-    if (waiting.length >= MOST_WAITING || isOwed(connection, socket)) websocket.pause();
-    if (!working) {
-      working = true;
-      void work();
-    }
-  });
+  const session = new Session(websocket, socket, connection, parts);
+  websocket.on('message', (data: Buffer, isBinary: boolean) => session.received(data, isBinary));
   // What the library finds fault with it would close without a word.
   websocket.onFault = (code) => parts.close(connection, closeReason(code));
   websocket.on('ping', () => parts.onSeen(connection));
   websocket.on('pong', () => parts.onPong(connection));
   // What follows it is `close`.
   websocket.on('error', () => {});
-  websocket.onClosing = () => {
-    connection.outbox.discard();
-    leaving = true;
-    if (!working) gone();
-  };
-  websocket.on('close', gone);
-  void joined.then(work);
+  websocket.onClosing = () => session.closing();
+  websocket.on('close', () => parts.onGone(connection));
+  void joined.then(() => session.work());
+}
+
+/** The lines of one client, from the socket to the actions. */
+class Session {
+  readonly #websocket: ToldWebSocket;
+  readonly #socket: Duplex;
+  readonly #connection: Connection;
+  readonly #parts: SessionParts;
+  readonly #waiting: Line[] = [];
+  /** Of the lines that wait, and of the one that is acted on. */
+  #waitingBytes = 0;
+  /** From the beginning: nothing is acted on before the join is settled. */
+  #isWorking = true;
+  /** Whether the peer has said goodbye: its lines from before are still acted on. */
+  #isLeaving = false;
+  #performed = 0;
+  /** Made with the first line: most clients only listen. */
+  #rate: MessageRate | undefined;
+
+  constructor(websocket: ToldWebSocket, socket: Duplex, connection: Connection, parts: SessionParts) {
+    this.#websocket = websocket;
+    this.#socket = socket;
+    this.#connection = connection;
+    this.#parts = parts;
+  }
+
+  received(data: Buffer, isBinary: boolean): void {
+    this.#parts.onSeen(this.#connection);
+    if (this.#connection.closed) return;
+    if (isBinary) {
+      this.#parts.close(this.#connection, CLOSE.unsupported);
+      return;
+    }
+    const refusal = this.#tooSoon();
+    if (this.#connection.closed) return;
+    const bytes = data.length;
+    this.#waiting.push({ text: data.toString(), bytes, receivedAtMs: this.#parts.now(), refusal });
+    this.#count(bytes);
+    if (this.#isFull(1) || isOwed(this.#connection, this.#socket)) this.#websocket.pause();
+    if (!this.#isWorking) void this.work();
+  }
+
+  /** The peer is leaving, or is sent away: nothing is to be written any more. */
+  closing(): void {
+    this.#connection.outbox.discard();
+    this.#isLeaving = true;
+    if (!this.#isWorking) this.#parts.onGone(this.#connection);
+  }
+
+  /** Acts on the lines that wait, one after the other. Never rejects. */
+  async work(): Promise<void> {
+    this.#isWorking = true;
+    for (let line = this.#waiting.shift(); line; line = this.#waiting.shift()) {
+      const busy = this.#parts.ready?.();
+      if (busy) await this.#untilReady(busy);
+      if (this.#connection.closed) break;
+      await this.#perform(line);
+      // Replies leave at the end of the turn; one that is never over would collect them without end.
+      if (++this.#performed % MOST_WAITING === 0) await nextTurn();
+      while (isOwed(this.#connection, this.#socket)) await taken(this.#socket);
+      this.#count(-line.bytes);
+      if (!this.#isFull(1 / 2)) this.#websocket.resume();
+    }
+    this.#waiting.length = 0;
+    this.#isWorking = false;
+    if (this.#isLeaving) this.#parts.onGone(this.#connection);
+    // Also where it was closed: the peer's answer to the close frame is still to be read.
+    this.#websocket.resume();
+  }
+
+  /** Others may have been faster when the server was ready again, so it is asked until it is. */
+  async #untilReady(busy: Promise<void>): Promise<void> {
+    let waits: Promise<void> | undefined = busy;
+    while (waits && !this.#connection.closed) {
+      this.#websocket.pause();
+      await waits;
+      waits = this.#parts.ready?.();
+    }
+  }
+
+  async #perform({ text, receivedAtMs, refusal }: Line): Promise<void> {
+    if (refusal) this.#parts.actions.refuse(this.#connection, text, refusal);
+    else await this.#parts.actions.perform(this.#connection, text, receivedAtMs);
+  }
+
+  /** What is wrong with a line that came too soon; ends the connection where it has gone too far. */
+  #tooSoon(): Refusal | undefined {
+    this.#rate ??= new MessageRate(this.#parts.limits);
+    const verdict = this.#rate.take();
+    if (verdict === 'close') this.#parts.close(this.#connection, CLOSE.tooMany);
+    return verdict === 'taken' ? undefined : tooFast(this.#rate.waitMs);
+  }
+
+  /** The bytes of waiting lines are a part of what the connection keeps in memory. */
+  #count(bytes: number): void {
+    this.#waitingBytes += bytes;
+    this.#connection.outbox.waitForPeer(this.#waitingBytes);
+  }
+
+  /** Whether as much waits as may, or that part of it. */
+  #isFull(part: number): boolean {
+    return (
+      this.#waiting.length >= part * MOST_WAITING ||
+      this.#waitingBytes >= part * this.#parts.maxWaitingBytes()
+    );
+  }
 }
 
 function tooFast(waitMs: number): Refusal {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { messageLimits } from '../../src/access/message-rate.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { ActionTable } from '../../src/transport/action-table.ts';
-import { listen } from '../../src/transport/session.ts';
+import { listen, type SessionParts } from '../../src/transport/session.ts';
 import type { ToldWebSocket } from '../../src/transport/websocket.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
@@ -24,12 +24,19 @@ class FakeWebSocket extends EventEmitter {
   }
 }
 
-function setUp() {
+function setUp(more: Partial<SessionParts> = {}) {
   const websocket = new FakeWebSocket();
   const replies: string[] = [];
+  const outbox = {
+    isBehind: false,
+    bytes: 0,
+    waitForPeer(bytes: number) {
+      outbox.bytes = bytes;
+    },
+  };
   const connection = {
     closed: false,
-    outbox: { isBehind: false, waitForPeer: () => {} },
+    outbox,
     send: (text: string) => replies.push(text),
   };
   const waiting: (() => void)[] = [];
@@ -56,12 +63,14 @@ function setUp() {
       limits: messageLimits({ messagesPerSecond: 1000, messageBurst: 1000 }, clock),
       now: () => 0,
       onSeen: () => {},
-      onPong: () => {},
+      onPong: () => true,
       onGone: () => {},
       close: () => {},
+      maxWaitingBytes: () => 16_384,
+      ...more,
     },
   );
-  return { websocket, connection, waiting, replies, join };
+  return { websocket, connection, outbox, waiting, replies, join };
 }
 
 describe('a session', () => {
@@ -94,6 +103,94 @@ describe('a session', () => {
     await settled();
     expect(websocket.isPaused).toBe(false);
     expect(replies.map((text) => JSON.parse(text).data)).toEqual([...Array(sent).keys()]);
+  });
+
+  it('counts the lines that wait as bytes of the connection, in UTF-8 and from the first one on', async () => {
+    const { websocket, outbox, waiting, replies, join } = setUp();
+    const line = { action: 'wait', n: '€'.repeat(100) };
+    const bytes = Buffer.byteLength(JSON.stringify(line));
+    websocket.line(line);
+    expect(outbox.bytes).toBe(bytes);
+    join();
+    await settled();
+    for (let lines = 2; lines <= 5; lines++) {
+      websocket.line(line);
+      expect(outbox.bytes).toBe(lines * bytes);
+    }
+    for (let left = 4; left >= 0; left--) {
+      waiting.pop()?.();
+      await settled();
+      expect(outbox.bytes).toBe(left * bytes);
+    }
+    expect(replies).toHaveLength(5);
+  });
+
+  it('does not read from a client whose lines are as many bytes as one line may be', async () => {
+    const { websocket, waiting, join } = setUp();
+    join();
+    await settled();
+    const line = { action: 'wait', n: '€'.repeat(2000) };
+    websocket.line(line);
+    websocket.line(line);
+    expect(websocket.isPaused).toBe(false);
+    websocket.line(line);
+    expect(websocket.isPaused).toBe(true);
+    waiting.pop()?.();
+    await settled();
+    expect(websocket.isPaused).toBe(true);
+    waiting.pop()?.();
+    await settled();
+    expect(websocket.isPaused).toBe(false);
+  });
+
+  it('acts on no line and reads none until the server is ready for it, and loses none', async () => {
+    let makeReady: (() => void) | undefined;
+    let isBusy = true;
+    const ready = () => {
+      if (!isBusy) return undefined;
+      return new Promise<void>((resolve) => {
+        makeReady = resolve;
+      });
+    };
+    const { websocket, outbox, waiting, replies, join } = setUp({ ready });
+    join();
+    for (let n = 0; n < 20; n++) websocket.line({ action: 'wait', n });
+    await settled();
+    expect(waiting).toEqual([]);
+    expect(websocket.isPaused).toBe(true);
+    expect(outbox.bytes).toBeGreaterThan(20 * 20);
+    // Busy again before it was this one's turn.
+    makeReady?.();
+    await settled();
+    expect(waiting).toEqual([]);
+    isBusy = false;
+    makeReady?.();
+    while (replies.length < 20) {
+      await settled();
+      waiting.pop()?.();
+    }
+    await settled();
+    expect(replies.map((text) => JSON.parse(text).data)).toEqual([...Array(20).keys()]);
+    expect(websocket.isPaused).toBe(false);
+    expect(outbox.bytes).toBe(0);
+  });
+
+  it('acts on nothing that waited for the server once the connection is closed', async () => {
+    let makeReady = () => {};
+    const { websocket, connection, waiting, replies, join } = setUp({
+      ready: () =>
+        new Promise<void>((resolve) => {
+          makeReady = resolve;
+        }),
+    });
+    join();
+    websocket.line({ action: 'wait' });
+    await settled();
+    connection.closed = true;
+    makeReady();
+    await settled();
+    expect([waiting, replies]).toEqual([[], []]);
+    expect(websocket.isPaused).toBe(false);
   });
 
   it('acts on nothing more once the connection is closed, and reads on to see it end', async () => {
