@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type AccessRules, enter } from './access/admit.ts';
-import { messageLimits } from './access/message-rate.ts';
+import { CONTROL_FRAMES, messageLimits } from './access/message-rate.ts';
 import { RoomLimits } from './access/room-limits.ts';
 import { Seats } from './access/seats.ts';
 import { FailedAttempts } from './admin/guard.ts';
@@ -183,6 +183,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   const session = {
     actions: new ActionTable({ actions, clock, onRefused: (reason) => metrics.refused(reason), onFault }),
     limits: messageLimits(limits, clock),
+    controls: messageLimits(CONTROL_FRAMES, clock),
     maxWaitingBytes: () => limits.maxPayloadBytes,
     now: () => clock.now(),
     onSeen: (connection: Connection) => heartbeat.seen(connection),

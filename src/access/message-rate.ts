@@ -19,6 +19,12 @@ export interface MessageRateOptions {
   readonly messageBurst: number;
 }
 
+/**
+ * How fast a client may send WebSocket pings, and pongs that were not asked for. Not configurable: the
+ * protocol needs none of them, and the server's own heartbeat is at most 10 a second.
+ */
+export const CONTROL_FRAMES: MessageRateOptions = { messagesPerSecond: 10, messageBurst: 100 };
+
 export function messageLimits(options: MessageRateOptions, clock: Pick<Clock, 'monotonic'>): MessageLimits {
   const rate = (bursts: number): Rate => ({
     clock,

@@ -30,6 +30,8 @@ export interface SessionParts {
   readonly onGone: (connection: Connection) => void;
   readonly close: (connection: Connection, reason: CloseReason) => void;
   readonly limits: MessageLimits;
+  /** The same for pings, and for pongs that were not asked for. */
+  readonly controls: MessageLimits;
   /** With so many bytes of lines waiting a client is not read from; asked anew each time. */
   readonly maxWaitingBytes: () => number;
   /**
@@ -55,8 +57,8 @@ export function listen(
   websocket.on('message', (data: Buffer, isBinary: boolean) => session.received(data, isBinary));
   // What the library finds fault with it would close without a word.
   websocket.onFault = (code) => parts.close(connection, closeReason(code));
-  websocket.on('ping', () => parts.onSeen(connection));
-  websocket.on('pong', () => parts.onPong(connection));
+  websocket.on('ping', (data: Buffer) => session.pinged(data));
+  websocket.on('pong', () => session.ponged());
   // What follows it is `close`.
   websocket.on('error', () => {});
   websocket.onClosing = () => session.closing();
@@ -80,6 +82,8 @@ class Session {
   #performed = 0;
   /** Made with the first line: most clients only listen. */
   #rate: MessageRate | undefined;
+  /** Made with the first ping: most clients send none. */
+  #controls: MessageRate | undefined;
 
   constructor(websocket: ToldWebSocket, socket: Duplex, connection: Connection, parts: SessionParts) {
     this.#websocket = websocket;
@@ -102,6 +106,16 @@ class Session {
     this.#count(bytes);
     if (this.#isFull(1) || isOwed(this.#connection, this.#socket)) this.#websocket.pause();
     if (!this.#isWorking) void this.work();
+  }
+
+  /** Not every ping has to be answered (RFC 6455, 5.5.3): only what keeps to a rate and is read. */
+  pinged(data: Buffer): void {
+    this.#parts.onSeen(this.#connection);
+    if (this.#takesControl() && !this.#socket.writableNeedDrain) this.#websocket.pong(data);
+  }
+
+  ponged(): void {
+    if (!this.#parts.onPong(this.#connection)) this.#takesControl();
   }
 
   /** The peer is leaving, or is sent away: nothing is to be written any more. */
@@ -153,6 +167,15 @@ class Session {
     const verdict = this.#rate.take();
     if (verdict === 'close') this.#parts.close(this.#connection, CLOSE.tooMany);
     return verdict === 'taken' ? undefined : tooFast(this.#rate.waitMs);
+  }
+
+  /** Whether a control frame is within its rate; ends the connection where it has gone too far. */
+  #takesControl(): boolean {
+    if (this.#connection.closed) return false;
+    this.#controls ??= new MessageRate(this.#parts.controls);
+    const verdict = this.#controls.take();
+    if (verdict === 'close') this.#parts.close(this.#connection, CLOSE.tooMany);
+    return verdict === 'taken';
   }
 
   /** The bytes of waiting lines are a part of what the connection keeps in memory. */

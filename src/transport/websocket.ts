@@ -13,8 +13,16 @@ import { SocketSink } from './socket-sink.ts';
 /** How long a peer may take to answer a close frame before its socket is cut. */
 const CLOSE_TIMEOUT_MS = 3000;
 
-/** How many pieces a message may come in: each costs more than it holds. */
-const MOST_PARTS = 256;
+/** How many reads a frame may come in: each piece that waits costs more than it holds. */
+const MOST_READS = 256;
+
+/**
+ * How many fragments a message may have: one for so many of the bytes that it may be large, between these
+ * two. All fragments of a message are taken in one turn, and empty ones are in no rate.
+ */
+const FRAGMENT_BYTES = 256;
+const MOST_FRAGMENTS = 4096;
+const LEAST_FRAGMENTS = 64;
 
 /** RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code. */
 const LONGEST_REASON_BYTES = 123;
@@ -142,16 +150,28 @@ export function websocketUpgrades(options: {
   // Of the app the library calls `request` only.
   const helper = createNodeWebSocket({ app: app as unknown as Hono });
   Object.assign(helper.wss.options, {
+    // One frame of a socket in a turn: the receiver would otherwise take apart all that came in one read,
+    // up to 10,000 pings, while everything else waits.
+    allowSynchronousEvents: false,
+    // Whether a ping is answered is for the session to say, which knows how many there were.
+    autoPong: false,
     clientTracking: false,
     perMessageDeflate: false,
     closeTimeout: CLOSE_TIMEOUT_MS,
-    maxBufferedChunks: MOST_PARTS,
-    maxFragments: MOST_PARTS,
+    maxBufferedChunks: MOST_READS,
     WebSocket: ToldWebSocket,
   });
-  // `ws` reads it at each upgrade, and takes 0 for no limit.
-  Object.defineProperty(helper.wss.options, 'maxPayload', {
-    get: () => (Number.isFinite(options.maxPayloadBytes()) ? options.maxPayloadBytes() : 0),
+  // `ws` reads them at each upgrade, and takes 0 for no limit.
+  Object.defineProperties(helper.wss.options, {
+    maxPayload: {
+      get: () => (Number.isFinite(options.maxPayloadBytes()) ? options.maxPayloadBytes() : 0),
+    },
+    maxFragments: {
+      get: () =>
+        Math.floor(
+          Math.min(Math.max(options.maxPayloadBytes() / FRAGMENT_BYTES, LEAST_FRAGMENTS), MOST_FRAGMENTS),
+        ),
+    },
   });
   const middleware = helper.upgradeWebSocket((context) => ({
     onOpen(_event, { raw }) {

@@ -139,6 +139,35 @@ const table: Readonly<Record<string, readonly Row[]>> = {
       /close 1007/,
     ],
     [
+      'that ping 10,000 times at once',
+      frames(Buffer.concat(Array<Buffer>(10_000).fill(frame({ opcode: 9, payload: 'p' })))),
+      /close 4129/,
+    ],
+    [
+      'that nobody asked for: 10,000 pongs at once',
+      frames(Buffer.concat(Array<Buffer>(10_000).fill(frame({ opcode: 10 })))),
+      /close 4129/,
+    ],
+    [
+      'that hold nothing: 10,000 of them at once',
+      frames(Buffer.concat(Array<Buffer>(10_000).fill(frame({})))),
+      /close 4129/,
+    ],
+    [
+      'in 64 parts of almost nothing',
+      frames(
+        frame({ payload: '{"action":"ping"}', fin: false }),
+        ...Array.from({ length: 62 }, () => frame({ opcode: 0, fin: false })),
+        frame({ opcode: 0 }),
+      ),
+      STAYS,
+    ],
+    [
+      'in 65 parts of nothing',
+      frames(frame({ fin: false }), ...Array.from({ length: 64 }, () => frame({ opcode: 0, fin: false }))),
+      /close 1008/,
+    ],
+    [
       'in 2,000 parts of nothing',
       frames(frame({ fin: false }), ...Array.from({ length: 2000 }, () => frame({ opcode: 0, fin: false }))),
       /close 100[28]|hung up/,

@@ -19,6 +19,10 @@ class FakeWebSocket extends EventEmitter {
   resume(): void {
     this.isPaused = false;
   }
+  pongs: string[] = [];
+  pong(data: Buffer): void {
+    this.pongs.push(data.toString());
+  }
   line(object: object): void {
     this.emit('message', Buffer.from(JSON.stringify(object)), false);
   }
@@ -40,6 +44,7 @@ function setUp(more: Partial<SessionParts> = {}) {
     send: (text: string) => replies.push(text),
   };
   const waiting: (() => void)[] = [];
+  const codes: number[] = [];
   const clock = new ManualClock();
   const actions = new ActionTable({
     onRefused: () => {},
@@ -49,13 +54,14 @@ function setUp(more: Partial<SessionParts> = {}) {
       throw new Error(what, { cause: error });
     },
   });
+  const socket = new PassThrough();
   let join = () => {};
   const joined = new Promise<void>((resolve) => {
     join = resolve;
   });
   listen(
     websocket as unknown as ToldWebSocket, // of which a session touches this much
-    new PassThrough(),
+    socket,
     connection as unknown as Connection,
     joined,
     {
@@ -65,12 +71,16 @@ function setUp(more: Partial<SessionParts> = {}) {
       onSeen: () => {},
       onPong: () => true,
       onGone: () => {},
-      close: () => {},
+      close(closing, { code }) {
+        closing.closed = true;
+        codes.push(code);
+      },
+      controls: messageLimits({ messagesPerSecond: 10, messageBurst: 5 }, clock),
       maxWaitingBytes: () => 16_384,
       ...more,
     },
   );
-  return { websocket, connection, outbox, waiting, replies, join };
+  return { websocket, socket, connection, outbox, waiting, replies, join, codes, clock };
 }
 
 describe('a session', () => {
@@ -204,6 +214,47 @@ describe('a session', () => {
     expect(waiting).toHaveLength(0);
     expect(replies).toHaveLength(1);
     expect(websocket.isPaused).toBe(false);
+  });
+});
+
+describe('control frames of a client', () => {
+  it('are answered: each ping by a pong with the same data', () => {
+    const { websocket } = setUp();
+    for (const data of ['a', '', 'ü']) websocket.emit('ping', Buffer.from(data));
+    expect(websocket.pongs).toEqual(['a', '', 'ü']);
+  });
+
+  it.each(['ping', 'pong'])('have a rate of their own, beyond which they close with 4129: %s', (kind) => {
+    const { websocket, codes } = setUp({ onPong: () => false });
+    // The burst, and twice as many that are only ignored.
+    for (let sent = 0; sent < 15; sent++) websocket.emit(kind, Buffer.from('a'));
+    expect(codes).toEqual([]);
+    if (kind === 'ping') expect(websocket.pongs).toHaveLength(5);
+    for (let sent = 0; sent < 15; sent++) websocket.emit(kind, Buffer.from('a'));
+    expect(codes).toEqual([4129]);
+  });
+
+  it('that keep to it are answered for ever', () => {
+    const { websocket, clock, codes } = setUp({ onPong: () => false });
+    for (let sent = 0; sent < 1000; sent++) {
+      websocket.emit(sent % 2 === 0 ? 'ping' : 'pong', Buffer.from('a'));
+      clock.advance(100);
+    }
+    expect(codes).toEqual([]);
+    expect(websocket.pongs).toHaveLength(500);
+  });
+
+  it('that answer a ping of the server are in no rate', () => {
+    const { websocket, codes } = setUp({ onPong: () => true });
+    for (let sent = 0; sent < 1000; sent++) websocket.emit('pong', Buffer.from(''));
+    expect(codes).toEqual([]);
+  });
+
+  it('are not answered while the peer does not read, so that nothing piles up', () => {
+    const { websocket, socket } = setUp();
+    socket.write(Buffer.alloc(1024 * 1024));
+    websocket.emit('ping', Buffer.from('a'));
+    expect(websocket.pongs).toEqual([]);
   });
 });
 

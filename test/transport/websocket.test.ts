@@ -1,6 +1,55 @@
-import { describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { afterEach, describe, expect, it } from 'vitest';
 import { CLOSE } from '../../src/hub/close-reason.ts';
-import { closeText } from '../../src/transport/websocket.ts';
+import { closeText, type ToldWebSocket, websocketUpgrades } from '../../src/transport/websocket.ts';
+import { frame } from '../hostile/ask.ts';
+import { handshake, RawClient } from '../helpers/raw.ts';
+
+describe('what comes in one read', () => {
+  let server: Server;
+  afterEach(() => server.close());
+
+  it.each([
+    ['ping', frame({ opcode: 9 })],
+    ['pong', frame({ opcode: 10, payload: 'p' })],
+    ['message', frame({ payload: '{}' })],
+    ['message', Buffer.concat([frame({ payload: '{}', fin: false }), frame({ opcode: 0 })])],
+  ])('is taken apart over as many turns, so that others have theirs: a %s of %j', async (event, bytes) => {
+    const sent = 1000;
+    let heard = 0;
+    let inTurn = 0;
+    let most = 0;
+    const upgrade = websocketUpgrades({
+      maxPayloadBytes: () => 16_384,
+      onFault(what, error) {
+        throw new Error(what, { cause: error });
+      },
+    });
+    const hear = (websocket: ToldWebSocket) =>
+      websocket.on(event, () => {
+        heard++;
+        if (++inTurn === 1) setImmediate(() => (inTurn = 0));
+        most = Math.max(most, inTurn);
+        if (heard === sent) websocket.terminate();
+      });
+    server = createServer().on('upgrade', (request, socket, head) =>
+      upgrade({ request, socket, head, onOpen: hear }),
+    );
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    const client = new RawClient(typeof address === 'object' && address ? address.port : 0);
+    await client.say(handshake()).until('\r\n\r\n');
+    client.say(Buffer.concat(Array<Buffer>(sent).fill(bytes)));
+    await client.closed;
+    client.reset();
+    expect(heard).toBe(sent);
+    expect(most).toBe(1);
+    // No pong left by itself: whether one is worth an answer is for the session to say.
+    expect(client.heard.split('\r\n\r\n')[1]).toBe('');
+  });
+});
 
 describe('closeText', () => {
   it.each([
