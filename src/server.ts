@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type AccessRules, enter } from './access/admit.ts';
-import { CONTROL_FRAMES, messageLimits } from './access/message-rate.ts';
+import { CONTROL_FRAMES, messageLimits, RoomMessageRates } from './access/message-rate.ts';
 import { RoomLimits } from './access/room-limits.ts';
 import { Seats } from './access/seats.ts';
 import { FailedAttempts } from './admin/guard.ts';
@@ -166,10 +166,12 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   // WebSocket and SSE
 
+  const roomMessages = new RoomMessageRates(() => limits.roomMessagesPerSecond, clock);
   const actions = builtInActions({
     hub,
     clock,
     checkPublish: (room) => settings.rooms.checkPublish(room),
+    countPublish: (room) => roomMessages.take(room),
     checkSubscribe(room, joined) {
       settings.rooms.checkSubscribe(room);
       access.roomLimits.checkSubscribe(room, joined);

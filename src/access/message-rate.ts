@@ -1,8 +1,12 @@
 import type { Clock } from '../clock.ts';
+import { Refusal } from '../hub/refusal.ts';
 import { type Rate, TokenBucket } from './token-bucket.ts';
 
 /** How much more than the burst may be refused at once, until the connection is closed. */
 const BURSTS_BEYOND = 2;
+
+/** How many rooms are looked at for each message: more than one, so that the table shrinks. */
+const LOOKS = 2;
 
 /** What becomes of a message: taken, answered with 429 and forgotten, or the end of its connection. */
 export type Verdict = 'taken' | 'refused' | 'close';
@@ -64,5 +68,63 @@ export class MessageRate {
   /** When the next message would be taken, in milliseconds. */
   get waitMs(): number {
     return this.#taken.waitMs;
+  }
+}
+
+/**
+ * How fast all clients together may publish in one room: what they publish has to be delivered to every
+ * member. A room is forgotten when it could take as much as one that nobody has published in.
+ */
+export class RoomMessageRates {
+  readonly #rate: Rate;
+  readonly #byRoom = new Map<string, TokenBucket>();
+  #sweep = this.#byRoom.entries();
+
+  /** `perSecond` is asked anew for each message; `Infinity` is no limit. */
+  constructor(perSecond: () => number, clock: Pick<Clock, 'monotonic'>) {
+    this.#rate = {
+      clock,
+      get perSecond() {
+        return perSecond();
+      },
+      get burst() {
+        return perSecond();
+      },
+    };
+  }
+
+  /** How many rooms are remembered. */
+  get size(): number {
+    return this.#byRoom.size;
+  }
+
+  /** Counts a message. Throws a 429 `Refusal` where the room has had enough for the moment. */
+  take(room: string): void {
+    this.#forgetSome();
+    const { perSecond } = this.#rate;
+    if (perSecond === Number.POSITIVE_INFINITY) return;
+    const bucket = this.#byRoom.get(room) ?? new TokenBucket(this.#rate);
+    if (bucket.take()) {
+      this.#byRoom.set(room, bucket);
+      return;
+    }
+    const waitMs = Math.ceil(bucket.waitMs);
+    throw new Refusal(
+      429,
+      `room "${room}" takes ${perSecond} messages a second from all its clients together (limits.roomMessagesPerSecond): wait ${waitMs} ms`,
+      { retryAfterMs: waitMs },
+    );
+  }
+
+  #forgetSome(): void {
+    for (let looks = 0; looks < LOOKS; looks++) {
+      const next = this.#sweep.next();
+      if (next.done) {
+        this.#sweep = this.#byRoom.entries();
+        return;
+      }
+      const [room, bucket] = next.value;
+      if (bucket.isFull) this.#byRoom.delete(room);
+    }
   }
 }

@@ -84,6 +84,9 @@ const limits = z
     ),
     messagesPerSecond: limit(20).describe('How many messages a client may send in a second; 0 is no limit.'),
     messageBurst: limit(100).describe('How many of them at once; 0 is no limit.'),
+    roomMessagesPerSecond: limit(100).describe(
+      'How many messages clients may publish in one room in a second, all of them together; 0 is no limit.',
+    ),
     rooms: limit(10_000).describe('How many rooms there may be; 0 is no limit.'),
     roomsPerConnection: limit(100).describe('How many rooms a connection may be in; 0 is no limit.'),
     maxPayloadBytes: limit(16_384).describe('The largest frame a client may send, in bytes; 0 is no limit.'),

@@ -10,6 +10,8 @@ export interface ActionParts {
   readonly clock: Clock;
   /** Throws a `Refusal` where the room's rule does not let its members publish. */
   readonly checkPublish: (room: string) => void;
+  /** Counts a message that a client is about to publish; throws a 429 `Refusal` for one too many. */
+  readonly countPublish: (room: string) => void;
   /** Throws a `Refusal` where the room's rule, or a limit, does not let the caller listen. */
   readonly checkSubscribe: (room: string, joined: ReadonlySet<string>) => void;
 }
@@ -19,15 +21,19 @@ export function builtInActions({
   hub,
   clock,
   checkPublish,
+  countPublish,
   checkSubscribe,
 }: ActionParts): Map<string, Action> {
   async function publish({ connection, sent }: ActionCall) {
     const room = ownRoom(sent, connection, 403);
     checkPublish(room);
     if (sent.data === undefined) throw Refusal.invalid('data', '"data" is missing: send any JSON');
+    const event = textOf(sent, 'event', 'the name of an event as a text') ?? 'message';
+    const isForSelf = flagOf(sent, 'self') !== false;
+    countPublish(room);
     const { id, connections } = await hub.publish({
-      target: { rooms: [room], except: flagOf(sent, 'self') === false ? [connection.id] : [] },
-      event: textOf(sent, 'event', 'the name of an event as a text') ?? 'message',
+      target: { rooms: [room], except: isForSelf ? [] : [connection.id] },
+      event,
       data: JSON.stringify(sent.data),
       from: connection.sender,
     });

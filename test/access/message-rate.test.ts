@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { MessageRate, messageLimits } from '../../src/access/message-rate.ts';
+import { MessageRate, messageLimits, RoomMessageRates } from '../../src/access/message-rate.ts';
+import { Refusal } from '../../src/hub/refusal.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 function rate(messagesPerSecond: number, messageBurst: number) {
@@ -53,5 +54,74 @@ describe('the rate of messages', () => {
       expect(it.take()).toBe('taken');
       expect(patient.take()).toBe('taken');
     }
+  });
+});
+
+describe('the rate of messages in a room', () => {
+  function rooms(perSecond: number) {
+    const clock = new ManualClock();
+    return { clock, it: new RoomMessageRates(() => perSecond, clock) };
+  }
+
+  test('takes what may come in a second at once, then as it is refilled', () => {
+    const { clock, it } = rooms(100);
+    for (let sent = 0; sent < 100; sent++) it.take('lobby');
+    expect(() => it.take('lobby')).toThrow(Refusal);
+    clock.advance(10);
+    it.take('lobby');
+    expect(() => it.take('lobby')).toThrow(Refusal);
+  });
+
+  test('refuses with 429, naming the limit and the time to wait', () => {
+    const { clock, it } = rooms(2);
+    it.take('lobby');
+    it.take('lobby');
+    clock.advance(100);
+    expect(() => it.take('lobby')).toThrow(
+      expect.objectContaining({
+        status: 429,
+        reason: 'rate',
+        message:
+          'room "lobby" takes 2 messages a second from all its clients together (limits.roomMessagesPerSecond): wait 400 ms',
+        details: { retryAfterMs: 400 },
+      }),
+    );
+  });
+
+  test('is that of each room alone', () => {
+    const { it } = rooms(1);
+    it.take('a');
+    it.take('b');
+    expect(() => it.take('a')).toThrow('room "a"');
+  });
+
+  test('takes everything, and remembers nothing, without a limit', () => {
+    const { it } = rooms(Number.POSITIVE_INFINITY);
+    for (let sent = 0; sent < 10_000; sent++) it.take('lobby');
+    expect(it.size).toBe(0);
+  });
+
+  test('remembers no room for longer than it matters', () => {
+    const { clock, it } = rooms(10);
+    for (let sent = 0; sent < 100_000; sent++) {
+      it.take(`room-${sent}`);
+      clock.advance(1);
+    }
+    // Each for the 100 ms until its bucket is full again, and those that were not looked at yet.
+    expect(it.size).toBeLessThan(300);
+  });
+
+  test('goes by the limit that is in force now', () => {
+    let perSecond = 1;
+    const clock = new ManualClock();
+    const it = new RoomMessageRates(() => perSecond, clock);
+    it.take('lobby');
+    expect(() => it.take('lobby')).toThrow(Refusal);
+    perSecond = 5;
+    clock.advance(200);
+    it.take('lobby');
+    expect(() => it.take('lobby')).toThrow('5 messages a second');
+    perSecond = Number.POSITIVE_INFINITY;
+    it.take('lobby');
   });
 });

@@ -321,6 +321,7 @@ describe('parseConfig', () => {
         connectsPerSecondPerAddress: 100,
         messagesPerSecond: 20,
         messageBurst: 100,
+        roomMessagesPerSecond: 100,
         rooms: 10_000,
         roomsPerConnection: 100,
         maxPayloadBytes: 16_384,

@@ -112,7 +112,13 @@ describe('a parser never fails, whatever it reads:', () => {
       sender: { connection: 'c' },
       send: (text: string) => void replies.push(text),
     } as unknown as Connection;
-    const actions = builtInActions({ hub, clock, checkPublish: () => {}, checkSubscribe: () => {} });
+    const actions = builtInActions({
+      hub,
+      clock,
+      checkPublish: () => {},
+      countPublish: () => {},
+      checkSubscribe: () => {},
+    });
     const table = new ActionTable({ actions, clock, onRefused: () => {}, onFault });
     await fc.assert(
       fc.asyncProperty(jsonText(fc.oneof(sent, json)), async (line) => {

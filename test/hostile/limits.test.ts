@@ -116,6 +116,25 @@ describe('limits', () => {
     expect(other.rest.filter(({ data }) => data === 'too fast')).toEqual([]);
   });
 
+  test('of messages in a room answer 429 to whom it hits, and close nobody who keeps their own', async () => {
+    await start({ roomMessagesPerSecond: 10 });
+    const guests = await Promise.all(Array.from({ length: 5 }, () => join()));
+    const replies = await Promise.all(
+      guests.flatMap((guest) =>
+        // As many as one client may send at once.
+        Array.from({ length: 100 }, (_, data) => guest.ask({ action: 'publish', data })),
+      ),
+    );
+    const refusals = replies.flatMap(({ error }) => (error ? [error] : []));
+    expect(refusals.length).toBeGreaterThan(400);
+    expect(refusals.length).toBeLessThanOrEqual(490);
+    for (const { status, detail } of refusals) {
+      expect(status).toBe(429);
+      expect(detail).toMatch(/room "lobby".*limits\.roomMessagesPerSecond.*wait \d+ ms/);
+    }
+    for (const guest of guests) expect(guest.socket.readyState).toBe(guest.socket.OPEN);
+  });
+
   test('of failed tokens answer 429 after ten in a minute', async () => {
     await start({}, behindProxy);
     const attempt = (address: string) =>
@@ -139,6 +158,7 @@ describe('limits', () => {
       connectsPerSecondPerAddress: 0,
       messagesPerSecond: 0,
       messageBurst: 0,
+      roomMessagesPerSecond: 0,
       rooms: 0,
       roomsPerConnection: 0,
     };
