@@ -149,13 +149,18 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       return settings.rooms;
     },
     roomLimits: new RoomLimits({
+      clock,
       roomCount: () => hub.roomCount,
       exists: (room) => hub.hasRoom(room),
+      isNamed: (room) => settings.rooms.isNamed(room),
       get rooms() {
         return limits.rooms;
       },
       get roomsPerConnection() {
         return limits.roomsPerConnection;
+      },
+      get roomsPerAddress() {
+        return limits.roomsPerAddress;
       },
     }),
     seats: new Seats({ limits, clock }),
@@ -166,16 +171,18 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   // WebSocket and SSE
 
+  const entrantOf = ({ peer }: Connection) => settings.clients.of(peer.remoteAddress, () => undefined);
   const roomMessages = new RoomMessageRates(() => limits.roomMessagesPerSecond, clock);
   const actions = builtInActions({
     hub,
     clock,
     checkPublish: (room) => settings.rooms.checkPublish(room),
     countPublish: (room) => roomMessages.take(room),
-    checkSubscribe(room, joined) {
+    checkSubscribe(room, connection) {
       settings.rooms.checkSubscribe(room);
-      access.roomLimits.checkSubscribe(room, joined);
+      access.roomLimits.checkSubscribe(room, connection.rooms, entrantOf(connection));
     },
+    countSubscribe: (room, connection) => access.roomLimits.count([room], entrantOf(connection)),
   });
   const heartbeat = new Heartbeat({ clock, hub, times: server });
   const gone = (connection: Connection) => {

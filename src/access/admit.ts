@@ -64,8 +64,10 @@ export function admit(caller: Caller, rules: AccessRules): Admission {
  */
 export function enter(caller: Caller, rules: AccessRules): Entry {
   const { admission, client } = decide(caller, rules);
-  rules.roomLimits.checkConnect(admission.rooms);
-  return { ...admission, seat: rules.seats.take(client) };
+  rules.roomLimits.checkConnect(admission.rooms, client);
+  const seat = rules.seats.take(client);
+  rules.roomLimits.count(admission.rooms, client);
+  return { ...admission, seat };
 }
 
 function decide(caller: Caller, rules: AccessRules): { admission: Admission; client: Client } {

@@ -1,43 +1,82 @@
+import type { Clock } from '../clock.ts';
 import { CLOSE } from '../hub/close-reason.ts';
 import { Refusal } from '../hub/refusal.ts';
 import { retryAfterMs } from '../hub/retry.ts';
+import type { Client } from './client-address.ts';
+import { countedAs } from './seats.ts';
 
 export interface RoomLimitsOptions {
   /** How many rooms there may be; `Infinity` is no limit. */
   readonly rooms: number;
   /** How many rooms one connection may be in; `Infinity` is no limit. */
   readonly roomsPerConnection: number;
+  /** How many rooms may have come to exist through one address; `Infinity` is no limit. */
+  readonly roomsPerAddress: number;
   /** How many there are now. */
   readonly roomCount: () => number;
   readonly exists: (room: string) => boolean;
+  /** Whether a rule names the room exactly: it is never refused for the sake of other rooms. */
+  readonly isNamed: (room: string) => boolean;
+  readonly clock: Pick<Clock, 'monotonic'>;
 }
+
+/** Who wants to enter. */
+export type Entrant = Pick<Client, 'address' | 'isLocal'>;
 
 /** A room that somebody has to leave first comes free after about this, and a time at random. */
 const FULL_MS = 10_000;
 
-/** How many rooms there may be, and how many a connection may be in. */
+/** Within this a room that is about to be entered exists, or its client went away before. */
+const COMING_MS = 1000;
+
+/** How often at most all rooms of an address that has enough are looked at. */
+const SWEEP_MS = 100;
+
+/** How many rooms are looked at for each new one: more than one, so that the table shrinks. */
+const LOOKS = 2;
+
+/** An address, and the rooms that did not exist before one of its connections entered them. */
+interface Opener {
+  readonly address: string;
+  readonly rooms: Set<string>;
+  sweptAtMs: number;
+}
+
+/** How many rooms there may be, how many of them through one address, and how many a connection may be in. */
 export class RoomLimits {
   readonly #options: RoomLimitsOptions;
+  readonly #openers = new Map<string, Opener>();
+  /** Each room with the address that opened it, and when that was. */
+  readonly #opened = new Map<string, { readonly opener: Opener; readonly atMs: number }>();
+  #sweep = this.#opened.keys();
 
   constructor(options: RoomLimitsOptions) {
     this.#options = options;
   }
 
-  /** For who connects. Throws a 400 `Refusal` for too many names, a 503 where there is no room for more rooms. */
-  checkConnect(rooms: readonly string[]): void {
+  /** How many rooms are remembered with an address. */
+  get remembered(): number {
+    return this.#opened.size;
+  }
+
+  /**
+   * For who connects. Throws a 400 `Refusal` for too many names, a 429 where its address has opened
+   * enough rooms, a 503 where there is no room for more rooms.
+   */
+  checkConnect(rooms: readonly string[], entrant: Entrant): void {
     const { roomsPerConnection } = this.#options;
     if (rooms.length > roomsPerConnection) {
       const message = `${rooms.length} rooms are named: at most ${roomsPerConnection} on one connection (limits.roomsPerConnection)`;
       throw Refusal.invalid('room', message);
     }
-    this.#checkNew(rooms);
+    this.#checkNew(rooms, entrant);
   }
 
   /**
    * For who is connected and wants one more. Throws a 403 `Refusal` where it is in enough, since
-   * waiting does not help it; a 503 as above.
+   * waiting does not help it; a 429 and a 503 as above.
    */
-  checkSubscribe(room: string, joined: ReadonlySet<string>): void {
+  checkSubscribe(room: string, joined: ReadonlySet<string>, entrant: Entrant): void {
     if (joined.has(room)) return;
     const { roomsPerConnection } = this.#options;
     if (joined.size >= roomsPerConnection) {
@@ -47,20 +86,102 @@ export class RoomLimits {
         { reason: 'rooms' },
       );
     }
-    this.#checkNew([room]);
+    this.#checkNew([room], entrant);
   }
 
-  #checkNew(rooms: readonly string[]): void {
-    const { rooms: most, roomCount, exists } = this.#options;
-    // Looked up only where it could matter.
-    if (roomCount() + rooms.length <= most) return;
-    const made = rooms.filter((room) => !exists(room)).length;
-    if (made === 0 || roomCount() + made <= most) return;
-    const after = retryAfterMs(FULL_MS, 0);
-    throw new Refusal(503, `there are ${roomCount()} rooms, the most there may be (limits.rooms)`, {
-      reason: 'rooms',
-      retryAfterMs: after,
-      closing: { ...CLOSE.full, retryAfterMs: after },
-    });
+  /**
+   * To be called just before rooms are entered: those that do not exist yet count as opened by this
+   * address for as long as they exist, whoever else is in them.
+   */
+  count(rooms: readonly string[], entrant: Entrant): void {
+    if (!this.#isLimited(entrant)) return;
+    const made = this.#made(rooms);
+    if (made.length === 0) return;
+    const address = countedAs(entrant.address);
+    const opener = this.#openers.get(address) ?? { address, rooms: new Set(), sweptAtMs: 0 };
+    const atMs = this.#options.clock.monotonic();
+    for (const room of made) {
+      this.#forgetSome();
+      this.#forget(room);
+      this.#opened.set(room, { opener, atMs });
+      opener.rooms.add(room);
+    }
+    // Last: it was forgotten if one of these was all it had.
+    this.#openers.set(address, opener);
   }
+
+  #isLimited({ isLocal }: Entrant): boolean {
+    return !isLocal && this.#options.roomsPerAddress !== Number.POSITIVE_INFINITY;
+  }
+
+  /** Those that would come to exist, without those that may always. */
+  #made(rooms: readonly string[]): string[] {
+    const { exists, isNamed } = this.#options;
+    return rooms.filter((room) => !exists(room) && !isNamed(room));
+  }
+
+  #checkNew(rooms: readonly string[], entrant: Entrant): void {
+    const made = this.#made(rooms).length;
+    if (made === 0) return;
+    if (this.#isLimited(entrant)) this.#checkAddress(countedAs(entrant.address), made);
+    const { rooms: most, roomCount } = this.#options;
+    if (roomCount() + made <= most) return;
+    throw tooMany(503, `there are ${roomCount()} rooms, the most there may be (limits.rooms)`);
+  }
+
+  #checkAddress(address: string, made: number): void {
+    const { roomsPerAddress } = this.#options;
+    const opener = this.#openers.get(address);
+    const hasEnough = () => (opener?.rooms.size ?? 0) + made > roomsPerAddress;
+    if (opener && hasEnough()) this.#forgetEnded(opener);
+    if (!hasEnough()) return;
+    throw tooMany(
+      429,
+      `${address} has opened ${opener?.rooms.size ?? 0} rooms that are still there: at most ${roomsPerAddress} (limits.roomsPerAddress)`,
+      'too many rooms from this address',
+    );
+  }
+
+  /** Nobody says when a room ends, so it is noticed here, not at every refusal. */
+  #forgetEnded(opener: Opener): void {
+    const now = this.#options.clock.monotonic();
+    if (now - opener.sweptAtMs < SWEEP_MS) return;
+    opener.sweptAtMs = now;
+    for (const room of opener.rooms) this.#forgetIfEnded(room);
+  }
+
+  #forgetSome(): void {
+    for (let looks = 0; looks < LOOKS; looks++) {
+      const next = this.#sweep.next();
+      if (next.done) {
+        this.#sweep = this.#opened.keys();
+        return;
+      }
+      this.#forgetIfEnded(next.value);
+    }
+  }
+
+  #forgetIfEnded(room: string): void {
+    const { exists, clock } = this.#options;
+    const atMs = this.#opened.get(room)?.atMs;
+    if (atMs === undefined || clock.monotonic() - atMs < COMING_MS || exists(room)) return;
+    this.#forget(room);
+  }
+
+  #forget(room: string): void {
+    const opener = this.#opened.get(room)?.opener;
+    if (!opener) return;
+    this.#opened.delete(room);
+    opener.rooms.delete(room);
+    if (opener.rooms.size === 0) this.#openers.delete(opener.address);
+  }
+}
+
+function tooMany(status: 429 | 503, detail: string, reason: string = CLOSE.full.reason): Refusal {
+  const after = retryAfterMs(FULL_MS, 0);
+  return new Refusal(status, detail, {
+    reason: 'rooms',
+    retryAfterMs: after,
+    closing: { ...CLOSE.full, reason, retryAfterMs: after },
+  });
 }

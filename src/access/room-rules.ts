@@ -1,4 +1,4 @@
-import { type RoomMatcher, roomMatcher } from '../hub/names.ts';
+import { isExact, type RoomMatcher, roomMatcher } from '../hub/names.ts';
 import { Refusal } from '../hub/refusal.ts';
 
 /** What the config file says of rooms: the first rule that matches counts. */
@@ -19,9 +19,16 @@ const DEFAULTS = { history: 10, historySeconds: 3600 };
 /** Who may listen in a room, who may publish there, and how much of it is kept. */
 export class RoomRules {
   readonly #rules: readonly { rule: RoomRule; index: number; matches: RoomMatcher }[];
+  readonly #named: ReadonlySet<string>;
 
   constructor(rules: readonly RoomRule[]) {
+    this.#named = new Set(rules.map(({ match }) => match).filter(isExact));
     this.#rules = rules.map((rule, index) => ({ rule, index, matches: roomMatcher(rule.match) }));
+  }
+
+  /** Whether a rule names the room exactly, not by a pattern. */
+  isNamed(room: string): boolean {
+    return this.#named.has(room);
   }
 
   /** How much of a room's messages is kept: how many, and how long in milliseconds. */

@@ -137,7 +137,7 @@ export class Seats {
 }
 
 /** Whoever has one IPv6 address has the 2^64 of its network, so those count as one. */
-function countedAs(address: string): string {
+export function countedAs(address: string): string {
   if (!ipaddr.IPv6.isValid(address)) return address;
   const [a = 0, b = 0, c = 0, d = 0] = ipaddr.IPv6.parse(address).parts;
   return `${[a, b, c, d].map((part) => part.toString(16)).join(':')}::/64`;

@@ -89,6 +89,9 @@ const limits = z
     ),
     rooms: limit(10_000).describe('How many rooms there may be; 0 is no limit.'),
     roomsPerConnection: limit(100).describe('How many rooms a connection may be in; 0 is no limit.'),
+    roomsPerAddress: limit(1000).describe(
+      'How many rooms may exist because one address entered them first, not counting those that a rule names exactly; 0 is no limit.',
+    ),
     maxPayloadBytes: limit(16_384).describe('The largest frame a client may send, in bytes; 0 is no limit.'),
     maxBodyBytes: limit(1_048_576).describe('The largest body of an admin request, in bytes; 0 is no limit.'),
     eventBytes: limit(65_536).describe('The largest data of one event, in bytes of JSON; 0 is no limit.'),

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { CLOSE } from '../hub/close-reason.ts';
+import type { Connection } from '../hub/connection.ts';
 import type { Hub } from '../hub/hub.ts';
 import { Refusal } from '../hub/refusal.ts';
 import type { Action, ActionCall } from './action-table.ts';
@@ -13,7 +14,9 @@ export interface ActionParts {
   /** Counts a message that a client is about to publish; throws a 429 `Refusal` for one too many. */
   readonly countPublish: (room: string) => void;
   /** Throws a `Refusal` where the room's rule, or a limit, does not let the caller listen. */
-  readonly checkSubscribe: (room: string, joined: ReadonlySet<string>) => void;
+  readonly checkSubscribe: (room: string, connection: Connection) => void;
+  /** Counts a room that a client is about to enter. */
+  readonly countSubscribe: (room: string, connection: Connection) => void;
 }
 
 /** The actions that every server has. An embedding program adds its own to the map. */
@@ -23,6 +26,7 @@ export function builtInActions({
   checkPublish,
   countPublish,
   checkSubscribe,
+  countSubscribe,
 }: ActionParts): Map<string, Action> {
   async function publish({ connection, sent }: ActionCall) {
     const room = ownRoom(sent, connection, 403);
@@ -43,12 +47,10 @@ export function builtInActions({
   async function subscribe({ connection, sent }: ActionCall) {
     const room = namedRoom(sent);
     if (room === undefined) throw Refusal.invalid('room', '"room" is missing: name the room to subscribe to');
-    checkSubscribe(room, connection.rooms);
-    const resumed = await hub.subscribe(
-      connection,
-      room,
-      textOf(sent, 'since', 'an id as a text') || undefined,
-    );
+    const since = textOf(sent, 'since', 'an id as a text') || undefined;
+    checkSubscribe(room, connection);
+    countSubscribe(room, connection);
+    const resumed = await hub.subscribe(connection, room, since);
     return { room, resumed: resumed[room] };
   }
 

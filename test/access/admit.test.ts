@@ -41,12 +41,15 @@ function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: 
   };
 }
 
-function roomLimits({ roomCount = 0 } = {}): RoomLimits {
+function roomLimits({ roomCount = 0, roomsPerAddress = 10 } = {}): RoomLimits {
   return new RoomLimits({
     rooms: 10,
     roomsPerConnection: 2,
     roomCount: () => roomCount,
     exists: () => false,
+    roomsPerAddress,
+    isNamed: (room) => room === 'named',
+    clock: new ManualClock(),
   });
 }
 
@@ -211,6 +214,23 @@ describe('enter', () => {
       message: expect.stringContaining('limits.roomsPerConnection'),
     });
     expect(rules.seats.taken).toBe(0);
+  });
+
+  it('counts rooms for who gets a place, and for nobody else', () => {
+    const rules = accessRules({
+      roomLimits: roomLimits({ roomsPerAddress: 2 }),
+      seats: seats({ connections: 1 }),
+    });
+    enter(caller('/rooms?room=a&room=b'), rules).seat.leave();
+    expect(refusal(come('/rooms/c', rules))).toMatchObject({
+      status: 429,
+      message: expect.stringContaining('limits.roomsPerAddress'),
+      details: { closing: { code: 1013, reconnect: true } },
+    });
+    expect(rules.seats.taken).toBe(0);
+    enter(caller('/rooms/named'), rules);
+    expect(refusal(() => enter(caller('/rooms/d', {}, '10.0.0.8'), rules)).status).toBe(503);
+    expect(rules.roomLimits.remembered).toBe(2);
   });
 
   it('refuses when all places are taken, or all that one address may have', () => {

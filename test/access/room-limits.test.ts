@@ -1,10 +1,46 @@
 import { describe, expect, test } from 'vitest';
-import { RoomLimits } from '../../src/access/room-limits.ts';
+import { type Entrant, RoomLimits } from '../../src/access/room-limits.ts';
 import { Refusal } from '../../src/hub/refusal.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+const stranger = { address: '203.0.113.1', isLocal: false };
 
 function limits(there: string[], rooms: number, roomsPerConnection = Number.POSITIVE_INFINITY) {
-  const exists = (room: string) => there.includes(room);
-  return new RoomLimits({ rooms, roomsPerConnection, roomCount: () => there.length, exists });
+  const it = new RoomLimits({
+    rooms,
+    roomsPerConnection,
+    roomsPerAddress: Number.POSITIVE_INFINITY,
+    roomCount: () => there.length,
+    exists: (room) => there.includes(room),
+    isNamed: (room) => room === 'named',
+    clock: new ManualClock(),
+  });
+  return {
+    checkConnect: (asked: string[]) => it.checkConnect(asked, stranger),
+    checkSubscribe: (room: string, joined: Set<string>) => it.checkSubscribe(room, joined, stranger),
+  };
+}
+
+/** Rooms that are entered as far as they may be; `there` holds those that exist. */
+function perAddress(roomsPerAddress = 3, rooms = Number.POSITIVE_INFINITY) {
+  const there = new Set<string>();
+  const clock = new ManualClock();
+  const it = new RoomLimits({
+    rooms,
+    roomsPerConnection: Number.POSITIVE_INFINITY,
+    roomsPerAddress,
+    roomCount: () => there.size,
+    exists: (room) => there.has(room),
+    isNamed: (room) => room.startsWith('named'),
+    clock,
+  });
+  const enter = (asked: string[], entrant: string | Entrant = stranger) => {
+    const who = typeof entrant === 'string' ? { address: entrant, isLocal: false } : entrant;
+    it.checkConnect(asked, who);
+    it.count(asked, who);
+    for (const room of asked) there.add(room);
+  };
+  return { it, there, clock, enter };
 }
 
 function statusOf(act: () => void): number {
@@ -54,10 +90,132 @@ describe('the limits of rooms', () => {
     expect(statusOf(() => it.checkSubscribe('c', new Set(['a'])))).toBe(200);
   });
 
+  test('refuse nobody a room that a rule names exactly, however many others there are', () => {
+    const it = limits(['a', 'b'], 2);
+    expect(statusOf(() => it.checkConnect(['named']))).toBe(200);
+    expect(statusOf(() => it.checkSubscribe('named', new Set()))).toBe(200);
+    expect(statusOf(() => it.checkConnect(['named', 'a']))).toBe(200);
+    expect(statusOf(() => it.checkConnect(['named', 'c']))).toBe(503);
+  });
+
   test('are none where they are infinite', () => {
     const it = limits(['a'], Number.POSITIVE_INFINITY);
     expect(statusOf(() => it.checkConnect(Array.from({ length: 5000 }, (_, index) => `r${index}`)))).toBe(
       200,
     );
+  });
+});
+
+describe('the limit of rooms that an address opens', () => {
+  test('refuses with 429 and a time to come back, over connecting and subscribing alike', () => {
+    const { it, enter } = perAddress();
+    enter(['a', 'b']);
+    expect(statusOf(() => it.checkSubscribe('c', new Set(), stranger))).toBe(200);
+    expect(() => enter(['c', 'd'])).toThrow(
+      expect.objectContaining({
+        status: 429,
+        reason: 'rooms',
+        message: '203.0.113.1 has opened 2 rooms that are still there: at most 3 (limits.roomsPerAddress)',
+        details: expect.objectContaining({
+          retryAfterMs: expect.any(Number),
+          closing: expect.objectContaining({ code: 1013, reconnect: true, retryAfterMs: expect.any(Number) }),
+        }),
+      }),
+    );
+    enter(['c']);
+    expect(statusOf(() => it.checkSubscribe('d', new Set(['a']), stranger))).toBe(429);
+    expect(statusOf(() => it.checkSubscribe('a', new Set(['a']), stranger))).toBe(200);
+  });
+
+  test('counts no room that is there already, and none that a rule names exactly', () => {
+    const { enter } = perAddress();
+    enter(['a', 'b', 'c'], '203.0.113.2');
+    enter(['a', 'b', 'c', 'named', 'named-too']);
+    enter(['d', 'e', 'f', 'named-three']);
+    expect(statusOf(() => enter(['g']))).toBe(429);
+    enter(['named-four', 'a', 'd']);
+  });
+
+  test('is that of each address alone; all of an IPv6 /64 are one', () => {
+    const { enter } = perAddress();
+    enter(['a', 'b', 'c']);
+    enter(['d', 'e', 'f'], '2001:db8::1');
+    expect(statusOf(() => enter(['g'], '2001:db8::ffff:1'))).toBe(429);
+    enter(['g'], '2001:db8:0:1::1');
+  });
+
+  test('is not for this machine, and none where it is infinite', () => {
+    const { it, enter } = perAddress();
+    enter(['a', 'b', 'c', 'd', 'e'], { address: '127.0.0.1', isLocal: true });
+    expect(it.remembered).toBe(0);
+    const { it: endless, enter: enterEndless } = perAddress(Number.POSITIVE_INFINITY);
+    enterEndless(Array.from({ length: 5000 }, (_, index) => `r${index}`));
+    expect(endless.remembered).toBe(0);
+  });
+
+  test('gives a room back when it has ended, not when its client has left', () => {
+    const { there, clock, enter } = perAddress();
+    enter(['a', 'b', 'c']);
+    clock.advance(5000);
+    expect(statusOf(() => enter(['d']))).toBe(429);
+    there.delete('b');
+    clock.advance(100);
+    enter(['d']);
+    expect(statusOf(() => enter(['e']))).toBe(429);
+  });
+
+  test('counts a room for who opened it last', () => {
+    const { there, clock, enter } = perAddress();
+    enter(['a', 'b', 'c']);
+    there.delete('a');
+    enter(['a'], '203.0.113.2');
+    clock.advance(5000);
+    enter(['d']);
+    expect(statusOf(() => enter(['e']))).toBe(429);
+  });
+
+  test('counts what is about to be entered, until it is or its client is gone', () => {
+    const { it, clock } = perAddress();
+    it.count(['a', 'b', 'c'], stranger);
+    expect(statusOf(() => it.checkConnect(['d'], stranger))).toBe(429);
+    clock.advance(1000);
+    expect(statusOf(() => it.checkConnect(['d'], stranger))).toBe(200);
+    expect(it.remembered).toBe(0);
+  });
+
+  test('looks at few rooms where it refuses much', () => {
+    const there = new Set<string>();
+    let looked = 0;
+    const it = new RoomLimits({
+      rooms: Number.POSITIVE_INFINITY,
+      roomsPerConnection: Number.POSITIVE_INFINITY,
+      roomsPerAddress: 1000,
+      roomCount: () => there.size,
+      exists(room) {
+        looked++;
+        return there.has(room);
+      },
+      isNamed: () => false,
+      clock: new ManualClock(),
+    });
+    const rooms = Array.from({ length: 1000 }, (_, index) => `r${index}`);
+    it.count(rooms, stranger);
+    for (const room of rooms) there.add(room);
+    looked = 0;
+    for (let asked = 0; asked < 1000; asked++) {
+      expect(statusOf(() => it.checkConnect(['one-more'], stranger))).toBe(429);
+    }
+    expect(looked).toBeLessThan(3000);
+  });
+
+  test('remembers no room for much longer than it exists', () => {
+    const { it, there, clock, enter } = perAddress();
+    for (let come = 0; come < 20_000; come++) {
+      enter([`room-${come}`], `10.0.${come % 200}.${come % 250}`);
+      clock.advance(5);
+      there.delete(`room-${come - 1}`);
+    }
+    // Those of the last second, in which they could still be about to be entered, and as many again.
+    expect(it.remembered).toBeLessThan(500);
   });
 });

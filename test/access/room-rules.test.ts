@@ -35,6 +35,16 @@ describe('RoomRules', () => {
     );
   });
 
+  it('knows the rooms that a rule names exactly, also where an earlier pattern goes before it', () => {
+    const rules = new RoomRules([rule('ops-*'), rule('lobby'), rule('ops-1')]);
+    expect(['lobby', 'ops-1', 'ops-2', 'ops-*'].map((room) => rules.isNamed(room))).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+
   it.each(['token', 'nobody'] as const)(
     'names the line that keeps members from publishing: %s',
     (publish) => {

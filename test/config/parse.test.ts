@@ -324,6 +324,7 @@ describe('parseConfig', () => {
         roomMessagesPerSecond: 100,
         rooms: 10_000,
         roomsPerConnection: 100,
+        roomsPerAddress: 1000,
         maxPayloadBytes: 16_384,
         maxBodyBytes: 1_048_576,
         eventBytes: 65_536,

@@ -118,6 +118,7 @@ describe('a parser never fails, whatever it reads:', () => {
       checkPublish: () => {},
       countPublish: () => {},
       checkSubscribe: () => {},
+      countSubscribe: () => {},
     });
     const table = new ActionTable({ actions, clock, onRefused: () => {}, onFault });
     await fc.assert(
@@ -145,6 +146,9 @@ describe('a parser never fails, whatever it reads:', () => {
       roomLimits: new RoomLimits({
         rooms: few,
         roomsPerConnection: few,
+        roomsPerAddress: few,
+        isNamed: () => false,
+        clock: new ManualClock(),
         roomCount: () => 0,
         exists: () => false,
       }),

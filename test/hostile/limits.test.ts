@@ -93,6 +93,44 @@ describe('limits', () => {
     expect((await guest.ask({ action: 'subscribe', room: 'c' })).error).toMatchObject({ status: 503 });
   });
 
+  test('of rooms refuse nobody the empty room that a rule names', async () => {
+    server = await startServer({
+      rooms: [{ match: 'lobby', publish: 'members' }],
+      limits: { rooms: 50, roomsPerAddress: 50 },
+      server: behindProxy,
+    });
+    const from = { 'X-Forwarded-For': '203.0.113.1' };
+    const rooms = Array.from({ length: 50 }, (_, index) => `room=r${index}`);
+    const greedy = await join(`/rooms?${rooms.join('&')}`, from);
+    expect((await refused('/rooms/other')).status).toBe(503);
+    await join('/rooms/lobby', { 'X-Forwarded-For': '203.0.113.2' });
+    expect((await greedy.ask({ action: 'subscribe', room: 'lobby' })).data).toMatchObject({ room: 'lobby' });
+  });
+
+  test('of rooms per address answer 429 until the rooms have ended, and SSE with a stream that says when', async () => {
+    await start({ roomsPerAddress: 3 }, { ...behindProxy, emptyRoomSeconds: 0 });
+    const from = { 'X-Forwarded-For': '203.0.113.1' };
+    const guest = await join('/rooms?room=a&room=b', from);
+    expect((await refused('/rooms?room=c&room=d', from)).status).toBe(429);
+    expect((await guest.ask({ action: 'subscribe', room: 'c' })).error).toBeUndefined();
+    expect((await guest.ask({ action: 'subscribe', room: 'd' })).error).toMatchObject({ status: 429 });
+    const { status, headers } = await refused('/rooms/d', from);
+    expect(status).toBe(429);
+    expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+    const stream = await exchange(server.port, request('/rooms/d', { ...asked, ...from }));
+    expect(stream.status).toBe(200);
+    expect(stream.body).toMatch(
+      /^retry: \d+\n[\s\S]*"event":"closing","data":\{"code":1013,.*"reconnect":true,"retryAfterMs":\d+/,
+    );
+    await join('/rooms/a', from);
+    await join('/rooms/d', { 'X-Forwarded-For': '203.0.113.2' });
+    await guest.ask({ action: 'unsubscribe', room: 'b' });
+    await vi.waitFor(
+      async () => expect((await guest.ask({ action: 'subscribe', room: 'e' })).error).toBeUndefined(),
+      { timeout: 5000, interval: 100 },
+    );
+  });
+
   test('of rooms in a connection refuse a request with 400 and a subscription with 403', async () => {
     await start({ roomsPerConnection: 2 });
     expect((await refused('/rooms?room=a&room=b&room=c')).status).toBe(400);
@@ -161,6 +199,7 @@ describe('limits', () => {
       roomMessagesPerSecond: 0,
       rooms: 0,
       roomsPerConnection: 0,
+      roomsPerAddress: 0,
     };
     await start(limits, behindProxy);
     const guest = await join(`/rooms?${Array.from({ length: 200 }, (_, room) => `room=r${room}`).join('&')}`);
