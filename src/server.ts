@@ -27,8 +27,9 @@ import type { Report } from './schedule/options.ts';
 import { Schedules } from './schedule/schedules.ts';
 import { live, Settings } from './settings.ts';
 import { ActionTable } from './transport/action-table.ts';
-import { builtInActions } from './transport/built-in-actions.ts';
+import { type ActionParts, builtInActions } from './transport/built-in-actions.ts';
 import { drain } from './transport/drain.ts';
+import { exampleLines } from './transport/example-lines.ts';
 import { Heartbeat } from './transport/heartbeat.ts';
 import { Listener } from './transport/listener.ts';
 import { requestListener } from './transport/request-listener.ts';
@@ -173,7 +174,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   const entrantOf = ({ peer }: Connection) => settings.clients.of(peer.remoteAddress, () => undefined);
   const roomMessages = new RoomMessageRates(() => limits.roomMessagesPerSecond, clock);
-  const actions = builtInActions({
+  const actionParts: ActionParts = {
     hub,
     clock,
     checkPublish: (room) => settings.rooms.checkPublish(room),
@@ -183,14 +184,21 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       access.roomLimits.checkSubscribe(room, connection.rooms, entrantOf(connection));
     },
     countSubscribe: (room, connection) => access.roomLimits.count([room], entrantOf(connection)),
-  });
+  };
+  const actions = builtInActions(actionParts);
   const heartbeat = new Heartbeat({ clock, hub, times: server });
   const gone = (connection: Connection) => {
     heartbeat.remove(connection);
     hub.disconnect(connection);
   };
   const session = {
-    actions: new ActionTable({ actions, clock, onRefused: (reason) => metrics.refused(reason), onFault }),
+    actions: new ActionTable({
+      actions,
+      exampleOf: exampleLines(actionParts),
+      clock,
+      onRefused: (reason) => metrics.refused(reason),
+      onFault,
+    }),
     limits: messageLimits(limits, clock),
     controls: messageLimits(CONTROL_FRAMES, clock),
     maxWaitingBytes: () => limits.maxPayloadBytes,

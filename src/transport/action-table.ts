@@ -21,11 +21,13 @@ export interface ActionCall {
  */
 export type Action = (call: ActionCall) => unknown;
 
-/** Lines that work, for error replies; every other action gets along with `ANY_EXAMPLE`. */
-const EXAMPLES: ReadonlyMap<unknown, string> = new Map([
-  ['publish', '{"action":"publish","data":{"text":"hello"}}'],
-  ['subscribe', '{"action":"subscribe","room":"lobby"}'],
-]);
+/**
+ * A line that works for this connection as things stand, in the place of one that names its action but is
+ * wrong in something else; `undefined` where there is none.
+ */
+export type ExampleOf = (connection: Connection, sent: Sent) => string | undefined;
+
+/** A line that works, for replies to lines that no action can be found for. */
 const ANY_EXAMPLE = '{"action":"ping"}';
 
 /** How much of a line that is no JSON a reply repeats, as it came. */
@@ -37,18 +39,22 @@ const LONGEST_ECHOED = 1024;
 /** Reads and answers one line of a client. Never rejects. */
 export class ActionTable {
   readonly #actions: ReadonlyMap<string, Action>;
+  readonly #exampleOf: ExampleOf;
   readonly #clock: Clock;
   readonly #onRefused: (reason: RefusalReason) => void;
   readonly #onFault: (what: string, error: unknown) => void;
 
   constructor(options: {
     actions: ReadonlyMap<string, Action>;
+    /** For replies to lines whose action is known. */
+    exampleOf: ExampleOf;
     clock: Clock;
     /** Hears why, each time that the reply is an error. */
     onRefused: (reason: RefusalReason) => void;
     onFault: (what: string, error: unknown) => void;
   }) {
     this.#actions = options.actions;
+    this.#exampleOf = options.exampleOf;
     this.#clock = options.clock;
     this.#onRefused = options.onRefused;
     this.#onFault = options.onFault;
@@ -70,7 +76,7 @@ export class ActionTable {
       text = this.#reply(sent, { data: data === undefined ? {} : data });
     } catch (error) {
       this.#onRefused(reasonOf(error));
-      text = this.#reply(sent, { error: this.#errorOf(error, sent.action) });
+      text = this.#reply(sent, { error: this.#errorOf(error, connection, sent) });
     }
     connection.send(text);
     for (const what of afterReply) what();
@@ -101,13 +107,17 @@ export class ActionTable {
     throw wrongLine(`${what} ${[...this.#actions.keys()].join(', ')}`);
   }
 
-  #errorOf(error: unknown, action: unknown): { status: number; title: string; detail: string } {
+  #errorOf(
+    error: unknown,
+    connection: Connection,
+    sent: Sent,
+  ): { status: number; title: string; detail: string } {
     if (error instanceof Refusal) {
-      const example = error.status === 400 ? EXAMPLES.get(action) : undefined;
+      const example = error.status === 400 ? this.#exampleOf(connection, sent) : undefined;
       const detail = example ? withExample(error.message, example) : error.message;
       return { status: error.status, title: error.title, detail };
     }
-    this.#onFault(`action ${shown(action)} failed`, error);
+    this.#onFault(`action ${shown(sent.action)} failed`, error);
     return { status: 500, title: 'Internal Server Error', detail: 'the action failed; the log says why' };
   }
 }

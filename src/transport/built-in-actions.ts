@@ -32,7 +32,7 @@ export function builtInActions({
     const room = ownRoom(sent, connection, 403);
     checkPublish(room);
     if (sent.data === undefined) throw Refusal.invalid('data', '"data" is missing: send any JSON');
-    const event = textOf(sent, 'event', 'the name of an event as a text') ?? 'message';
+    const event = textOf(sent, 'event', 'the name of an event as a string') ?? 'message';
     const isForSelf = flagOf(sent, 'self') !== false;
     countPublish(room);
     const { id, connections } = await hub.publish({
@@ -47,7 +47,7 @@ export function builtInActions({
   async function subscribe({ connection, sent }: ActionCall) {
     const room = namedRoom(sent);
     if (room === undefined) throw Refusal.invalid('room', '"room" is missing: name the room to subscribe to');
-    const since = textOf(sent, 'since', 'an id as a text') || undefined;
+    const since = textOf(sent, 'since', 'an id as a string') || undefined;
     checkSubscribe(room, connection);
     countSubscribe(room, connection);
     const resumed = await hub.subscribe(connection, room, since);

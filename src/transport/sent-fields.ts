@@ -19,7 +19,7 @@ export function flagOf(sent: Sent, key: string): boolean | undefined {
 
 /** The room that a line names, `undefined` where it names none. Throws a 400 `Refusal`. */
 export function namedRoom(sent: Sent): string | undefined {
-  const room = textOf(sent, 'room', 'the name of a room as a text');
+  const room = textOf(sent, 'room', 'the name of a room as a string');
   if (room === undefined || isRoomName(room)) return room;
   throw Refusal.invalid('room', `${shown(room)} is not a room name: ${ROOM_ACCEPTS}`);
 }

@@ -120,7 +120,13 @@ describe('a parser never fails, whatever it reads:', () => {
       checkSubscribe: () => {},
       countSubscribe: () => {},
     });
-    const table = new ActionTable({ actions, clock, onRefused: () => {}, onFault });
+    const table = new ActionTable({
+      actions,
+      exampleOf: () => undefined,
+      clock,
+      onRefused: () => {},
+      onFault,
+    });
     await fc.assert(
       fc.asyncProperty(jsonText(fc.oneof(sent, json)), async (line) => {
         replies.length = 0;

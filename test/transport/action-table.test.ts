@@ -15,6 +15,7 @@ function setUp() {
       ['echo', ({ sent }) => sent.data],
       ['ping', () => {}],
     ]),
+    exampleOf: () => undefined,
     onRefused: () => {},
     onFault: (what, error) => {
       throw new Error(what, { cause: error });

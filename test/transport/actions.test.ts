@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Refusal } from '../../src/hub/refusal.ts';
 import { SocketGuest, StreamGuest } from '../helpers/guest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
@@ -8,7 +9,7 @@ const waiting: (() => void)[] = [];
 
 beforeAll(async () => {
   server = await startServer({
-    limits: { messagesPerSecond: 0, messageBurst: 0 },
+    limits: { messagesPerSecond: 0, messageBurst: 0, roomMessagesPerSecond: 0 },
     rooms: [
       { match: 'talk*', publish: 'members' },
       { match: 'cellar', subscribe: 'nobody' },
@@ -115,7 +116,7 @@ describe('actions', () => {
     const guest = await join(path);
     const { error } = await guest.ask({ action: 'publish', data: 1, ...more });
     expect(error).toMatchObject({ status, detail: expect.stringContaining(detail) });
-    if (status === 400) expect(error?.detail).toContain('{"action":"publish","data":{"text":"hello"}}');
+    if (status === 400) expect(error?.detail).toContain('; a line that works: {"action":"publish",');
     expect(guest.rest).toEqual([]);
     await guest.leave();
   });
@@ -225,6 +226,108 @@ describe('actions', () => {
       next.set(data.index, data.n + 1);
     }
     await Promise.all([...senders, listener].map((guest) => guest.leave()));
+  });
+});
+
+describe('a line that works', () => {
+  let strict: TestServer;
+  beforeAll(async () => {
+    strict = await startServer({
+      limits: { messagesPerSecond: 0, messageBurst: 0, roomsPerConnection: 3 },
+      rooms: [
+        { match: 'talk*', publish: 'members' },
+        { match: 'lobby', subscribe: 'nobody' },
+      ],
+    });
+    strict.belfry.action('picky', ({ sent }) => {
+      throw new Refusal(400, `${sent.data} is not to my taste`);
+    });
+  });
+  afterAll(() => strict.stop());
+
+  const wrong = [
+    { action: 'publish' },
+    { action: 'publish', data: 1, room: 7 },
+    { action: 'publish', data: 1, event: 'hello' },
+    { action: 'publish', data: 1, self: 'no', room: 'talk-2' },
+    { action: 'publish', data: 1, self: 'no', room: 'quiet' },
+    { action: 'subscribe' },
+    { action: 'subscribe', room: '*' },
+    { action: 'subscribe', room: 'talk-7', since: 5 },
+    { action: 'subscribe', room: 'lobby', since: 5 },
+    { action: 'unsubscribe', room: 5 },
+    { action: 'unsubscribe', room: '' },
+    { action: 'time', data: { t0: 'now' } },
+    { action: 'nothing' },
+    { action: 7 },
+  ];
+
+  it.each([
+    ['/rooms/talk'],
+    ['/rooms/quiet'],
+    ['/rooms?room=quiet&room=talk'],
+    ['/rooms?room=talk-1&room=talk-2&room=talk-3'],
+    ['/rooms?room=quiet&room=quieter'],
+  ])('works where it is shown, in %s', async (path) => {
+    for (const where of [strict, server]) {
+      for (const line of wrong) {
+        const guest = new SocketGuest(where.url + path);
+        await guest.event('hello');
+        const { error } = await guest.ask(line);
+        const [, example] = error?.detail.split('; a line that works: ') ?? [];
+        if (error?.status === 400 && !(line.action === 'publish' && /quiet(&room=quieter)?$/.test(path)))
+          expect(example, `${JSON.stringify(line)}: ${error.detail}`).toBeDefined();
+        if (example) {
+          guest.say(example);
+          const reply = await guest.next(({ reply }) => reply !== undefined);
+          expect(reply, `${JSON.stringify(line)}: ${error?.detail}`).not.toHaveProperty('error');
+        }
+        await guest.leave();
+      }
+    }
+  });
+
+  it('is none that publishes where the connection may publish nowhere', async () => {
+    const guest = await join('/rooms/nowhere');
+    const { error } = await guest.ask({ action: 'publish', data: 1, room: 7 });
+    expect(error).toMatchObject({ status: 400, detail: expect.not.stringContaining('a line that works') });
+    await guest.leave();
+  });
+
+  it('names the room where the connection is in several, and subscribes where it is in none', async () => {
+    const guest = await join('/rooms?room=quiet&room=talk');
+    expect((await guest.ask({ action: 'publish', data: 1 })).error?.detail).toMatch(
+      /in 2 rooms; a line that works: {"action":"publish","room":"talk","data":{"text":"hello"}}$/,
+    );
+    await guest.ask({ action: 'unsubscribe', room: 'quiet' });
+    await guest.ask({ action: 'unsubscribe', room: 'talk' });
+    expect((await guest.ask({ action: 'publish', data: 1 })).error?.detail).toMatch(
+      /in 0 rooms; a line that works: {"action":"subscribe","room":"lobby"}$/,
+    );
+    await guest.leave();
+  });
+
+  it('is none that subscribes to a room that is locked', async () => {
+    const guest = await join('/rooms/talk');
+    const other = await join('/rooms/lobby');
+    await server.admin('/rooms/lobby?lock=1h', { method: 'DELETE' });
+    expect((await guest.ask({ action: 'subscribe' })).error?.detail).toMatch(
+      /; a line that works: {"action":"subscribe","room":"talk"}$/,
+    );
+    await server.admin('/rooms/lobby/lock', { method: 'DELETE' });
+    await other.closed;
+    await guest.leave();
+  });
+
+  it('is not made up for an action of an embedding program', async () => {
+    const guest = new SocketGuest(`${strict.url}/rooms/talk`);
+    await guest.event('hello');
+    expect((await guest.ask({ action: 'picky', data: 3 })).error).toEqual({
+      status: 400,
+      title: 'Bad Request',
+      detail: '3 is not to my taste',
+    });
+    await guest.leave();
   });
 });
 

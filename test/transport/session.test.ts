@@ -47,6 +47,7 @@ function setUp(more: Partial<SessionParts> = {}) {
   const codes: number[] = [];
   const clock = new ManualClock();
   const actions = new ActionTable({
+    exampleOf: () => undefined,
     onRefused: () => {},
     clock,
     actions: new Map([['wait', ({ sent }) => new Promise((resolve) => waiting.push(() => resolve(sent.n)))]]),
