@@ -72,6 +72,8 @@ export function enter(caller: Caller, rules: AccessRules): Entry {
 
 function decide(caller: Caller, rules: AccessRules): { admission: Admission; client: Client } {
   const rooms = roomsOf(caller.url);
+  // Before each of them is looked up in all rules.
+  rules.roomLimits.checkNumber(rooms);
   const device = deviceOf(caller.url);
   const client = checkOrigin(caller, rules);
   for (const room of rooms) rules.rooms.checkSubscribe(room);

@@ -59,17 +59,25 @@ export class RoomLimits {
     return this.#opened.size;
   }
 
+  /** Throws a 400 `Refusal` for more names than one connection may be in. */
+  checkNumber(rooms: readonly string[]): void {
+    const { roomsPerConnection } = this.#options;
+    if (rooms.length <= roomsPerConnection) return;
+    const message = `${rooms.length} rooms are named: at most ${roomsPerConnection} on one connection (limits.roomsPerConnection)`;
+    throw Refusal.invalid('room', message);
+  }
+
   /**
-   * For who connects. Throws a 400 `Refusal` for too many names, a 429 where its address has opened
-   * enough rooms, a 503 where there is no room for more rooms.
+   * For who connects. Throws a 429 `Refusal` where its address has opened enough rooms, a 503 where
+   * there is no room for more rooms.
    */
   checkConnect(rooms: readonly string[], entrant: Entrant): void {
-    const { roomsPerConnection } = this.#options;
-    if (rooms.length > roomsPerConnection) {
-      const message = `${rooms.length} rooms are named: at most ${roomsPerConnection} on one connection (limits.roomsPerConnection)`;
-      throw Refusal.invalid('room', message);
-    }
-    this.#checkNew(rooms, entrant);
+    const made = this.#made(rooms).length;
+    if (made === 0) return;
+    if (this.#isLimited(entrant)) this.#checkAddress(countedAs(entrant.address), made);
+    const { rooms: most, roomCount } = this.#options;
+    if (roomCount() + made <= most) return;
+    throw tooMany(503, `there are ${roomCount()} rooms, the most there may be (limits.rooms)`);
   }
 
   /**
@@ -86,7 +94,7 @@ export class RoomLimits {
         { reason: 'rooms' },
       );
     }
-    this.#checkNew([room], entrant);
+    this.checkConnect([room], entrant);
   }
 
   /**
@@ -118,15 +126,6 @@ export class RoomLimits {
   #made(rooms: readonly string[]): string[] {
     const { exists, isNamed } = this.#options;
     return rooms.filter((room) => !exists(room) && !isNamed(room));
-  }
-
-  #checkNew(rooms: readonly string[], entrant: Entrant): void {
-    const made = this.#made(rooms).length;
-    if (made === 0) return;
-    if (this.#isLimited(entrant)) this.#checkAddress(countedAs(entrant.address), made);
-    const { rooms: most, roomCount } = this.#options;
-    if (roomCount() + made <= most) return;
-    throw tooMany(503, `there are ${roomCount()} rooms, the most there may be (limits.rooms)`);
   }
 
   #checkAddress(address: string, made: number): void {

@@ -179,6 +179,19 @@ describe('admit', () => {
     expect(rules.refused).toEqual(['https://evil.example', 'y'.repeat(200)]);
   });
 
+  it('looks up no rule for rooms that are more than one connection may be in', () => {
+    let lookedUp = 0;
+    const rooms = new RoomRules([]);
+    rooms.checkSubscribe = () => void lookedUp++;
+    const names = Array.from({ length: 1000 }, (_, index) => `room=r${index}`);
+    const refused = refusal(() => ask(`/rooms?${names.join('&')}`, {}, accessRules({ rooms })));
+    expect(refused).toMatchObject({
+      status: 400,
+      message: expect.stringContaining('limits.roomsPerConnection'),
+    });
+    expect(lookedUp).toBe(0);
+  });
+
   it('refuses all rooms where one is forbidden or malformed', () => {
     expect(refusal(() => ask('/rooms?room=lobby&room=cellar')).status).toBe(403);
     expect(refusal(() => ask('/rooms?room=lobby&room=-')).status).toBe(400);

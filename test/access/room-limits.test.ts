@@ -16,6 +16,7 @@ function limits(there: string[], rooms: number, roomsPerConnection = Number.POSI
     clock: new ManualClock(),
   });
   return {
+    checkNumber: (asked: string[]) => it.checkNumber(asked),
     checkConnect: (asked: string[]) => it.checkConnect(asked, stranger),
     checkSubscribe: (room: string, joined: Set<string>) => it.checkSubscribe(room, joined, stranger),
   };
@@ -76,8 +77,8 @@ describe('the limits of rooms', () => {
   });
 
   test('refuse with 400 a request that names more rooms than a connection may be in', () => {
-    expect(statusOf(() => limits([], 9, 2).checkConnect(['a', 'b']))).toBe(200);
-    expect(statusOf(() => limits([], 9, 2).checkConnect(['a', 'b', 'c']))).toBe(400);
+    expect(statusOf(() => limits([], 9, 2).checkNumber(['a', 'b']))).toBe(200);
+    expect(statusOf(() => limits([], 9, 2).checkNumber(['a', 'b', 'c']))).toBe(400);
   });
 
   test('refuse with 403 one room more than that, and say what to do', () => {
