@@ -150,19 +150,11 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       return settings.rooms;
     },
     roomLimits: new RoomLimits({
+      limits,
       clock,
       roomCount: () => hub.roomCount,
       exists: (room) => hub.hasRoom(room),
       isNamed: (room) => settings.rooms.isNamed(room),
-      get rooms() {
-        return limits.rooms;
-      },
-      get roomsPerConnection() {
-        return limits.roomsPerConnection;
-      },
-      get roomsPerAddress() {
-        return limits.roomsPerAddress;
-      },
     }),
     seats: new Seats({ limits, clock }),
     closed: () => (drainEndsAt === undefined ? undefined : draining(drainEndsAt - clock.monotonic(), hub)),

@@ -5,13 +5,17 @@ import { retryAfterMs } from '../hub/retry.ts';
 import type { Client } from './client-address.ts';
 import { countedAs } from './seats.ts';
 
-export interface RoomLimitsOptions {
-  /** How many rooms there may be; `Infinity` is no limit. */
+/** Read anew for each room; `Infinity` is no limit. */
+export interface RoomNumbers {
   readonly rooms: number;
-  /** How many rooms one connection may be in; `Infinity` is no limit. */
+  /** How many rooms one connection may be in. */
   readonly roomsPerConnection: number;
-  /** How many rooms may have come to exist through one address; `Infinity` is no limit. */
+  /** How many rooms may have come to exist through one address. */
   readonly roomsPerAddress: number;
+}
+
+export interface RoomLimitsOptions {
+  readonly limits: RoomNumbers;
   /** How many there are now. */
   readonly roomCount: () => number;
   readonly exists: (room: string) => boolean;
@@ -61,7 +65,7 @@ export class RoomLimits {
 
   /** Throws a 400 `Refusal` for more names than one connection may be in. */
   checkNumber(rooms: readonly string[]): void {
-    const { roomsPerConnection } = this.#options;
+    const { roomsPerConnection } = this.#options.limits;
     if (rooms.length <= roomsPerConnection) return;
     const message = `${rooms.length} rooms are named: at most ${roomsPerConnection} on one connection (limits.roomsPerConnection)`;
     throw Refusal.invalid('room', message);
@@ -75,8 +79,8 @@ export class RoomLimits {
     const made = this.#made(rooms).length;
     if (made === 0) return;
     if (this.#isLimited(entrant)) this.#checkAddress(countedAs(entrant.address), made);
-    const { rooms: most, roomCount } = this.#options;
-    if (roomCount() + made <= most) return;
+    const { limits, roomCount } = this.#options;
+    if (roomCount() + made <= limits.rooms) return;
     throw tooMany(503, `there are ${roomCount()} rooms, the most there may be (limits.rooms)`);
   }
 
@@ -86,7 +90,7 @@ export class RoomLimits {
    */
   checkSubscribe(room: string, joined: ReadonlySet<string>, entrant: Entrant): void {
     if (joined.has(room)) return;
-    const { roomsPerConnection } = this.#options;
+    const { roomsPerConnection } = this.#options.limits;
     if (joined.size >= roomsPerConnection) {
       throw new Refusal(
         403,
@@ -119,7 +123,7 @@ export class RoomLimits {
   }
 
   #isLimited({ isLocal }: Entrant): boolean {
-    return !isLocal && this.#options.roomsPerAddress !== Number.POSITIVE_INFINITY;
+    return !isLocal && this.#options.limits.roomsPerAddress !== Number.POSITIVE_INFINITY;
   }
 
   /** Those that would come to exist, without those that may always. */
@@ -129,7 +133,7 @@ export class RoomLimits {
   }
 
   #checkAddress(address: string, made: number): void {
-    const { roomsPerAddress } = this.#options;
+    const { roomsPerAddress } = this.#options.limits;
     const opener = this.#openers.get(address);
     const hasEnough = () => (opener?.rooms.size ?? 0) + made > roomsPerAddress;
     if (opener && hasEnough()) this.#forgetEnded(opener);

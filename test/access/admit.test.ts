@@ -43,11 +43,9 @@ function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: 
 
 function roomLimits({ roomCount = 0, roomsPerAddress = 10 } = {}): RoomLimits {
   return new RoomLimits({
-    rooms: 10,
-    roomsPerConnection: 2,
+    limits: { rooms: 10, roomsPerConnection: 2, roomsPerAddress },
     roomCount: () => roomCount,
     exists: () => false,
-    roomsPerAddress,
     isNamed: (room) => room === 'named',
     clock: new ManualClock(),
   });

@@ -7,9 +7,7 @@ const stranger = { address: '203.0.113.1', isLocal: false };
 
 function limits(there: string[], rooms: number, roomsPerConnection = Number.POSITIVE_INFINITY) {
   const it = new RoomLimits({
-    rooms,
-    roomsPerConnection,
-    roomsPerAddress: Number.POSITIVE_INFINITY,
+    limits: { rooms, roomsPerConnection, roomsPerAddress: Number.POSITIVE_INFINITY },
     roomCount: () => there.length,
     exists: (room) => there.includes(room),
     isNamed: (room) => room === 'named',
@@ -27,9 +25,7 @@ function perAddress(roomsPerAddress = 3, rooms = Number.POSITIVE_INFINITY) {
   const there = new Set<string>();
   const clock = new ManualClock();
   const it = new RoomLimits({
-    rooms,
-    roomsPerConnection: Number.POSITIVE_INFINITY,
-    roomsPerAddress,
+    limits: { rooms, roomsPerConnection: Number.POSITIVE_INFINITY, roomsPerAddress },
     roomCount: () => there.size,
     exists: (room) => there.has(room),
     isNamed: (room) => room.startsWith('named'),
@@ -188,9 +184,11 @@ describe('the limit of rooms that an address opens', () => {
     const there = new Set<string>();
     let looked = 0;
     const it = new RoomLimits({
-      rooms: Number.POSITIVE_INFINITY,
-      roomsPerConnection: Number.POSITIVE_INFINITY,
-      roomsPerAddress: 1000,
+      limits: {
+        rooms: Number.POSITIVE_INFINITY,
+        roomsPerConnection: Number.POSITIVE_INFINITY,
+        roomsPerAddress: 1000,
+      },
       roomCount: () => there.size,
       exists(room) {
         looked++;

@@ -150,9 +150,7 @@ describe('a parser never fails, whatever it reads:', () => {
         clock: new ManualClock(),
       }),
       roomLimits: new RoomLimits({
-        rooms: few,
-        roomsPerConnection: few,
-        roomsPerAddress: few,
+        limits: { rooms: few, roomsPerConnection: few, roomsPerAddress: few },
         isNamed: () => false,
         clock: new ManualClock(),
         roomCount: () => 0,
