@@ -5,7 +5,8 @@ const LONGEST_LINE = 1024 * 1024;
 
 /**
  * Reads a stream line by line. Empty lines are left out, and one of more than a million characters
- * comes in pieces. The returned function stops reading and leaves the stream paused.
+ * comes in pieces. An input that cannot be read, such as a folder, counts as ended. The returned
+ * function stops reading and leaves the stream paused.
  */
 export function onLines(input: NodeJS.ReadableStream, onLine: (line: string) => void): () => void {
   const decoder = new StringDecoder('utf8');
@@ -27,9 +28,11 @@ export function onLines(input: NodeJS.ReadableStream, onLine: (line: string) => 
   };
   input.on('data', onData);
   input.on('end', onEnd);
+  input.on('error', onEnd);
   return () => {
     input.off('data', onData);
     input.off('end', onEnd);
+    // Not the listener for errors: without one a late error would end the process.
     input.pause();
   };
 }

@@ -51,8 +51,9 @@ class Watch {
   readonly #address: URL;
   readonly #options: WatchOptions;
   readonly #signal: AbortSignal;
-  /** Whoever read the output has gone. */
+  /** Nothing can be shown any more. */
   readonly #unread = new AbortController();
+  #exitCode = 0;
   readonly #chains = new Map<string, Chain>();
   #socket: WebSocket | undefined;
   #openedAtMs: number | undefined;
@@ -70,7 +71,14 @@ class Watch {
 
   async run(): Promise<number> {
     const { input, output } = this.#options;
-    const onUnread = () => this.#unread.abort();
+    const onUnread = (error: NodeJS.ErrnoException) => {
+      // Whoever read it may go; a full disk is no end that was wished for.
+      if (error.code !== 'EPIPE' && !this.#unread.signal.aborted) {
+        this.#note(`what comes cannot be written: ${error.code ?? error.message}`);
+        this.#exitCode = 1;
+      }
+      this.#unread.abort();
+    };
     const stopReading = onLines(input, (line) => this.#publish(line));
     output.on('error', onUnread);
     try {
@@ -92,7 +100,7 @@ class Watch {
       this.#failures += 1;
       await this.#wait(waitMs);
     }
-    return 0;
+    return this.#exitCode;
   }
 
   async #connection(): Promise<Ending> {
@@ -181,9 +189,16 @@ class Watch {
     return chain;
   }
 
-  /** A reader that is too slow holds back the socket, so that nothing piles up here. */
   #print(line: string): void {
-    const { output } = this.#options;
+    this.#put(this.#options.output, line);
+  }
+
+  #note(text: string): void {
+    this.#put(this.#options.errors, escapeControls(text));
+  }
+
+  /** A reader that is too slow holds back the socket, so that nothing piles up here. */
+  #put(output: NodeJS.WritableStream, line: string): void {
     const socket = this.#socket;
     if (output.write(`${line}\n`) || !socket || socket.isPaused) return;
     socket.pause();
@@ -192,10 +207,6 @@ class Watch {
       socket.resume();
       this.#listenForSilence();
     });
-  }
-
-  #note(text: string): void {
-    this.#options.errors.write(`${escapeControls(text)}\n`);
   }
 
   #publish(line: string): void {

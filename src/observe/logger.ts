@@ -1,11 +1,23 @@
 import { type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
+import { LogOutput } from './log-output.ts';
 
 export type { Logger };
 
-/** The log of a server: lines for people in a terminal, JSON elsewhere; to standard output. */
-export function createLogger(stream: NodeJS.WriteStream): Logger {
+/** Where a server logs: `stdout`, and `stderr` for what is wrong with it. */
+export interface Standard {
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+/**
+ * The log of a server: lines for people in a terminal, JSON elsewhere; to standard output. It outlives
+ * what becomes of that: see `LogOutput`.
+ */
+export function createLogger({ stdout, stderr }: Standard): Logger {
   const options = { base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` };
-  if (!stream.isTTY) return pino(options, stream);
-  return pino(options, pretty({ destination: stream, translateTime: 'HH:MM:ss.l', sync: true }));
+  const output = new LogOutput({ log: stdout, errors: stderr });
+  if (!stdout.isTTY) return pino(options, output);
+  const forPeople = pretty.prettyFactory({ translateTime: 'HH:MM:ss.l' });
+  return pino(options, { write: (line) => output.write(forPeople(line)) });
 }

@@ -164,7 +164,11 @@ describe('what keeps serve from starting', () => {
   test.each([
     [['--prot', '80'], "error: unknown option '--prot'"],
     [['serve', '--port'], "error: option '--port <number>' argument missing"],
-    [['serv'], "error: too many arguments for 'serve'"],
+    [['serve', 'serve'], "error: too many arguments for 'serve'"],
+    [['serv'], "error: unknown command 'serv': did you mean serve?"],
+    [['chek', 'belfry.json'], "error: unknown command 'chek': did you mean check?"],
+    [['start'], "error: unknown command 'start': write one of serve, check, explain, watch"],
+    [['--port', '0', 'check'], 'error: the command comes first: write belfry check …'],
   ])('a flag or command that does not exist: %j', async (args, message) => {
     const { code, stdout, stderr } = await outcome(args);
     expect(stderr[0]).toContain(message);
