@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isObject, parseJson } from './document.ts';
 import { ConfigError, type Fault } from './faults.ts';
 import { hostFault, isHost } from './host.ts';
+import { FileError, readPlainFile } from './read-file.ts';
 
 /**
  * The configuration where there is no file: the same as the `belfry.json` that is shipped, which a
@@ -52,19 +52,12 @@ export function findConfig({ path, env, cwd }: Search): ConfigSource {
 
 function read(path: string, label: string, mayBeMissing: boolean): Buffer | undefined {
   try {
-    return readFileSync(path);
+    return readPlainFile(path);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (mayBeMissing && code === 'ENOENT') return undefined;
-    throw fault(label, `cannot be read: ${reason(code)}`, error);
+    if (!(error instanceof FileError)) throw error;
+    if (mayBeMissing && error.isMissing) return undefined;
+    throw fault(label, `cannot be read: ${error.message}`, error);
   }
-}
-
-function reason(code: unknown): string {
-  if (code === 'ENOENT') return 'there is no such file';
-  if (code === 'EISDIR') return 'it is a folder';
-  if (code === 'EACCES') return 'permission denied';
-  return String(code);
 }
 
 function parse(bytes: Buffer, label: string): unknown {

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { watch } from 'chokidar';
+import { FileError, readPlainFile } from './read-file.ts';
 
 /** How long nothing must happen to a file before it counts as written. */
 const QUIET_MS = 200;
@@ -59,11 +59,14 @@ export function watchFile(path: string, { onChange, onVanished, onError }: FileL
   };
 }
 
-/** Undefined while it cannot be read. */
+/**
+ * Undefined while nothing is there. What cannot be read counts as content of its own, so that it is told
+ * like any other change: whoever reads the file then says why.
+ */
 function contentOf(path: string): string | undefined {
   try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return undefined;
+    return `=${readPlainFile(path).toString('latin1')}`;
+  } catch (error) {
+    return error instanceof FileError && error.isMissing ? undefined : `!${error}`;
   }
 }

@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConfigError, formatFaults } from '../../src/config/faults.ts';
 import { defaultDocument, findConfig } from '../../src/config/find.ts';
+import { MAX_FILE_BYTES } from '../../src/config/read-file.ts';
 
 let cwd: string;
 beforeEach(() => {
@@ -53,6 +55,40 @@ describe('findConfig', () => {
     expect(linesOf(() => findConfig({ path: '.', env: {}, cwd }))).toEqual([
       '.: cannot be read: it is a folder',
     ]);
+  });
+
+  it('refuses at once what may never end: a pipe, a device, a file of any size', () => {
+    execFileSync('mkfifo', [join(cwd, 'pipe')]);
+    write('large', '');
+    truncateSync(join(cwd, 'large'), MAX_FILE_BYTES + 1);
+    symlinkSync('pipe', join(cwd, 'link'));
+    const refused = (path: string) => linesOf(() => findConfig({ path, env: {}, cwd }));
+    expect(refused('pipe')).toEqual(['pipe: cannot be read: it is a pipe: write it to a file first']);
+    expect(refused('link')).toEqual(['link: cannot be read: it is a pipe: write it to a file first']);
+    for (const path of ['/dev/zero', '/dev/tty']) {
+      expect(refused(path)).toEqual([
+        `${path}: cannot be read: it is a device or a socket: only plain files can be read`,
+      ]);
+    }
+    expect(refused('large')).toEqual([
+      `large: cannot be read: it is larger than ${MAX_FILE_BYTES} bytes: write a smaller one`,
+    ]);
+    expect(refused('large/inside')).toEqual([
+      'large/inside: cannot be read: a part of its path is no folder',
+    ]);
+  });
+
+  it('does not take the built-in default where belfry.json is there and cannot be read', () => {
+    execFileSync('mkfifo', [join(cwd, 'belfry.json')]);
+    expect(linesOf(() => findConfig({ env: {}, cwd }))).toEqual([
+      'belfry.json: cannot be read: it is a pipe: write it to a file first',
+    ]);
+  });
+
+  it('reads a file that claims to be empty', () => {
+    expect(linesOf(() => findConfig({ path: '/proc/self/status', env: {}, cwd }))[0]).toContain(
+      'is not JSON: line 1, column 1: a value is expected, not "N"',
+    );
   });
 
   it('leaves out a byte order mark', () => {

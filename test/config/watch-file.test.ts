@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import {
   mkdtempSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -40,7 +42,7 @@ function start(content?: string): void {
   if (content !== undefined) writeFileSync(path, content);
   watching = watchFile(path, {
     onChange() {
-      heard.push(readFileSync(path, 'utf8'));
+      heard.push(statSync(path).isFIFO() ? 'a pipe' : readFileSync(path, 'utf8'));
       onHeard();
     },
     onVanished: () => vanished++,
@@ -175,6 +177,18 @@ it('follows a link to what it leads to', async () => {
   writeFileSync(real, 'two');
   await hears('two');
   expect(heard).toEqual(['two']);
+});
+
+it('tells of what cannot be read in its place, without waiting for it', async () => {
+  start('one');
+  rmSync(path);
+  execFileSync('mkfifo', [path]);
+  await hears('a pipe');
+  rmSync(path);
+  writeFileSync(path, 'two');
+  await hears('two');
+  expect(heard).toEqual(['a pipe', 'two']);
+  expect(vanished).toBe(0);
 });
 
 it('says nothing once it is closed', async () => {

@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isTick, type Received, type SocketVisitor, visit } from './listeners.ts';
-import { fileWith, type Server, serve } from './process.ts';
+import { emptyFolder, fileWith, outcome, type Server, serve } from './process.ts';
 
 const EVERY_MS = 500;
 const STOPPED_MS = 3000;
@@ -80,6 +82,20 @@ describe('a configuration file that changes', () => {
     await says(visitor, 'back again');
     expect((await config(server)).faults).toEqual([]);
   });
+});
+
+test('a pipe as the configuration is refused at once, and in the place of the file as well', async () => {
+  const pipe = join(emptyFolder(), 'belfry.json');
+  execFileSync('mkfifo', [pipe]);
+  const { code, stderr } = await outcome(['serve', '--config', pipe]);
+  expect(stderr).toEqual([`${pipe}: cannot be read: it is a pipe: write it to a file first`]);
+  expect(code).toBe(2);
+
+  const { server, path } = await started();
+  renameSync(pipe, path);
+  await logged(server, 'it is a pipe');
+  expect((await config(server)).faults).toMatchObject([{ path: '' }]);
+  expect(await readiness(server)).toBe(200);
 });
 
 test('a server that was stopped for a while and continued sends one tick, and its chain tells the rest', async () => {
