@@ -34,6 +34,20 @@ describe('parseJson', () => {
     expect(() => parseJson(text)).toThrow(message);
   });
 
+  it('reads a string of any length, escapes and all', () => {
+    for (const piece of ['a', '\\n', '\\u00e4b']) {
+      const text = `"${piece.repeat(16_000_000 / piece.length)}"`;
+      expect(parseJson(text)).toHaveLength(JSON.parse(text).length);
+    }
+  });
+
+  it('repeats the beginning of a long key', () => {
+    const key = 'k'.repeat(1000);
+    expect(() => parseJson(`{"${key}":1,"${key}":2}`)).toThrow(
+      `the key "${'k'.repeat(60)}…" stands twice in one object`,
+    );
+  });
+
   it('accepts the same key in different objects', () => {
     expect(parseJson('[{"a":1},{"a":{"a":[]}}]')).toEqual([{ a: 1 }, { a: { a: [] } }]);
   });

@@ -12,3 +12,11 @@ it.each([
 ])('for %j suggests %j', (word, expected) => {
   expect(suggest(word, ['host', 'port', 'schedules', 'rooms'])).toBe(expected);
 });
+
+it.each([
+  ['Europe/Berlni', 'Europe/Berlin'],
+  ['Amercia/New_York', 'America/New_York'],
+  ['Asia/Tokio', 'Asia/Tokyo'],
+])('among all time zones suggests for %j %j', (word, expected) => {
+  expect(suggest(word, Intl.supportedValuesOf('timeZone'))).toBe(expected);
+});
