@@ -34,6 +34,8 @@ export interface ReloadsParts {
 export class Reloads {
   readonly #parts: ReloadsParts;
   #document: unknown;
+  /** Of the document in force; made when it is first asked for. */
+  #shown: Record<string, unknown> | undefined;
   #loadedAtMs: number;
   #faults: readonly Pick<Fault, 'path' | 'message'>[] = [];
 
@@ -46,7 +48,8 @@ export class Reloads {
   /** For people: nothing secret, every default filled in. */
   shown() {
     const { source, kinds, settings } = this.#parts;
-    const shown = shownConfig(this.#document, configJsonSchema(kinds));
+    this.#shown ??= shownConfig(this.#document, configJsonSchema(kinds));
+    const shown = this.#shown;
     const { host, port } = settings.config.server;
     return {
       source: source?.label ?? 'the program that embeds this server',
@@ -68,6 +71,7 @@ export class Reloads {
       settings.replace({ ...read, server: { ...read.server, host, port } });
       const applied = this.#parts.apply();
       this.#document = document;
+      this.#shown = undefined;
       this.#loadedAtMs = clock.now();
       this.#faults = [];
       const needsRestart = restartKeys(before.server, read.server);

@@ -56,7 +56,7 @@ const configEntry = z
       .openapi({ description: 'Why the last reload was refused; none: it was not.' }),
     config: z.record(z.string(), z.unknown()).openapi({
       description:
-        'What is in force, with the defaults, in the words of the file. What refers to the environment is shown as written. Removed: tokens and their hashes, the values of headers, the arguments of commands, user names and queries in addresses.',
+        'What is in force, with the defaults, in the words of the file. What refers to the environment is shown as written. Removed: tokens and their hashes, the values of headers and of the variables of commands, the arguments of commands, user, query and fragment of addresses, and every string of a feed whose kind an embedding program has added.',
     }),
   })
   .openapi('Config');

@@ -1,4 +1,7 @@
-import type { z } from 'zod';
+import { z } from 'zod';
+import { isObject } from './document.ts';
+import { EXAMPLES, unkeyed } from './examples.ts';
+import { address, isSecret, valueAt } from './secrets.ts';
 import { didYouMean } from './suggest.ts';
 
 /** One thing wrong with the configuration. */
@@ -10,7 +13,10 @@ export interface Fault {
   readonly source?: string;
 }
 
-/** The configuration cannot be used. Carries every fault there is, not the first one. */
+/**
+ * The configuration cannot be used. Carries every fault there is, not the first one; of very many the
+ * first, and their number.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly faults: readonly Fault[];
@@ -31,19 +37,38 @@ export function formatFaults(label: string, error: ConfigError): string[] {
 /** Writes a place in the document as a reader would: `schedules[1].feed.url`. */
 export function pathText(path: readonly PropertyKey[]): string {
   return path
-    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`))
+    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${cut(String(step))}`))
     .join('')
     .replace(/^\./, '');
 }
 
-/** The most characters of an object or a list that a message repeats. */
+/** The most characters of a value or a key that a message repeats. */
 const LONGEST_SHOWN = 60;
+/** Far more than are told: a file may have a hundred thousand faults. */
+const MOST_MESSAGES = 1000;
+/** The most unknown keys of one object that are named. */
+const MOST_KEYS = 20;
 
-/** A value as it stands in the file. Never a part of one: half a secret could not be told as such. */
+function cut(text: string): string {
+  return text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text;
+}
+
+/** A value as it stands in the file; of lists and objects, which may hold secrets, that it is one. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  if (typeof value !== 'object' || text.length <= LONGEST_SHOWN) return text;
-  return Array.isArray(value) ? '[ … ]' : '{ … }';
+  if (typeof value === 'string') return JSON.stringify(cut(value));
+  if (Array.isArray(value)) return value.length === 0 ? '[]' : '[ … ]';
+  if (isObject(value)) return Object.keys(value).length === 0 ? '{}' : '{ … }';
+  return JSON.stringify(value) ?? 'nothing';
+}
+
+/** A value that should have been an origin or a host, which a whole address with its secrets is not. */
+export function shownHost(text: string): string {
+  return shown(/[@?#]/.test(text) ? address(text) : text);
+}
+
+/** What a value is, and no more of it. */
+function kindOf(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? `a ${typeof value}` : shown(value);
 }
 
 /** What zod expects, in words. */
@@ -58,27 +83,32 @@ const EXPECTED: Readonly<Record<string, string>> = {
 };
 
 /**
- * Says what is wrong with a value and what would be accepted. Used where a schema brings no words of
- * its own. Several unknown keys of one object come as lines, one for each.
+ * Says what is wrong with a value of `document` and what would be accepted, where a schema brings no
+ * words of its own. Several unknown keys of one object come as lines, one for each. Secrets are not
+ * repeated, nor what stands in the environment: `document` is as it was written.
  */
-export function faultMessage(issue: z.core.$ZodRawIssue): string | undefined {
-  switch (issue.code) {
-    case 'invalid_type':
-      return wrongType(issue.input, issue.expected, issue.path?.[0] === 'admin');
-    case 'invalid_value':
-      return oneOf(issue.input, issue.values.map(String));
-    case 'invalid_union':
-      // Only feeds are unions: told apart by their type.
-      return unknownType(issue);
-    case 'too_small':
-      return `${shown(issue.input)} is too ${sizes(issue.origin).small}: write at least ${issue.minimum}${sizes(issue.origin).unit}`;
-    case 'too_big':
-      return `${shown(issue.input)} is too ${sizes(issue.origin).big}: write at most ${issue.maximum}${sizes(issue.origin).unit}`;
-    case 'unrecognized_keys':
-      return unknownKeys(issue.keys, issue.inst);
-    default:
-      return undefined;
-  }
+export function faultMessages(document: unknown): (issue: z.core.$ZodRawIssue) => string | undefined {
+  let left = MOST_MESSAGES;
+  return (issue) => {
+    if (left-- <= 0) return '';
+    switch (issue.code) {
+      case 'invalid_type':
+        return wrongType(issue, document);
+      case 'invalid_value':
+        return oneOf(issue.input, issue.values.map(String));
+      case 'invalid_union':
+        // Only feeds are unions: told apart by their type.
+        return unknownType(issue);
+      case 'too_small':
+        return `${shown(issue.input)} is too ${sizes(issue.origin).small}: write at least ${issue.minimum}${sizes(issue.origin).unit}`;
+      case 'too_big':
+        return `${shown(issue.input)} is too ${sizes(issue.origin).big}: write at most ${issue.maximum}${sizes(issue.origin).unit}`;
+      case 'unrecognized_keys':
+        return unknownKeys(issue.keys, issue.inst);
+      default:
+        return undefined;
+    }
+  };
 }
 
 /** How the size of a value is spoken of. */
@@ -88,15 +118,31 @@ function sizes(origin: string): { small: string; big: string; unit: string } {
   return { small: 'small', big: 'large', unit: '' };
 }
 
-/** What stands below `admin` may be a token in the wrong place, and is not repeated. */
-function wrongType(input: unknown, expected: string, secret: boolean): string {
+function wrongType(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidType>, document: unknown): string {
+  const { path = [], expected, inst } = issue;
   const accepted = EXPECTED[expected] ?? expected;
-  if (input === undefined) return `is missing: write ${accepted}`;
-  const fault = `${secret ? 'what stands here' : shown(input)} is not ${accepted}`;
-  if (secret) return fault;
-  if (expected === 'array') return `${fault}: write [${shown(input)}]`;
-  const unquoted = typeof input === 'string' && ['number', 'int', 'boolean'].includes(expected);
-  return unquoted && /^(\d{1,15}|true|false)$/.test(input) ? `${fault}: write ${input}` : fault;
+  const example = EXAMPLES[path.map((step) => (typeof step === 'number' ? '[]' : String(step))).join('.')];
+  if (issue.input === undefined)
+    return `is missing: write ${accepted}${example === undefined ? '' : ` such as ${example}`}`;
+  const input = path.reduce(valueAt, document);
+  const secret = isSecret(document, path);
+  const fault = `${secret ? kindOf(input) : shown(input)} is not ${accepted}`;
+  const mended = secret ? undefined : mendedValue(input, inst, expected);
+  if (mended !== undefined) return `${fault}: write ${mended}`;
+  return example === undefined ? fault : `${fault}: write one such as ${example}`;
+}
+
+/** The value as it should have been written, if the schema then takes it. */
+function mendedValue(input: unknown, schema: unknown, expected: string): string | undefined {
+  if (!(schema instanceof z.core.$ZodType)) return undefined;
+  const takes = (value: unknown) => z.safeParse(schema, value).success;
+  const written = (value: unknown) => {
+    const text = JSON.stringify(value) ?? '';
+    return text !== '' && text.length <= 2 * LONGEST_SHOWN && takes(value) ? text : undefined;
+  };
+  if (expected === 'array') return written([input]) ?? written(unkeyed(input));
+  if (typeof input === 'string' && /^(-?\d{1,15}|true|false)$/.test(input)) return written(JSON.parse(input));
+  return undefined;
 }
 
 function oneOf(input: unknown, values: readonly string[]): string {
@@ -113,5 +159,9 @@ function unknownType(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidUnion>): 
 
 function unknownKeys(keys: readonly string[], schema: unknown): string {
   const known = Object.keys(Object(schema)._zod?.def?.shape ?? {});
-  return keys.map((key) => `unknown key "${key}"${didYouMean(key, known)}`).join('\n');
+  const lines = keys
+    .slice(0, MOST_KEYS)
+    .map((key) => `unknown key ${JSON.stringify(cut(key))}${didYouMean(key, known)}`);
+  const more = keys.length - lines.length;
+  return [...lines, ...(more > 0 ? [`and ${more} more unknown keys`] : [])].join('\n');
 }

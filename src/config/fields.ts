@@ -39,9 +39,22 @@ export const eventName = z
   })
   .meta({ pattern: '^[A-Za-z][A-Za-z0-9._-]{0,63}$' });
 
-export const timezone = z.string().refine(isTimezone, {
-  error: ({ input }) => `${shown(input)} is not a time zone: ${nearestZone(String(input))}`,
-});
+/** The most wrong zones of one file that another is suggested for: there are 400 to compare with. */
+const MOST_SUGGESTED = 20;
+/** Twice the longest there is. */
+const LONGEST_ZONE = 64;
+
+export function timezone() {
+  let left = MOST_SUGGESTED;
+  return z.string().refine((name) => name.length <= LONGEST_ZONE && isTimezone(name), {
+    error: ({ input }) => {
+      const near = left-- > 0 ? suggest(String(input), Intl.supportedValuesOf('timeZone')) : undefined;
+      const hint =
+        near === undefined ? 'write an IANA name such as "Europe/Berlin"' : `did you mean "${near}"?`;
+      return `${shown(input)} is not a time zone: ${hint}`;
+    },
+  });
+}
 
 /** A duration as the file writes it and in whole milliseconds. */
 export interface Duration {
@@ -53,12 +66,15 @@ export interface Duration {
 export function duration(least: string, most: string) {
   const leastMs = durationMs(least) ?? 0;
   const mostMs = durationMs(most) ?? Number.POSITIVE_INFINITY;
+  const fits = (ms: number | undefined) =>
+    ms !== undefined && ms >= leastMs && ms <= mostMs && Number.isInteger(ms);
+  const error = ({ input }: { input?: unknown }) => notADuration(input, fits);
   return z
-    .string({ error: ({ input }) => notADuration(input) })
-    .regex(DURATION, { error: ({ input }) => notADuration(input), abort: true })
+    .string({ error })
+    .regex(DURATION, { error, abort: true })
     .transform((text, context): Duration => {
       const ms = durationMs(text) ?? Number.NaN;
-      const accepted = `write a whole number of milliseconds from "${least}" to "${most}"`;
+      const accepted = `write a duration from "${least}" to "${most}", in whole milliseconds`;
       const fault =
         ms < leastMs ? 'is too short' : ms > mostMs ? 'is too long' : !Number.isInteger(ms) && 'is not whole';
       if (fault) context.addIssue({ code: 'custom', message: `${shown(text)} ${fault}: ${accepted}` });
@@ -66,13 +82,13 @@ export function duration(least: string, most: string) {
     });
 }
 
-function notADuration(input: unknown): string {
+/** A number without a unit is taken for seconds, if that `fits`. */
+function notADuration(input: unknown, fits: (ms: number | undefined) => boolean): string {
   if (input === undefined) return 'is missing: write a duration such as "3s"';
   const bare = typeof input === 'number' ? String(input) : shown(input).slice(1, -1).trim();
-  const hint =
-    /^\d{1,12}(\.\d{1,6})?$/.test(bare) && Number(bare) > 0
-      ? `write "${bare}s"`
-      : 'write a number and one of ms s m h d, such as "3s"';
+  const hint = fits(durationMs(`${bare}s`))
+    ? `write "${bare}s"`
+    : 'write a number and one of ms s m h d, such as "3s"';
   return `${shown(input)} is not a duration: ${hint}`;
 }
 
@@ -81,11 +97,6 @@ function eventFault(text: string): string | undefined {
   if (isServerEvent(text)) return `${shown(text)} is an event that only the server sends: write another name`;
   if (isDisplayEvent(text)) return `${shown(text)} is for administrators: write a name without "display."`;
   return undefined;
-}
-
-function nearestZone(text: string): string {
-  const zone = suggest(text, Intl.supportedValuesOf('timeZone'));
-  return zone === undefined ? 'write an IANA name such as "Europe/Berlin"' : `did you mean "${zone}"?`;
 }
 
 /**

@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
-import { shown } from './faults.ts';
+import { shownHost } from './faults.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
 
@@ -10,7 +10,7 @@ export function isHost(text: string): boolean {
 }
 
 export function hostFault(text: string): string {
-  return `${shown(text)} is not a host: write an address or a name, such as "0.0.0.0"`;
+  return `${shownHost(text)} is not a host: write an address or a name, such as "127.0.0.1"`;
 }
 
 /** Pages opened from disk, and any page at all: origins that are no address. */
@@ -22,7 +22,7 @@ const OWN_SCHEME = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(:\d{1,5})?$/;
 export const allowedOrigin = z.string().transform((text, context) => {
   const origin = originOf(text);
   if (origin.right !== undefined) return origin.right;
-  context.addIssue({ code: 'custom', message: `${shown(text)} is not an origin: ${origin.hint}` });
+  context.addIssue({ code: 'custom', message: `${shownHost(text)} is not an origin: ${origin.hint}` });
   return z.NEVER;
 });
 
@@ -34,7 +34,7 @@ export const publicUrl = z.string().transform((text, context) => {
     url === undefined
       ? 'one such as "https://wall.example.com"'
       : `"${url.origin}", without path, query or user`;
-  context.addIssue({ code: 'custom', message: `${shown(text)} is not a public URL: write ${accepted}` });
+  context.addIssue({ code: 'custom', message: `${shownHost(text)} is not a public URL: write ${accepted}` });
   return z.NEVER;
 });
 

@@ -1,11 +1,11 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { shown } from './faults.ts';
+import { shownHost } from './faults.ts';
 
 /** An entry of `trustProxy`: an address, or a network as a CIDR. */
 export const trustedProxy = z.string().refine(isAddressOrNetwork, {
   error: ({ input }) =>
-    `${shown(input)} is not an address or a network: write one such as "127.0.0.1", "10.0.0.0/8" or "fd00::/8"`,
+    `${shownHost(String(input))} is not an address or a network: write one such as "127.0.0.1", "10.0.0.0/8" or "fd00::/8"`,
 });
 
 function isAddressOrNetwork(text: string): boolean {

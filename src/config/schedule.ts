@@ -47,7 +47,7 @@ export function schedule(kinds: readonly FeedKind[]) {
         .string()
         .optional()
         .describe('When, as 5 fields (minute hour day month weekday) or 6 (second first).'),
-      timezone: timezone.default('UTC').describe('The IANA time zone that cron is read in.'),
+      timezone: timezone().default('UTC').describe('The IANA time zone that cron is read in.'),
       rooms: z.array(roomPattern).min(1).default(['*']).describe('The rooms it reaches, as patterns.'),
       event: eventName.optional().describe("The event's name; the type of the feed where it is left out."),
       paused: z.boolean().default(false).describe('Whether it starts paused.'),

@@ -5,27 +5,28 @@ import { type Fault, pathText } from './faults.ts';
 export interface Substituted {
   readonly document: unknown;
   readonly faults: readonly Fault[];
-  /** Puts the names back where a message would repeat what they stand for. */
-  conceal(message: string): string;
+  /** Puts the names back where a message about `path` would repeat what they stand for. */
+  conceal(message: string, path: readonly PropertyKey[]): string;
 }
 
-/** `$${` is a plain `${`. */
-const REFERENCE = /\$\$\{|\$\{([^}]*)\}/g;
+/** The names that a feed refers to, by what they stand for. */
+type Names = Map<string, string>;
 
 /** Replaces `${NAME}` in every string inside a `feed`; keys stay as they are. The input is not changed. */
 export function substitute(document: unknown, env: NodeJS.ProcessEnv): Substituted {
   const faults: Fault[] = [];
-  const names = new Map<string, string>();
+  const namesOf: Names[] = [];
 
-  const fill = (value: unknown, path: readonly PropertyKey[]): unknown => {
-    if (typeof value === 'string') return value.replace(REFERENCE, (all, name) => lookUp(all, name, path));
-    if (Array.isArray(value)) return value.map((item, index) => fill(item, [...path, index]));
+  const fill = (value: unknown, path: readonly PropertyKey[], names: Names): unknown => {
+    if (typeof value === 'string') return filled(value, (name, all) => lookUp(name, all, path, names));
+    if (Array.isArray(value)) return value.map((item, index) => fill(item, [...path, index], names));
     if (!isObject(value)) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, fill(item, [...path, key])]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, fill(item, [...path, key], names)]),
+    );
   };
 
-  const lookUp = (all: string, name: string | undefined, path: readonly PropertyKey[]): string => {
-    if (name === undefined) return '${';
+  const lookUp = (name: string, all: string, path: readonly PropertyKey[], names: Names): string => {
     // `${constructor}` is no variable, though every object has one.
     const value = Object.hasOwn(env, name) ? env[name] : undefined;
     if (value === undefined) {
@@ -39,17 +40,19 @@ export function substitute(document: unknown, env: NodeJS.ProcessEnv): Substitut
 
   const schedules = isObject(document) ? document.schedules : undefined;
   if (!isObject(document) || !Array.isArray(schedules)) return { document, faults, conceal: (text) => text };
-  const filled = schedules.map((entry: unknown, index) =>
-    isObject(entry) && 'feed' in entry
-      ? { ...entry, feed: fill(entry.feed, ['schedules', index, 'feed']) }
-      : entry,
-  );
+  const entries = schedules.map((entry: unknown, index) => {
+    const names: Names = new Map();
+    namesOf.push(names);
+    if (!isObject(entry) || !('feed' in entry)) return entry;
+    return { ...entry, feed: fill(entry.feed, ['schedules', index, 'feed'], names) };
+  });
   return {
-    document: { ...document, schedules: filled },
+    document: { ...document, schedules: entries },
     faults,
-    conceal(message) {
+    conceal(message, [section, index]) {
+      const names = section === 'schedules' ? namesOf[Number(index)] : undefined;
       // The longest first, so that a value that holds another leaves nothing of itself.
-      const values = [...names].sort(([a], [b]) => b.length - a.length);
+      const values = [...(names ?? [])].sort(([a], [b]) => b.length - a.length);
       return values.reduce(
         (text, [value, name]) =>
           text
@@ -59,4 +62,25 @@ export function substitute(document: unknown, env: NodeJS.ProcessEnv): Substitut
       );
     },
   };
+}
+
+/**
+ * A string with its references replaced: `${NAME}` by what `lookUp` gives, `$${` by a plain `${`. Each
+ * character is looked at once: a regular expression would look for the end of every `${` anew.
+ */
+function filled(text: string, lookUp: (name: string, reference: string) => string): string {
+  let result = '';
+  let from = 0;
+  for (let at = text.indexOf('${'); at !== -1; at = text.indexOf('${', from)) {
+    if (at > from && text[at - 1] === '$') {
+      result += `${text.slice(from, at - 1)}\${`;
+      from = at + 2;
+      continue;
+    }
+    const end = text.indexOf('}', at);
+    if (end === -1) break;
+    result += text.slice(from, at) + lookUp(text.slice(at + 2, end), text.slice(at, end + 1));
+    from = end + 1;
+  }
+  return result + text.slice(from);
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { isObject } from './document.ts';
 import { exactlyOneOf } from './fields.ts';
-import { didYouMean } from './suggest.ts';
+import { suggest } from './suggest.ts';
 
 /** A token of the admin API as it is kept: never itself. */
 export interface AdminToken {
@@ -50,8 +50,7 @@ export function adminToken(env: NodeJS.ProcessEnv) {
         .transform((name, context) => {
           const value = (Object.hasOwn(env, name) && env[name]) || '';
           const fault = value === '' ? 'is not set' : tokenFault(value);
-          if (fault !== undefined)
-            context.addIssue(`the environment variable ${name}${near(name, env)} ${fault}`);
+          if (fault !== undefined) context.addIssue(`the environment variable ${named(name, env)} ${fault}`);
           return value;
         })
         .optional()
@@ -82,7 +81,13 @@ export function adminToken(env: NodeJS.ProcessEnv) {
     );
 }
 
-/** A misspelt name is the usual reason; an exact one has nothing to suggest. */
-function near(name: string, env: NodeJS.ProcessEnv): string {
-  return Object.hasOwn(env, name) ? '' : didYouMean(name, Object.keys(env)).replace(/^: (.*)$/, ' ($1)');
+/**
+ * A misspelt name is the usual reason; an exact one has nothing to suggest. What does not look like one
+ * may be the token itself.
+ */
+function named(name: string, env: NodeJS.ProcessEnv): string {
+  if (Object.hasOwn(env, name)) return name;
+  if (!/^[A-Z_][A-Z0-9_]{0,63}$/.test(name)) return 'that is named here (write its name, not the token)';
+  const meant = suggest(name, Object.keys(env));
+  return meant === undefined ? name : `${name} (did you mean "${meant}"?)`;
 }

@@ -41,7 +41,7 @@ describe('applyOverrides', () => {
       faultsOf(() => applyOverrides({}, { env: { BELFRY_HOST: 'http://x' }, port: '' })),
     );
     expect(formatFaults('belfry.json', error)).toEqual([
-      'BELFRY_HOST: "http://x" is not a host: write an address or a name, such as "0.0.0.0"',
+      'BELFRY_HOST: "http://x" is not a host: write an address or a name, such as "127.0.0.1"',
       '--port: "" is not a port: write a whole number from 0 to 65535',
     ]);
   });

@@ -1,6 +1,9 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is how the file refers to a variable.
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { configJsonSchema } from '../../src/config/schema.ts';
 import { shownConfig } from '../../src/config/shown-config.ts';
+import { feedKind } from '../../src/feed/feed.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
 
 const shown = (document: unknown) => shownConfig(document, configJsonSchema(feedKinds));
@@ -46,10 +49,8 @@ describe('the configuration that is shown', () => {
   });
 
   it('has no value of a header, and what refers to the environment as written', () => {
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: that is how the file refers to it.
     const feed = { type: 'http', url: 'https://x/${PLACE}', headers: { cookie: 'abc' } };
     expect(ofFeed(feed)[0].feed).toMatchObject({
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: that is how the file refers to it.
       url: 'https://x/${PLACE}',
       headers: { cookie: '***' },
     });
@@ -57,8 +58,20 @@ describe('the configuration that is shown', () => {
 
   it.each([
     ['https://ann:hunter2@x.example/a', 'https://***@x.example/a'],
-    ['https://ann:hunt@er2@x.example', 'https://***@x.example'],
-    ['HTTPS://x.example/a?key=hunter2#top', 'HTTPS://x.example/a?***#top'],
+    ['https://ann:hunt@er2@x.example', 'https://***@x.example/'],
+    ['https://ann@x.example/a', 'https://***@x.example/a'],
+    ['https://:hunter2@x.example:8443/a', 'https://***@x.example:8443/a'],
+    ['https:ann:hunter2@x.example', 'https://***@x.example/'],
+    ['HTTPS://x.example/a?key=hunter2#top', 'https://x.example/a?***#***'],
+    ['HTTPS://x.example/a', 'HTTPS://x.example/a'],
+    ['https://ann:hunt er2@x.example/a?key=1', '***'],
+    ['https://x.example/a b?key=hunter2', '***'],
+    ['https://ann:hunt/er2@x.example', '***'],
+    ['https:\\\\ann:hunter2@x.example', '***'],
+    ['no address', '***'],
+    ['https://${USER}:${PASS}@${HOST}/${PATH}?key=${KEY}', 'https://***@${HOST}/${PATH}?***'],
+    ['${BASE}/a?key=hunter2', '***'],
+    ['https://x0reference/', '***'],
     ['https://x.example/a@b', 'https://x.example/a@b'],
     ['https://x.example/a', 'https://x.example/a'],
   ])('shows the address %s as %s', (url, shownUrl) => {
@@ -74,6 +87,70 @@ describe('the configuration that is shown', () => {
     });
     expect(ofFeed({ type: 'command', argv: ['date'] })[0].feed.argv).toEqual(['date']);
   });
+
+  it('has nothing of a command that was written on one line', () => {
+    const argv = ['mysql -phunter2', '-e', 'select 1'];
+    expect(ofFeed({ type: 'command', argv })[0].feed.argv).toEqual(['***', '***', '***']);
+  });
+
+  it('has no string of a feed of a kind that is not ours', () => {
+    const kind = feedKind({
+      type: 'broker',
+      description: 'Foreign.',
+      options: z.object({
+        login: z.object({ key: z.string() }),
+        topics: z.array(z.string()),
+        port: z.number(),
+        url: z.string(),
+        secret: z.string().default('hunter2'),
+      }),
+      create: () => ({ compute: () => 'null' }),
+    });
+    const document = {
+      type: 'broker',
+      login: { key: 'hunter2' },
+      topics: ['a', 'b'],
+      port: 1,
+      url: 'mqtt://ann:hunter2@x',
+    };
+    const schema = configJsonSchema([...feedKinds, kind]);
+    const { schedules } = shownConfig({ schedules: [{ name: 'a', every: '3s', feed: document }] }, schema);
+    expect(schedules).toMatchObject([
+      {
+        name: 'a',
+        feed: {
+          type: 'broker',
+          login: { key: '***' },
+          topics: ['***', '***'],
+          port: 1,
+          url: 'mqtt://***@x',
+          secret: '***',
+        },
+      },
+    ]);
+  });
+
+  it('has what a message says as it is, since its listeners read it too', () => {
+    const data = { text: 'see https://ann:b@x/?y', url: 'https://x/?y', headers: { a: 'b' }, token: 'c' };
+    expect(ofFeed({ type: 'message', data })[0].feed.data).toEqual(data);
+  });
+
+  it('looks at each character of a text once', () => {
+    const hostile = [
+      'a'.repeat(1_000_000),
+      'http://'.repeat(150_000),
+      'a:'.repeat(500_000),
+      '${'.repeat(500_000),
+    ];
+    for (const text of hostile) {
+      for (const feed of [
+        { type: 'message', data: text },
+        { type: 'http', url: text },
+      ]) {
+        expect(() => ofFeed(feed)).not.toThrow();
+      }
+    }
+  }, 5000);
 
   it('leaves the document as it is', () => {
     const document = { admin: { tokens: [{ name: 'ops', token: 'hunter2' }] } };
