@@ -217,7 +217,8 @@ function checked(file: string | undefined): { label: string; config: Config } {
 }
 
 async function watchRoom(url: string = DEFAULT_URL, { json = false }: { json?: boolean }): Promise<void> {
-  process.stdout.off('error', onOutputError);
+  // It has words of its own for that; further errors may follow the first, up to the end.
+  process.stdout.off('error', onOutputError).on('error', () => {});
   const ending = new AbortController();
   process.on('SIGINT', () => ending.abort());
   process.on('SIGTERM', () => ending.abort());

@@ -3,10 +3,13 @@ import type { Writable } from 'node:stream';
 /** The most that may wait for a reader that does not read: some 5000 lines. */
 const MAX_WAITING_BYTES = 1_048_576;
 
-/** Where the log goes, and where it is told that it cannot. */
-export interface LogStreams {
+export interface LogOutputOptions {
+  /** Where the log goes. */
   readonly log: Writable;
+  /** Where it is told that it cannot. */
   readonly errors: Writable;
+  /** Makes text for people of a line of JSON. Default: it stays as it is. */
+  readonly format?: (line: string) => string;
 }
 
 /**
@@ -20,19 +23,22 @@ export interface LogStreams {
 export class LogOutput {
   readonly #log: Writable;
   readonly #errors: Writable;
+  readonly #format: (line: string) => string;
   #dropped = 0;
   #outage: 'none' | 'unread' | 'broken' = 'none';
 
-  constructor({ log, errors }: LogStreams) {
+  constructor({ log, errors, format = (line) => line }: LogOutputOptions) {
     this.#log = log;
     this.#errors = errors;
+    this.#format = format;
     // What failed is in the callback of each write. Without a listener an error would end the process.
     log.on('error', () => {});
     log.on('drain', () => this.#onDrain());
   }
 
-  /** Writes a line, with its line break. Never throws, never blocks. */
-  write(line: string): void {
+  /** Writes an entry, a line of JSON with its line break. Never throws, never blocks. */
+  write(entry: string): void {
+    const line = this.#format(entry);
     const waiting = this.#log.writableLength;
     if (waiting > 0 && waiting + Buffer.byteLength(line) > MAX_WAITING_BYTES) {
       this.#outageIs('unread', 'is not read');
@@ -52,8 +58,10 @@ export class LogOutput {
   #put(line: string, lines: number): void {
     const told = this.#dropped;
     this.#dropped = 0;
-    const before = told === 0 ? '' : gap(told, this.#outage === 'broken');
-    this.#log.write(before + line, (error) => {
+    // After an outage on a line of its own: the disk may have taken half of the one before.
+    const before = this.#outage === 'broken' ? '\n' : '';
+    const gap = told === 0 ? '' : before + this.#format(gapEntry(told));
+    this.#log.write(gap + line, (error) => {
       if (error) {
         this.#dropped += told + lines;
         this.#outageIs('broken', `cannot be written (${codeOf(error)})`);
@@ -70,13 +78,10 @@ export class LogOutput {
   }
 }
 
-/**
- * An entry like those of the logger. After an outage it begins a line: the disk may have taken half of
- * the one before.
- */
-function gap(lines: number, mayBeTorn: boolean): string {
+/** An entry like those of the logger. */
+function gapEntry(lines: number): string {
   const entry = { level: 40, time: new Date().toISOString(), lines, msg: 'log lines were dropped' };
-  return `${mayBeTorn ? '\n' : ''}${JSON.stringify(entry)}\n`;
+  return `${JSON.stringify(entry)}\n`;
 }
 
 function codeOf(error: Error): string {

@@ -16,8 +16,6 @@ export interface Standard {
  */
 export function createLogger({ stdout, stderr }: Standard): Logger {
   const options = { base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` };
-  const output = new LogOutput({ log: stdout, errors: stderr });
-  if (!stdout.isTTY) return pino(options, output);
-  const forPeople = pretty.prettyFactory({ translateTime: 'HH:MM:ss.l' });
-  return pino(options, { write: (line) => output.write(forPeople(line)) });
+  const forPeople = { format: pretty.prettyFactory({ translateTime: 'HH:MM:ss.l' }) };
+  return pino(options, new LogOutput({ log: stdout, errors: stderr, ...(stdout.isTTY && forPeople) }));
 }

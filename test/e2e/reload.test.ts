@@ -99,6 +99,27 @@ describe('POST /admin/reload', () => {
     expect((await admin('GET', '/config')).answer).toMatchObject({ faults: [] });
   });
 
+  test('tells no secret of a configuration, faulty or not', async () => {
+    const secret = 'hunter2';
+    const feeds = [
+      {
+        type: 'http',
+        url: `https://ann:${secret}@x.example/?key=${secret}`,
+        headers: { authorization: secret },
+      },
+      { type: 'command', argv: ['true', `-p${secret}`] },
+    ];
+    const schedules = feeds.map((feed, n) => ({ name: `s${n}`, every: '1h', feed }));
+    const { admin, reload } = await reloadable({});
+    expect(await reload({ schedules })).toMatchObject({ status: 200 });
+    const argv = `mysql -p${secret}`;
+    const refused = await reload({ schedules: [{ ...schedules[0], feed: { type: 'command', argv } }] });
+    expect(refused.status).toBe(422);
+    const { answer } = await admin('GET', '/config');
+    expect(JSON.stringify([refused, answer])).not.toContain(secret);
+    expect(answer).toMatchObject({ faults: [{ path: 'schedules[0].feed.argv' }] });
+  });
+
   test('refuses what cannot be read, too', async () => {
     const { reload } = await reloadable({ schedules: [clock] });
     const message = 'is not JSON: there is nothing in it';
