@@ -127,6 +127,16 @@ describe('watch', () => {
     await prints('still here');
   });
 
+  it('goes on where its input breaks', async () => {
+    start();
+    const { tell } = await visit();
+    const closed = new Promise((resolve) => input.once('close', resolve));
+    input.destroy(new Error('the terminal is gone'));
+    await closed;
+    tell({ room: 'lobby', event: 'message', data: 'still here' });
+    await prints('still here');
+  });
+
   it('says that a line was not sent, and why one was not taken', async () => {
     input.write('too early\n');
     start();
