@@ -69,18 +69,18 @@ program
   .option('--json', 'print each object as it came, one on a line')
   .action(watchRoom);
 
-/** Ends the program where all has been said. */
+/** Thrown to end the program after its message was printed. */
 const ENDED = Symbol('ended');
 
 process.stdout.on('error', onOutputError);
-// There is nowhere else to tell it.
+// Where standard error is closed as well, nothing is left to report it on.
 process.stderr.on('error', () => {});
 
 await program.parseAsync().catch((error) => {
   if (error !== ENDED) throw error;
 });
 
-/** Whoever reads it may go, `check | head -1`, and what was found holds all the same. */
+/** A closed pipe, as in `check | head -1`, is no fault: the result holds all the same. */
 function onOutputError(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE' || process.exitCode === EXIT_OUTPUT) return;
   process.stderr.write(`standard output cannot be written: ${error.code ?? error.message}\n`);
@@ -217,7 +217,7 @@ function checked(file: string | undefined): { label: string; config: Config } {
 }
 
 async function watchRoom(url: string = DEFAULT_URL, { json = false }: { json?: boolean }): Promise<void> {
-  // It has words of its own for that; further errors may follow the first, up to the end.
+  // `watch` reports such errors itself; more of them may follow after it has ended.
   process.stdout.off('error', onOutputError).on('error', () => {});
   const ending = new AbortController();
   process.on('SIGINT', () => ending.abort());

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Without a static import, and in words that Node 12 reads: an old one has to come as far as the
-// message, instead of stumbling over what it does not know. The version is that of package.json.
+// No static import, and no syntax newer than Node 12: an old Node must get as far as this message,
+// instead of ending with a syntax error. The version is that of package.json.
 const [major, minor] = process.versions.node.split('.').map(Number) as [number, number]; // always three
 if (major < 20 || (major === 20 && minor < 19)) {
   process.stderr.write(

@@ -72,7 +72,7 @@ class Watch {
   async run(): Promise<number> {
     const { input, output } = this.#options;
     const onUnread = (error: NodeJS.ErrnoException) => {
-      // Whoever read it may go; a full disk is no end that was wished for.
+      // A closed pipe is the normal end of `watch | head`; a full disk is a fault.
       if (error.code !== 'EPIPE' && !this.#unread.signal.aborted) {
         this.#note(`what comes cannot be written: ${error.code ?? error.message}`);
         this.#exitCode = 1;

@@ -3,10 +3,10 @@ import { type Config, configSchema, type SchemaOptions } from './schema.ts';
 import { isMadeUp } from './secrets.ts';
 import { type Substituted, substitute } from './substitute.ts';
 
-/** More faults than these nobody reads: the rest is counted. */
+/** The most faults that are listed; the rest is counted. */
 const MOST_FAULTS = 100;
 const LONGEST_MESSAGE = 500;
-/** Of a header or a variable; what is none may hold a value: `"authorization: Bearer …"`. */
+/** Name of a header or a variable. Anything else may hold the value too: `"authorization: Bearer …"`. */
 const NAME = /^[\w!#$%&'*+.^`|~-]{1,64}$/;
 
 /**

@@ -7,7 +7,7 @@ export const REMOVED = '***';
 /**
  * The places of the file that hold secrets, and what of them may be shown. Both the shown configuration
  * and the faults go by it. `[]` is every item of a list, `*` every key. Of the options of a feed whose
- * kind is not one of ours, no string is shown: nobody here knows which are secret.
+ * kind is not built in no string is shown, because which of them are secret is unknown.
  */
 const SECRETS: Readonly<Record<string, (value: unknown) => unknown>> = {
   'admin.tokens.[].token': () => REMOVED,

@@ -65,8 +65,8 @@ export function substitute(document: unknown, env: NodeJS.ProcessEnv): Substitut
 }
 
 /**
- * A string with its references replaced: `${NAME}` by what `lookUp` gives, `$${` by a plain `${`. Each
- * character is looked at once: a regular expression would look for the end of every `${` anew.
+ * A string with its references replaced: `${NAME}` by what `lookUp` gives, `$${` by a plain `${`. Linear
+ * in its length; a regular expression would search to the end of the string from every `${`.
  */
 function filled(text: string, lookUp: (name: string, reference: string) => string): string {
   let result = '';

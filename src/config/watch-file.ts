@@ -60,8 +60,8 @@ export function watchFile(path: string, { onChange, onVanished, onError }: FileL
 }
 
 /**
- * Undefined while nothing is there. What cannot be read counts as content of its own, so that it is told
- * like any other change: whoever reads the file then says why.
+ * Undefined while nothing is there. A file that cannot be read counts as a change too, so that the reload
+ * that follows reports why.
  */
 function contentOf(path: string): string | undefined {
   try {

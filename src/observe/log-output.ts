@@ -1,24 +1,22 @@
 import type { Writable } from 'node:stream';
 
-/** The most that may wait for a reader that does not read: some 5000 lines. */
+/** The most that is queued for a slow reader: some 5000 lines. */
 const MAX_WAITING_BYTES = 1_048_576;
 
 export interface LogOutputOptions {
-  /** Where the log goes. */
   readonly log: Writable;
-  /** Where it is told that it cannot. */
+  /** Where outages of the log are reported. */
   readonly errors: Writable;
-  /** Makes text for people of a line of JSON. Default: it stays as it is. */
+  /** Turns a line of JSON into one for people. Default: the line as it is. */
   readonly format?: (line: string) => string;
 }
 
 /**
- * The log's end of a stream that may break: a pipe that is closed or not read, a full disk. Nothing of
- * that ends or delays the server. A line that cannot be written is dropped and counted; each outage is
- * told once on `errors`, and once lines can be written again, the log says how many are missing.
+ * Log output that survives its stream: a closed pipe, a pipe that is not read and a full disk neither end
+ * nor delay the server. Lines that cannot be written are dropped and counted. Each outage is reported
+ * once on `errors`, and when the log works again, an entry says how many lines are missing.
  *
- * The stream must write asynchronously or at once, and must take writes after an error, as
- * `process.stdout` does.
+ * The stream has to accept writes after an error, as `process.stdout` does.
  */
 export class LogOutput {
   readonly #log: Writable;
@@ -43,7 +41,7 @@ export class LogOutput {
     if (waiting > 0 && waiting + Buffer.byteLength(line) > MAX_WAITING_BYTES) {
       this.#outageIs('unread', 'is not read');
     }
-    // Until all that waits is read: at the bound it would be told anew with each line.
+    // Until the queue is empty: at the bound every line would be an outage of its own.
     if (this.#outage === 'unread') this.#dropped++;
     else this.#put(line, 1);
   }

@@ -113,7 +113,7 @@ describe('a file with very many faults', () => {
     expect(faults.at(-1)?.message).toBe('and 99980 more unknown keys');
   });
 
-  it('looks at each character of a feed once', () => {
+  it('takes time that is linear in the length of a feed', () => {
     for (const data of ['${'.repeat(500_000), '$${'.repeat(300_000), '${A'.repeat(300_000)]) {
       expect(parseConfig(ofFeed({ type: 'message', data }), options).schedules).toHaveLength(1);
     }

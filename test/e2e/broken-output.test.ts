@@ -132,7 +132,7 @@ describe('output that cannot be written', () => {
     expect(running.stderr.all).toEqual(['standard output cannot be written: ENOSPC']);
   });
 
-  test('faults that nobody reads are faults all the same', async () => {
+  test('faults set the exit code, also where they cannot be written', async () => {
     const running = redirected(['check', fileWith({ a: 1 })], '2>/dev/full');
     expect(await running.ended).toBe(2);
   });

@@ -96,7 +96,7 @@ describe('LogOutput', () => {
     expect(JSON.parse(log.written.split('\n')[1] ?? '')).toEqual(gap(50));
   });
 
-  it('drops lines above a bound where nobody reads, and says how many when all that waited is read', async () => {
+  it('drops lines above a bound while the stream is not read, and says how many once the queue is empty', async () => {
     const line = `${'x'.repeat(1023)}\n`;
     log.blocked = true;
     for (let count = 0; count < 5000; count++) output.write(line);
