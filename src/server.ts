@@ -195,6 +195,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     controls: messageLimits(CONTROL_FRAMES, clock),
     maxWaitingBytes: () => limits.maxPayloadBytes,
     now: () => clock.now(),
+    ready: () => hub.ready(),
     onSeen: (connection: Connection) => heartbeat.seen(connection),
     onPong: (connection: Connection) => heartbeat.ponged(connection),
     onGone: gone,

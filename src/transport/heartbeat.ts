@@ -7,6 +7,10 @@ import type { Hub } from '../hub/hub.ts';
 const LOOKS = 8;
 const LONGEST_LOOK_MS = 1000;
 
+/** How long looking may hold the event loop in one go, and after how many that is looked up. */
+const SLICE_MS = 10;
+const LOOKED_AT_ONCE = 32;
+
 /** Looked at anew each time. */
 export interface HeartbeatTimes {
   /** How often each connection is pinged. */
@@ -111,15 +115,18 @@ export class Heartbeat {
     const dueAtMs = this.#clock.monotonic() + delayMs;
     this.#cancel = this.#clock.after(delayMs, () => {
       this.#cancel = undefined;
-      this.#look(Math.max(this.#clock.monotonic() - dueAtMs, 0));
-      if (this.#pulses.size > 0) this.#lookLater();
+      this.#look(Math.max(this.#clock.monotonic() - dueAtMs, 0), this.#pulses.entries());
     });
   }
 
-  /** `lateMs`: a blocked loop or a stopped process hears nobody, and that is no silence of theirs. */
-  #look(lateMs: number): void {
+  /**
+   * Looks at the connections that are left, in slices: thousands may have come, and fall silent, in one
+   * moment. `lateMs`: a blocked loop or a stopped process hears nobody, and that is no silence of theirs.
+   */
+  #look(lateMs: number, pulses: IterableIterator<[Connection, Pulse]>): void {
     const now = this.#clock.monotonic();
-    for (const [connection, pulse] of this.#pulses) {
+    let looked = 0;
+    for (const [connection, pulse] of pulses) {
       pulse.seenAtMs = Math.min(pulse.seenAtMs + lateMs, now);
       this.#excusePaused(pulse, now);
       if (connection.closed) {
@@ -133,7 +140,12 @@ export class Heartbeat {
         if (now >= pulse.beatAtMs) this.#ping(pulse, now);
         this.#breakSilence(connection, pulse, now);
       }
+      if (++looked % LOOKED_AT_ONCE === 0 && this.#clock.monotonic() - now >= SLICE_MS) {
+        setImmediate(() => this.#look(lateMs, pulses));
+        return;
+      }
     }
+    if (this.#pulses.size > 0 && !this.#cancel) this.#lookLater();
   }
 
   /**

@@ -35,8 +35,8 @@ export interface SessionParts {
   /** With so many bytes of lines waiting a client is not read from; asked anew each time. */
   readonly maxWaitingBytes: () => number;
   /**
-   * Backpressure: asked before each line is acted on. Where it answers a promise, the client is not read
-   * from and the line waits for it; asked again then. Must not reject.
+   * Backpressure: asked once before each line is acted on. Where it answers a promise, the client is not
+   * read from, and the line waits until it resolves. Must not reject.
    */
   readonly ready?: () => Promise<void> | undefined;
 }
@@ -130,7 +130,10 @@ class Session {
     this.#isWorking = true;
     for (let line = this.#waiting.shift(); line; line = this.#waiting.shift()) {
       const busy = this.#parts.ready?.();
-      if (busy) await this.#untilReady(busy);
+      if (busy) {
+        this.#websocket.pause();
+        await busy;
+      }
       if (this.#connection.closed) break;
       await this.#perform(line);
       // Replies leave at the end of the turn; one that is never over would collect them without end.
@@ -144,16 +147,6 @@ class Session {
     if (this.#isLeaving) this.#parts.onGone(this.#connection);
     // Also where it was closed: the peer's answer to the close frame is still to be read.
     this.#websocket.resume();
-  }
-
-  /** Others may have been faster when the server was ready again, so it is asked until it is. */
-  async #untilReady(busy: Promise<void>): Promise<void> {
-    let waits: Promise<void> | undefined = busy;
-    while (waits && !this.#connection.closed) {
-      this.#websocket.pause();
-      await waits;
-      waits = this.#parts.ready?.();
-    }
   }
 
   async #perform({ text, receivedAtMs, refusal }: Line): Promise<void> {

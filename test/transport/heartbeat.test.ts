@@ -4,7 +4,7 @@ import type { CloseReason } from '../../src/hub/close-reason.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { Heartbeat } from '../../src/transport/heartbeat.ts';
 import { SocketGuest, StreamGuest } from '../helpers/guest.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { clientFrame, handshake, RawClient } from '../helpers/raw.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
@@ -195,6 +195,31 @@ describe('Heartbeat', () => {
     expect(fake.roundTripMs).toBe(12.3);
     heartbeat.ponged(connection);
     expect(fake.roundTripMs).toBe(12.3);
+  });
+
+  it('looks at very many in slices, at each of them once', async () => {
+    const { clock, heartbeat, add } = setUp();
+    const monotonic = clock.monotonic.bind(clock);
+    let busyMs = 0;
+    clock.monotonic = () => monotonic() + busyMs;
+    const all = Array.from({ length: 1000 }, () => add('is silent'));
+    for (const { link } of all) {
+      const { ping } = link;
+      link.ping = () => {
+        busyMs += 0.1;
+        ping();
+      };
+    }
+    const pinged = () => all.filter(({ pings }) => pings.length > 0).length;
+    clock.advance(25_000);
+    const first = pinged();
+    expect(first).toBeGreaterThan(0);
+    expect(first).toBeLessThan(500);
+    while (pinged() < 1000) await settled();
+    await settled();
+    expect(all.every(({ pings }) => pings.length === 1)).toBe(true);
+    expect(clock.pending).toBe(1);
+    heartbeat.stop();
   });
 
   it('leaves no timer behind, when everybody has gone or it is stopped', () => {

@@ -170,8 +170,11 @@ describe('a session', () => {
     expect(waiting).toEqual([]);
     expect(websocket.isPaused).toBe(true);
     expect(outbox.bytes).toBeGreaterThan(20 * 20);
-    // Busy again before it was this one's turn.
+    // One line is let through, and no more.
     makeReady?.();
+    await settled();
+    expect(waiting).toHaveLength(1);
+    waiting.pop()?.();
     await settled();
     expect(waiting).toEqual([]);
     isBusy = false;
