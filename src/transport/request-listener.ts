@@ -1,13 +1,33 @@
-import type { RequestListener } from 'node:http';
+import type { RequestListener, ServerResponse } from 'node:http';
 import { getRequestListener, RequestError } from '@hono/node-server';
-import { problemResponse } from '../access/problem.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { problem, problemResponse } from '../access/problem.ts';
+import { Refusal, type RefusalReason } from '../hub/refusal.ts';
+import { headFault } from './request-head.ts';
 
-/** Below Node's server, above a Hono app: requests that no `Request` can be made of are told why. */
-export function requestListener(fetch: Parameters<typeof getRequestListener>[0]): RequestListener {
-  return getRequestListener(fetch, {
+/**
+ * Below Node's server, above a Hono app: requests that are ambiguous, or that no `Request` can be made
+ * of, are told why. What it returns resolves when all of the answer has been written.
+ */
+export function requestListener(
+  fetch: Parameters<typeof getRequestListener>[0],
+  onRefused: (reason: RefusalReason) => void = () => {},
+): RequestListener {
+  const listener = getRequestListener(fetch, {
     overrideGlobalObjects: false,
     errorHandler: (error) =>
       problemResponse(error instanceof RequestError ? new Refusal(400, error.message) : error),
   });
+  return (request, response) => {
+    const fault = headFault(request);
+    if (!fault) return listener(request, response);
+    onRefused(fault.reason);
+    refuse(response, fault);
+  };
+}
+
+function refuse(response: ServerResponse, refusal: Refusal): void {
+  const { status, headers, body } = problem(refusal);
+  response.shouldKeepAlive = false;
+  response.writeHead(status, { 'Content-Length': Buffer.byteLength(body), ...headers });
+  response.end(body);
 }

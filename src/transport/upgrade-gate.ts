@@ -4,6 +4,7 @@ import type { Caller, Entry } from '../access/admit.ts';
 import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/refusal.ts';
 import { isWebSocketUpgrade } from './ignored-upgrade.ts';
 import { writeProblem } from './raw-problem.ts';
+import { headFault } from './request-head.ts';
 
 /** RFC 6455, 4.1: 16 bytes in Base64. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
@@ -70,6 +71,8 @@ function targetOf(target: string): URL {
 }
 
 function checkHandshake(request: IncomingMessage): void {
+  const fault = headFault(request);
+  if (fault) throw fault;
   const { headers, method } = request;
   if (!isWebSocketUpgrade(request)) {
     throw new Refusal(400, `cannot upgrade to ${shownHeader(headers.upgrade)}: only to websocket`);

@@ -72,6 +72,14 @@ describe('the upgrade gate', () => {
     ['a protocol in brackets', '/rooms/lobby', { 'Sec-WebSocket-Protocol': '(x)' }, 400, 'tokens'],
     ['a foreign host', '/rooms/lobby', { Host: 'evil.example' }, 421, 'server.publicUrl'],
     ['no host', '/rooms/lobby', { Host: undefined }, 421, 'server.publicUrl'],
+    ['two hosts', '/rooms/lobby', { 'X-More': 'x\r\nHost: 127.0.0.1' }, 400, 'two Host headers'],
+    [
+      'headers of which Node drops some',
+      '/rooms/lobby',
+      { 'X-More': `x\r\n${'a:\r\n'.repeat(1000)}Origin: https://evil.example` },
+      431,
+      'at most 999',
+    ],
     ['a foreign origin', '/rooms/lobby', { Origin: 'https://x' }, 403, 'server.allowedOrigins'],
   ])('answers %s with a problem, and hangs up', async (_, target, headers, status, detail) => {
     const refused = await exchange(server.port, handshake(target, headers));

@@ -1,0 +1,36 @@
+import type { IncomingMessage } from 'node:http';
+import { Refusal, shown } from '../hub/refusal.ts';
+
+/**
+ * Node keeps 2,000 names and values of headers and drops the others in silence, an `Origin` perhaps.
+ * A request that has so many may have had more.
+ */
+const KEPT_BY_NODE = 2000;
+
+/**
+ * What is wrong with the head of a request that Node's parser lets pass, on whatever way it goes on:
+ * for the values that decide who may come in must not be ambiguous.
+ */
+export function headFault(request: IncomingMessage): Refusal | undefined {
+  const { rawHeaders, httpVersion, httpVersionMajor } = request;
+  if (httpVersionMajor > 1) {
+    return new Refusal(505, `HTTP/${httpVersion} is not spoken here: send HTTP/1.1`, { reason: 'input' });
+  }
+  if (rawHeaders.length >= KEPT_BY_NODE) {
+    return new Refusal(431, `there are too many headers: at most ${KEPT_BY_NODE / 2 - 1}`);
+  }
+  if (countHosts(rawHeaders) > 1) return new Refusal(400, 'there are two Host headers: send one');
+  const { expect } = request.headers;
+  // HTTP/1.0 knows no expectations.
+  if (expect === undefined || request.httpVersionMinor < 1 || /100-continue/i.test(expect)) return undefined;
+  return new Refusal(417, `Expect is ${shown(expect)}: only 100-continue can be expected`);
+}
+
+function countHosts(rawHeaders: readonly string[]): number {
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'host') count++;
+  }
+  return count;
+}
