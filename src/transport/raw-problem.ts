@@ -2,9 +2,13 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { problem } from '../access/problem.ts';
 
+/** How long a peer may take to read the last bytes for it before its socket is cut. */
+const FAREWELL_MS = 3000;
+
 /**
  * Answers on a bare socket with a problem of RFC 9457 and ends it: for requests that no
- * `ServerResponse` was made for. Whoever goes on sending, or does not hang up, is not waited for.
+ * `ServerResponse` was made for. Whoever goes on sending, does not hang up or reads nothing, is not
+ * waited for.
  */
 export function writeProblem(socket: Duplex, error: unknown): void {
   if (!socket.writable) {
@@ -18,8 +22,21 @@ export function writeProblem(socket: Duplex, error: unknown): void {
     Vary: 'Accept, Origin',
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
+  // Without a listener a reset would end the process.
+  socket.on('error', () => socket.destroy());
   socket.once('finish', () => socket.destroy());
+  destroySoon(socket);
   // Bytes that nobody has read would turn the end into a reset, and the answer might be lost.
   socket.resume();
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`);
+}
+
+/**
+ * Destroys a socket that is ending, should its peer not let it. `Socket.setTimeout` would not do: each
+ * byte that the peer sends sets it back.
+ */
+export function destroySoon(socket: Duplex): void {
+  const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
+  timer.unref();
+  socket.once('close', () => clearTimeout(timer));
 }

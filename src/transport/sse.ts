@@ -6,13 +6,11 @@ import type { WireFormat } from '../hub/frame.ts';
 import type { Sink } from '../hub/outbox.ts';
 import { Refusal } from '../hub/refusal.ts';
 import { retryField, sseFormat } from './frames.ts';
+import { destroySoon } from './raw-problem.ts';
 import { SocketSink } from './socket-sink.ts';
 
 /** An EventSource that lost its stream comes back after this, plus as much again at random. */
 const RETRY_MS = 2000;
-
-/** How long a peer that was told goodbye may take to read it before its socket is cut. */
-const CLOSE_TIMEOUT_MS = 3000;
 
 const HEADERS: Readonly<Record<string, string>> = {
   'Content-Type': 'text/event-stream',
@@ -40,11 +38,17 @@ export function openStream(
   response.flushHeaders();
   socket.setKeepAlive(true, 30_000);
   socket.setTimeout(0);
+  // Half a connection is none: who has ended its side listens no more.
+  socket.once('end', endWithPeer);
   socket.write(retryField(RETRY_MS + Math.random() * RETRY_MS));
   return {
     sink: new StreamSink(response, socket),
     onGone: (callback) => response.on('close', callback),
   };
+}
+
+function endWithPeer(this: Socket): void {
+  this.end();
 }
 
 class StreamSink extends SocketSink<Socket> {
@@ -64,7 +68,7 @@ class StreamSink extends SocketSink<Socket> {
     if (retryAfterMs !== undefined && socket.writable) socket.write(retryField(retryAfterMs));
     this.#response.end();
     socket.end();
-    socket.setTimeout(CLOSE_TIMEOUT_MS, () => socket.destroy());
+    destroySoon(socket);
   }
 }
 
@@ -87,5 +91,6 @@ export function streamRefusal(
   if (!closing.reconnect) return new Response(null, { status: 204, headers });
   const body =
     retryField(closing.retryAfterMs ?? RETRY_MS) + sseFormat.encode(closingText(closing)).toString();
-  return new Response(body, { headers: { ...HEADERS, ...headers } });
+  // Who comes back in a while needs no socket until then.
+  return new Response(body, { headers: { ...HEADERS, ...headers, Connection: 'close' } });
 }
