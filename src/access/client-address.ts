@@ -56,6 +56,11 @@ export class ClientAddresses {
     return { address, protocol: protocolAt(header('x-forwarded-proto'), hops), isLocal: false };
   }
 
+  /** Whether an address, as `of` returns it, is that of a trusted proxy. */
+  isProxy(address: string): boolean {
+    return this.#isTrusted(address);
+  }
+
   #isTrusted(address: string): boolean {
     // Asked for each newcomer, and most servers trust no proxy.
     if (!this.#trustsAnybody) return false;

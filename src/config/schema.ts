@@ -82,6 +82,13 @@ const limits = z
     connectsPerSecondPerAddress: limit(100).describe(
       'How many an address may open in a second; 0 is no limit.',
     ),
+    sockets: limit(25_000).describe(
+      'How many TCP sockets there may be, with a connection on them or not; 0 is no limit.',
+    ),
+    headersSeconds: seconds(0)
+      .prefault(10)
+      .transform((value) => (value === 0 ? Number.POSITIVE_INFINITY : value))
+      .describe('How long the headers of a request may take to come, in seconds; 0 is no limit.'),
     messagesPerSecond: limit(20).describe('How many messages a client may send in a second; 0 is no limit.'),
     messageBurst: limit(100).describe('How many of them at once; 0 is no limit.'),
     roomMessagesPerSecond: limit(100).describe(

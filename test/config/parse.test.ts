@@ -323,6 +323,8 @@ describe('parseConfig', () => {
         connections: 20_000,
         connectionsPerAddress: 1000,
         connectsPerSecondPerAddress: 100,
+        sockets: 25_000,
+        headersSeconds: 10,
         messagesPerSecond: 20,
         messageBurst: 100,
         roomMessagesPerSecond: 100,
