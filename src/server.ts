@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { AddressSockets } from './access/address-sockets.ts';
 import { type AccessRules, enter } from './access/admit.ts';
 import { CONTROL_FRAMES, messageLimits, RoomMessageRates } from './access/message-rate.ts';
 import { RoomLimits } from './access/room-limits.ts';
@@ -16,7 +17,7 @@ import { CLOSE } from './hub/close-reason.ts';
 import type { Connection } from './hub/connection.ts';
 import { Hub } from './hub/hub.ts';
 import { MemoryLog } from './hub/memory-log.ts';
-import { Refusal } from './hub/refusal.ts';
+import { Refusal, type RefusalReason } from './hub/refusal.ts';
 import { retryAfterMs } from './hub/retry.ts';
 import type { Logger } from './observe/logger.ts';
 import { Metrics } from './observe/metrics.ts';
@@ -35,6 +36,7 @@ import { Listener } from './transport/listener.ts';
 import { requestListener } from './transport/request-listener.ts';
 import { callerOf } from './transport/room-url.ts';
 import { listen } from './transport/session.ts';
+import { BoundedAnswers } from './transport/unread-answers.ts';
 import { upgradeGate } from './transport/upgrade-gate.ts';
 import { WebSocketLink, WebSocketSink, websocketUpgrades } from './transport/websocket.ts';
 
@@ -267,7 +269,19 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onRefused: (reason) => metrics.refused(reason),
     onFault,
   });
-  const listener = new Listener({ request: requestListener(app.fetch), upgrade, clock });
+  const sockets = new AddressSockets({ limits, clients: () => settings.clients });
+  const onRefused = (reason: RefusalReason) => metrics.refused(reason);
+  const listener = new Listener({
+    request: requestListener(app.fetch, onRefused),
+    upgrade,
+    clock,
+    limits,
+    takeSocket: (peerAddress) => sockets.take(peerAddress),
+    unread: new BoundedAnswers(limits),
+    onRefused,
+    onCrowded: (detail) => logger?.warn(detail),
+    onFault,
+  });
 
   const ring = () => {
     metrics.start();

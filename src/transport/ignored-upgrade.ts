@@ -1,5 +1,5 @@
-import { type IncomingMessage, type RequestListener, ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { Refusal, shown } from '../hub/refusal.ts';
 import { writeProblem } from './raw-problem.ts';
 
@@ -11,11 +11,14 @@ export function isWebSocketUpgrade({ headers }: IncomingMessage): boolean {
 /**
  * Answers a request to upgrade to something else (`h2c`, as `curl --http2` asks) as if it had not
  * asked, which RFC 9110, 7.8 lets a server do; then the connection ends, since Node has stopped to
- * read requests from it. For the same reason a body cannot be read: such a request is a 400.
+ * read requests from it. For the same reason a body cannot be read: such a request is a 400. No answer
+ * may be unfinished on the socket.
  */
-export function ignoreUpgrade(request: IncomingMessage, socket: Duplex, listener: RequestListener): void {
-  // Without a listener a reset would end the process.
-  socket.on('error', () => socket.destroy());
+export function ignoreUpgrade(
+  request: IncomingMessage,
+  socket: Socket,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+): void {
   const { headers } = request;
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) {
     writeProblem(
@@ -29,12 +32,15 @@ export function ignoreUpgrade(request: IncomingMessage, socket: Duplex, listener
   }
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
-  // Node's type asks for a `net.Socket`; its own server hands on whatever stream it has been given.
-  response.assignSocket(socket as Parameters<typeof response.assignSocket>[0]);
+  response.assignSocket(socket);
   response.on('finish', () => socket.end(() => socket.destroy()));
-  // What Node did for the socket until it handed it over.
+  // What Node did for the socket until it handed it over. Without the first a reset would end the process.
+  socket.on('error', () => socket.destroy());
   socket.on('drain', () => response.emit('drain'));
   socket.on('end', () => socket.destroy());
+  socket.on('timeout', () => {
+    if (socket.writableLength > 0) socket.destroy();
+  });
   socket.resume();
-  listener(request, response as Parameters<RequestListener>[1]);
+  answer(request, response);
 }

@@ -1,4 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Server } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { listenerOf } from '../helpers/listener.ts';
 import { exchange, RawClient, request } from '../helpers/raw.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
@@ -54,12 +56,50 @@ describe('Listener', () => {
     }
   });
 
-  it('refuses a stream behind a request that is not answered yet', async () => {
-    const stream = request('/rooms/lobby', { Accept: 'text/event-stream', Connection: 'close' });
+  it('opens a stream behind a request when that is answered', async () => {
+    const stream = request('/rooms/lobby', { Accept: 'text/event-stream' });
     const client = new RawClient(server.port).say(request('/rooms/lobby') + stream);
-    const heard = await client.all();
-    expect(heard).toMatch(/^HTTP\/1\.1 200 .*"room":"lobby".*HTTP\/1\.1 400 /s);
-    expect(heard).toContain('a stream cannot be pipelined');
+    const heard = await client.until('"hello"');
+    expect(heard).toMatch(/^HTTP\/1\.1 200 .*"room":"lobby".*HTTP\/1\.1 200 .*text\/event-stream/s);
+    client.socket.end();
+    await client.closed;
+  });
+
+  it('ends a stream whose client has ended its side', async () => {
+    const client = new RawClient(server.port).say(request('/rooms/ended', { Accept: 'text/event-stream' }));
+    await client.until('"hello"');
+    client.socket.end();
+    await client.closed;
+    await expect.poll(async () => (await server.admin('/connections?room=ended')).items).toEqual([]);
+  });
+
+  it.each([
+    [
+      'with 1,000 headers',
+      request('/livez').replace('\r\n\r\n', `\r\n${'a:\r\n'.repeat(1000)}\r\n`),
+      431,
+      'at most 999',
+    ],
+    ['with two hosts', request('/livez').replace('Host', 'Host: localhost\r\nHost'), 400, 'two Host headers'],
+    ['with an expectation', request('/livez', { Expect: 'tea' }), 417, 'Expect is "tea"'],
+    ['with CONNECT', 'CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n', 405, 'this is no proxy'],
+    ['of HTTP/2.0', 'GET /livez HTTP/2.0\r\nHost: localhost\r\n\r\n', 505, 'HTTP/2.0 is not spoken here'],
+    ['of the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'this is not HTTP/1.1'],
+  ])('answers a request %s with a problem, and hangs up', async (_, text, status, detail) => {
+    const refused = await exchange(server.port, text);
+    expect(refused.status).toBe(status);
+    expect(refused.headers.get('content-type')).toBe('application/problem+json');
+    expect(refused.headers.get('connection')).toBe('close');
+    expect(JSON.parse(refused.body)).toMatchObject({ status, detail: expect.stringContaining(detail) });
+  });
+
+  it('takes up to 999 headers, and sees the last of them', async () => {
+    const headers = `${'a:\r\n'.repeat(996)}Origin: https://evil.example\r\nConnection: close\r\n`;
+    const refused = await exchange(
+      server.port,
+      request('/rooms/lobby').replace('\r\n\r\n', `\r\n${headers}\r\n`),
+    );
+    expect(refused.status).toBe(403);
   });
 
   it('lets nobody hold it up when it stops: sockets that say nothing are cut', async () => {
@@ -71,6 +111,96 @@ describe('Listener', () => {
     await Promise.all([silent.closed, stream.closed]);
     await expect(fetch(`${other.url}/livez`)).rejects.toThrow();
     await other.stop();
+  });
+});
+
+describe('sockets', () => {
+  const limits = { sockets: Number.POSITIVE_INFINITY, headersSeconds: Number.POSITIVE_INFINITY };
+
+  async function open(port: number): Promise<RawClient> {
+    const client = new RawClient(port);
+    await new Promise((resolve) => client.socket.once('connect', resolve));
+    return client;
+  }
+
+  it('above limits.sockets are closed unheard, whether those before say something or not', async () => {
+    const changing = { ...limits, sockets: 3 };
+    const refused: string[] = [];
+    const { listener, crowded } = listenerOf({
+      limits: changing,
+      onRefused: (reason) => refused.push(reason),
+    });
+    const { port } = await listener.listen('127.0.0.1', 0);
+    const silent = [await open(port), await open(port)];
+    const served = new RawClient(port).say(request('/'));
+    await served.until('200 OK');
+    for (let come = 0; come < 3; come++) expect(await new RawClient(port).say(request('/')).all()).toBe('');
+    expect(refused).toEqual(['full', 'full', 'full']);
+    expect(crowded).toEqual(['all 3 sockets are taken (limits.sockets): newcomers are closed unheard']);
+    // A reload that allows more is followed at once.
+    changing.sockets = 4;
+    await new RawClient(port).say(request('/', { Connection: 'close' })).until('200 OK');
+    changing.sockets = 3;
+    silent.pop()?.reset();
+    await vi.waitFor(async () =>
+      expect(await new RawClient(port).say(request('/', { Connection: 'close' })).all()).toContain('200 OK'),
+    );
+    listener.cut();
+    await listener.close();
+  });
+
+  it('of an address that has too many are closed unheard, and given back when they close', async () => {
+    let left = 1;
+    const takeSocket = () => (left-- > 0 ? () => left++ : void left++);
+    const { listener, crowded, faults } = listenerOf({ takeSocket });
+    const { port } = await listener.listen('127.0.0.1', 0);
+    const first = await open(port);
+    for (let come = 0; come < 3; come++) expect(await new RawClient(port).say(request('/')).all()).toBe('');
+    expect(crowded).toEqual([
+      '127.0.0.1 has too many sockets (limits.connectionsPerAddress): newcomers are closed unheard',
+    ]);
+    first.reset();
+    await vi.waitFor(() => expect(left).toBe(1));
+    const answered = await new RawClient(port).say(request('/', { Connection: 'close' })).all();
+    expect(answered).toContain('200 OK');
+    expect(faults).toEqual([]);
+    await listener.close();
+  });
+
+  it.each([
+    ['nothing', '', ''],
+    ['half a request line', 'GET /li', ''],
+    ['half a handshake', 'GET /rooms/lobby HTTP/1.1\r\nUpgrade: websocket\r\n', ''],
+    ['a byte now and then', 'GET /', 'x'],
+    ['half a request behind another', `${request('/')}GET`, ''],
+  ])('on which %s comes end in time with 408', async (_, text, trickle) => {
+    const { listener } = listenerOf({ limits: { ...limits, headersSeconds: 0.5 } });
+    const { port } = await listener.listen('127.0.0.1', 0);
+    const openedAt = performance.now();
+    const client = await open(port);
+    client.say(text);
+    const timer = setInterval(() => trickle && client.say(trickle), 50);
+    const heard = await client.all();
+    clearInterval(timer);
+    const tookMs = performance.now() - openedAt;
+    expect(heard).toMatch(/HTTP\/1\.1 408 .*application\/problem\+json.*did not come in time/s);
+    expect(tookMs).toBeGreaterThan(450);
+    // Generous, since machines are busy; Node alone would take a minute.
+    expect(tookMs).toBeLessThan(5000);
+    await listener.close();
+  });
+
+  it('that cannot be accepted are logged once a minute, and the server goes on', async () => {
+    const listen = vi.spyOn(Server.prototype, 'listen');
+    const { listener, faults } = listenerOf({});
+    const { port } = await listener.listen('127.0.0.1', 0);
+    const [server] = listen.mock.contexts as [Server];
+    listen.mockRestore();
+    const error = Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' });
+    for (let come = 0; come < 3; come++) server.emit('error', error);
+    expect(faults).toEqual([error]);
+    expect(await new RawClient(port).say(request('/', { Connection: 'close' })).all()).toContain('200 OK');
+    await listener.close();
   });
 });
 

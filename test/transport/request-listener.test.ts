@@ -1,16 +1,11 @@
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
-import { Listener } from '../../src/transport/listener.ts';
 import { requestListener } from '../../src/transport/request-listener.ts';
+import { listenerOf } from '../helpers/listener.ts';
 import { exchange, request } from '../helpers/raw.ts';
 
 const app = new Hono().get('/livez', (c) => c.text('ok'));
-const listener = new Listener({
-  request: requestListener(app.fetch),
-  upgrade: (_, socket) => socket.destroy(),
-  clock: systemClock,
-});
+const { listener } = listenerOf({ request: requestListener(app.fetch) });
 let port: number;
 
 beforeAll(async () => {

@@ -1,0 +1,208 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Cancel, Clock } from '../clock.ts';
+import type { Refusal } from '../hub/refusal.ts';
+import { writeProblem } from './raw-problem.ts';
+
+/** How many requests of one socket may wait for the answer before them. Clients pipeline a few, if any. */
+const MAX_WAITING = 16;
+
+/** How long the answers before a refusal may take until the socket is cut instead. */
+const REFUSAL_WAIT_MS = 5000;
+
+/** The same for the requests that were taken where the rest was not. */
+const LAST_ANSWERS_MS = 30_000;
+
+/** A finished answer of which the peer has not taken all. */
+export interface UnreadAnswer {
+  /** What waits in this process for the peer, in bytes. */
+  readonly unsentBytes: number;
+  /** Ends the connection, and frees what waits. */
+  cut(): void;
+}
+
+/** Hears of unread answers while they are unread. Both calls do nothing the second time. */
+export interface UnreadAnswers {
+  add(answer: UnreadAnswer): void;
+  remove(answer: UnreadAnswer): void;
+}
+
+export interface PipelineParts {
+  /** Answers a request. Never throws, and resolves when all of the answer has been written. */
+  readonly answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  readonly unread: UnreadAnswers;
+  readonly clock: Pick<Clock, 'after'>;
+}
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/**
+ * The requests of one socket: one is answered at a time, the others wait. Node parses all that one
+ * read brings, up to 64 KiB of requests, and would start every one of them; their answers would then be
+ * kept whole for a client that reads none. RFC 9112, 9.3.2 lets a server close behind any answer.
+ *
+ * ```
+ *   parsed ─▶ waiting (at most 16) ─▶ current ─▶ finished, when the peer has taken it ─▶ next
+ *                 └─ one too many: the rest is not read, and the last that waits ends the connection
+ * ```
+ */
+export class Pipeline implements UnreadAnswer {
+  readonly #socket: Socket;
+  readonly #parts: PipelineParts;
+  #current: Exchange | undefined;
+  /** The newest request that was taken: a fault of the parser may be one of its body. */
+  #newest: Exchange | undefined;
+  readonly #waiting: Exchange[] = [];
+  /** Written behind the answers. */
+  #refusal: Refusal | undefined;
+  /** Nothing more is taken. */
+  #isEnding = false;
+
+  constructor(socket: Socket, parts: PipelineParts) {
+    this.#socket = socket;
+    this.#parts = parts;
+  }
+
+  /** Whether an answer is unfinished. */
+  get isBusy(): boolean {
+    return this.#current !== undefined || this.#waiting.length > 0;
+  }
+
+  /** Whether another request will be answered. Nothing ever is behind a stream, which ends the connection. */
+  get takesMore(): boolean {
+    if (!this.isBusy) return !this.#isEnding;
+    return !this.#isEnding && this.#waiting.length < MAX_WAITING && !this.#isStreaming;
+  }
+
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  cut(): void {
+    this.#socket.destroy();
+  }
+
+  /** Answers a request when all before it are answered; at once, if there are none. */
+  take(request: IncomingMessage, response: ServerResponse): void {
+    if (!this.takesMore) return;
+    const exchange = { request, response };
+    this.#newest = exchange;
+    if (this.isBusy) this.#waiting.push(exchange);
+    else this.#start(exchange);
+  }
+
+  /** Reads no more, where a request came although nothing more is taken. Node must have let go of the socket. */
+  dropRest(): void {
+    const last = this.#waiting.at(-1);
+    if (!last) {
+      this.cut();
+      return;
+    }
+    this.#isEnding = true;
+    this.#listenInPlaceOfNode();
+    last.response.shouldKeepAlive = false;
+    this.#cutAfter(LAST_ANSWERS_MS);
+  }
+
+  /**
+   * Refuses what came behind the requests that were taken, and ends the connection: as soon as they are
+   * answered, so that nobody takes the refusal for an answer to one of them.
+   */
+  refuse(refusal: Refusal): void {
+    if (this.#isStreaming) {
+      this.cut();
+      return;
+    }
+    this.#isEnding = true;
+    if (!this.isBusy) {
+      writeProblem(this.#socket, refusal);
+      return;
+    }
+    this.#refusal = refusal;
+    this.#cutAfter(REFUSAL_WAIT_MS);
+  }
+
+  /** The same for an upgrade, for which Node has let go of the socket. */
+  refuseUpgrade(refusal: Refusal): void {
+    this.#listenInPlaceOfNode();
+    this.refuse(refusal);
+  }
+
+  /** Refuses what could not be parsed: either the rest of the newest request, or what came behind it. */
+  refuseMalformed(refusal: Refusal): void {
+    const { request, response } = this.#newest ?? {};
+    if (!request || !response || request.complete) this.refuse(refusal);
+    else if (this.#waiting.at(-1)?.request === request) {
+      this.#waiting.pop();
+      this.refuse(refusal);
+    } else if (response.headersSent) this.cut();
+    else {
+      this.#isEnding = true;
+      writeProblem(this.#socket, refusal);
+    }
+  }
+
+  get #isStreaming(): boolean {
+    return this.#current !== undefined && isStream(this.#current.response);
+  }
+
+  #start(exchange: Exchange): void {
+    const { request, response } = exchange;
+    this.#current = exchange;
+    response.once('close', () => this.#onClose());
+    void this.#parts.answer(request, response).then(() => this.#onWritten(response));
+  }
+
+  #onWritten(response: ServerResponse): void {
+    if (isStream(response)) {
+      // They would wait for as long as the stream lasts, and in vain.
+      if (this.#waiting.length > 0) this.cut();
+    } else if (response.writableEnded && !response.writableFinished && this.unsentBytes > 0) {
+      this.#parts.unread.add(this);
+    }
+  }
+
+  #onClose(): void {
+    this.#parts.unread.remove(this);
+    this.#current = undefined;
+    // In a turn of its own: one read brings up to 17 requests, and others wait as well.
+    if (this.#waiting.length > 0) setImmediate(() => this.#startNext());
+    else this.#endWithRefusal();
+  }
+
+  #startNext(): void {
+    if (!this.#socket.writable) {
+      this.#waiting.length = 0;
+      return;
+    }
+    const next = this.#waiting.shift();
+    if (next) this.#start(next);
+    // The one that waited was malformed.
+    else this.#endWithRefusal();
+  }
+
+  #endWithRefusal(): void {
+    if (this.#refusal && this.#socket.writable) writeProblem(this.#socket, this.#refusal);
+  }
+
+  #listenInPlaceOfNode(): void {
+    // Without a listener a reset would end the process.
+    this.#socket.on('error', () => this.cut());
+    this.#socket.on('drain', () => this.#current?.response.emit('drain'));
+    // Bytes that nobody has read would turn the end into a reset, and answers might be lost.
+    this.#socket.resume();
+  }
+
+  #cutAfter(ms: number): void {
+    const cancel: Cancel = this.#parts.clock.after(ms, () => this.cut());
+    this.#socket.once('close', cancel);
+  }
+}
+
+/** An answer without an end, which takes the connection with it: server-sent events. */
+function isStream({ headersSent, writableEnded, shouldKeepAlive }: ServerResponse): boolean {
+  return headersSent && !writableEnded && !shouldKeepAlive;
+}
