@@ -1,3 +1,4 @@
+import { isLoopback } from '../loopback.ts';
 import type { ClientAddresses } from './client-address.ts';
 import { countedAs } from './seats.ts';
 
@@ -36,10 +37,11 @@ export class AddressSockets {
    */
   take(peer: string | undefined): (() => void) | undefined {
     const { connectionsPerAddress } = this.#limits;
-    if (connectionsPerAddress === Number.POSITIVE_INFINITY) return nothing;
+    // This machine, as a client or as a trusted proxy; asked first, since most proxies are there.
+    if (connectionsPerAddress === Number.POSITIVE_INFINITY || isLoopback(peer ?? '')) return nothing;
     const clients = this.#clients();
-    const { address, isLocal } = clients.of(peer, noHeader);
-    if (isLocal || clients.isProxy(address)) return nothing;
+    const { address } = clients.of(peer, noHeader);
+    if (clients.isProxy(address) || isLoopback(address)) return nothing;
     const counted = countedAs(address);
     const count = this.#counts.get(counted) ?? 0;
     if (count >= Math.ceil(connectionsPerAddress * 1.25)) return undefined;

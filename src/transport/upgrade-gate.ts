@@ -31,6 +31,12 @@ export function upgradeGate({ enter, accept, onRefused, onFault }: GateParts) {
   return (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     // Without a listener a reset would end the process.
     socket.on('error', () => socket.destroy());
+    // On another program's server Node's listener may be handed a socket on which an answer is unfinished.
+    if (hasUnfinishedAnswer(socket)) {
+      onRefused('input');
+      socket.destroy();
+      return;
+    }
     let entry: Entry;
     try {
       checkHandshake(request);
@@ -42,10 +48,21 @@ export function upgradeGate({ enter, accept, onRefused, onFault }: GateParts) {
       return;
     }
     entry.seat.leaveWith(socket);
-    // Who has hung up already would never open.
-    if (socket.readable && socket.writable) accept(request, socket, head, entry);
-    else socket.destroy();
+    try {
+      // Who has hung up already would never open.
+      if (socket.readable && socket.writable) accept(request, socket, head, entry);
+      else socket.destroy();
+    } catch (error) {
+      // Thrown on, it would end the process.
+      socket.destroy();
+      onFault('a WebSocket could not be opened', error);
+    }
   };
+}
+
+/** Node has no other way to ask: it keeps the response that a socket belongs to in this property. */
+function hasUnfinishedAnswer(socket: Duplex & { readonly _httpMessage?: unknown }): boolean {
+  return Boolean(socket._httpMessage);
 }
 
 /** The request as access control sees it. Throws a 400 `Refusal` for an address that is none. */

@@ -24,7 +24,12 @@ test('a server whose descriptors are used up goes on ringing, and takes newcomer
   let closed = 0;
   for (let come = 0; come < DESCRIPTORS + 100; come++) {
     const socket = connect({ port, host: '127.0.0.1' });
-    silent.push(socket.on('error', () => {}).on('close', () => closed++).resume());
+    silent.push(
+      socket
+        .on('error', () => {})
+        .on('close', () => closed++)
+        .resume(),
+    );
   }
   // More than there are descriptors for; so some are closed or wait, and the others say nothing.
   await vi.waitFor(() => expect(silent.filter(({ connecting }) => connecting)).toEqual([]), 10_000);

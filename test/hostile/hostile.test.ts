@@ -365,7 +365,7 @@ const table: Readonly<Record<string, readonly Row[]>> = {
     [
       'that are pipelined by the thousand',
       http(request('/livez').repeat(5000)),
-      /^200 (?:(?!Connection: close).)*(?:HTTP\/1\.1 200 .*?ok\s){16}$/s,
+      /^200 (?:(?!HTTP).)*(?:HTTP\/1\.1 200 (?:(?!HTTP).)*){16}$/s,
     ],
     [
       'that are pipelined before nonsense',
