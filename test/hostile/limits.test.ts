@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { SocketGuest } from '../helpers/guest.ts';
 import { exchange, handshake, request } from '../helpers/raw.ts';
@@ -30,6 +30,12 @@ describe('limits', () => {
 
   const refused = (target = '/rooms/lobby', headers: Record<string, string> = {}) =>
     exchange(server.port, handshake(target, headers));
+
+  async function opened(): Promise<Socket> {
+    const socket = connect({ port: server.port, host: '127.0.0.1' });
+    await new Promise<void>((resolve) => socket.once('connect', () => resolve()));
+    return socket.on('error', () => {});
+  }
 
   test('of connections answer 503 with Retry-After, and SSE with a stream that says when', async () => {
     await start({ connections: 1 });
@@ -189,6 +195,49 @@ describe('limits', () => {
     expect((await attempt('203.0.113.2')).status).toBe(401);
   });
 
+  test('of unsent bytes hold for answers that are not read as well', async () => {
+    const room = { match: '*', history: 200 };
+    const large = { historyBytes: 2 ** 25, totalHistoryBytes: 2 ** 25 };
+    for (const [totalBufferedBytes, isCut] of [
+      [1000, true],
+      [2 ** 28, false],
+    ] as const) {
+      server = await startServer({ rooms: [room], limits: { ...large, totalBufferedBytes } });
+      for (let sent = 0; sent < 200; sent++) {
+        await server.belfry.publish({ target: { rooms: ['lobby'] }, data: 'x'.repeat(60_000) });
+      }
+      // More than the kernel takes at once, of which nothing has been read when it is written.
+      const { status, body } = await exchange(
+        server.port,
+        request('/rooms/lobby?limit=1000', { Connection: 'close' }),
+      );
+      expect([status, body.length < 12_000_000]).toEqual([200, isCut]);
+      await server.stop();
+    }
+  });
+
+  test('of sockets close one more unheard, and leave those who are there alone', async () => {
+    await start({ sockets: 2 });
+    const guest = await join();
+    const silent = await opened();
+    for (let come = 0; come < 3; come++)
+      await expect(refused()).resolves.toMatchObject({ status: Number.NaN });
+    expect((await guest.ask({ action: 'ping' })).error).toBeUndefined();
+    expect(server.logged.map(({ msg }) => msg)).toEqual([
+      'all 2 sockets are taken (limits.sockets): newcomers are closed unheard',
+    ]);
+    silent.destroy();
+    await vi.waitFor(async () => expect((await refused('/rooms/a%00')).status).toBe(400));
+  });
+
+  test('of seconds for headers end what stays half a request with 408', async () => {
+    await start({ headersSeconds: 0.5 });
+    for (const half of ['', 'GET /rooms/lob', handshake().slice(0, -2)]) {
+      const { status, headers } = await exchange(server.port, half);
+      expect([status, headers.get('content-type')]).toEqual([408, 'application/problem+json']);
+    }
+  });
+
   test('that are 0 are none', async () => {
     const limits = {
       connections: 0,
@@ -197,6 +246,8 @@ describe('limits', () => {
       messagesPerSecond: 0,
       messageBurst: 0,
       roomMessagesPerSecond: 0,
+      sockets: 0,
+      headersSeconds: 0,
       rooms: 0,
       roomsPerConnection: 0,
       roomsPerAddress: 0,
