@@ -36,7 +36,6 @@ import { Listener } from './transport/listener.ts';
 import { requestListener } from './transport/request-listener.ts';
 import { callerOf } from './transport/room-url.ts';
 import { listen } from './transport/session.ts';
-import { BoundedAnswers } from './transport/unread-answers.ts';
 import { upgradeGate } from './transport/upgrade-gate.ts';
 import { WebSocketLink, WebSocketSink, websocketUpgrades } from './transport/websocket.ts';
 
@@ -277,7 +276,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     clock,
     limits,
     takeSocket: (peerAddress) => sockets.take(peerAddress),
-    unread: new BoundedAnswers(limits),
+    unread: hub.unreadAnswers,
     onRefused,
     onCrowded: (detail) => logger?.warn(detail),
     onFault,

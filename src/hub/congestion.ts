@@ -19,23 +19,34 @@ export interface BufferLimits {
   readonly totalBufferedBytes: number;
 }
 
-/** A connection with unsent bytes: its peer takes less than it is sent, or it waits for the log. */
-export interface Behind {
-  /** The connection's id. */
-  readonly connection: string;
+/** Something with unsent bytes. */
+export interface Unsent {
   readonly unsentBytes: number;
 }
 
+/** A connection with unsent bytes: its peer takes less than it is sent, or it waits for the log. */
+export interface Behind extends Unsent {
+  /** The connection's id. */
+  readonly connection: string;
+}
+
+/** A plain HTTP answer that its peer has not read. It ends by itself, and may be larger than a queue. */
+export interface UnreadAnswer extends Unsent {
+  /** Ends the connection, and frees what waits. */
+  cut(): void;
+}
+
 /**
- * Counts the unsent bytes of all connections, and closes slow consumers where a limit says so. Looks
- * when queues have grown by much, and regularly; never in the midst of a write or a delivery.
+ * Counts the unsent bytes of all connections and of answers that are not read, and closes slow consumers
+ * where a limit says so. Looks when queues have grown by much, and regularly; never in the midst of a
+ * write or a delivery.
  */
 export class Congestion {
   readonly limits: BufferLimits;
   readonly #clock: Clock;
   readonly #onTooSlow: (behind: Behind) => void;
   /** Since when each has been above `maxBufferedBytes`, on the monotonic clock; undefined: it is not. */
-  readonly #behind = new Map<Behind, number | undefined>();
+  readonly #behind = new Map<Behind | UnreadAnswer, number | undefined>();
   #cancel: Cancel | undefined;
   #grownBytes = 0;
   #isLookDue = false;
@@ -52,13 +63,13 @@ export class Congestion {
   }
 
   /** Does nothing the second time. */
-  add(behind: Behind): void {
+  add(behind: Behind | UnreadAnswer): void {
     if (this.#behind.has(behind)) return;
     this.#behind.set(behind, undefined);
     this.#cancel ??= this.#lookLater(LOOK_MS);
   }
 
-  remove(behind: Behind): void {
+  remove(behind: Behind | UnreadAnswer): void {
     this.#behind.delete(behind);
   }
 
@@ -84,7 +95,7 @@ export class Congestion {
     if (this.#behind.size === 0) return;
     const { maxBufferedBytes, slowSeconds, totalBufferedBytes } = this.limits;
     const now = this.#clock.monotonic();
-    const tooSlow = new Set<Behind>();
+    const tooSlow = new Set<Behind | UnreadAnswer>();
     let total = 0;
     for (const [behind, since] of this.#behind) {
       const { unsentBytes } = behind;
@@ -92,10 +103,11 @@ export class Congestion {
         this.#behind.delete(behind);
         continue;
       }
-      const overSince = unsentBytes > maxBufferedBytes ? (since ?? now) : undefined;
+      const isOver = isConnection(behind) && unsentBytes > maxBufferedBytes;
+      const overSince = isOver ? (since ?? now) : undefined;
       if (overSince !== since) this.#behind.set(behind, overSince);
       const isOverForLong = overSince !== undefined && now - overSince >= slowSeconds * 1000;
-      if (isOverForLong || unsentBytes > 2 * maxBufferedBytes) tooSlow.add(behind);
+      if (isOverForLong || (isOver && unsentBytes > 2 * maxBufferedBytes)) tooSlow.add(behind);
       else total += unsentBytes;
     }
     if (total > totalBufferedBytes) this.#addSlowest(tooSlow, total - totalBufferedBytes);
@@ -110,7 +122,7 @@ export class Congestion {
   }
 
   /** Adds those with most unsent bytes, as many as it takes to come below the total. */
-  #addSlowest(tooSlow: Set<Behind>, excessBytes: number): void {
+  #addSlowest(tooSlow: Set<Behind | UnreadAnswer>, excessBytes: number): void {
     const slowestFirst = [...this.#behind.keys()]
       .filter((behind) => !tooSlow.has(behind))
       .map((behind) => ({ behind, bytes: behind.unsentBytes }))
@@ -123,8 +135,11 @@ export class Congestion {
     }
   }
 
-  #close(tooSlow: readonly Behind[]): void {
-    for (const behind of tooSlow.slice(0, MAX_CLOSED_PER_LOOK)) this.#onTooSlow(behind);
+  #close(tooSlow: readonly (Behind | UnreadAnswer)[]): void {
+    for (const behind of tooSlow.slice(0, MAX_CLOSED_PER_LOOK)) {
+      if (isConnection(behind)) this.#onTooSlow(behind);
+      else behind.cut();
+    }
     if (tooSlow.length <= MAX_CLOSED_PER_LOOK) return;
     this.#cancel?.();
     this.#cancel = this.#lookLater(0);
@@ -137,4 +152,8 @@ export class Congestion {
       if (this.#behind.size > 0) this.#cancel ??= this.#lookLater(LOOK_MS);
     });
   }
+}
+
+function isConnection(behind: Behind | UnreadAnswer): behind is Behind {
+  return 'connection' in behind;
 }

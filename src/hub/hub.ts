@@ -1,7 +1,7 @@
 import type { Administration, CloseRoom, Publication } from './administration.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
 import { closeRoom } from './closing-room.ts';
-import { type BufferLimits, Congestion } from './congestion.ts';
+import { type BufferLimits, Congestion, type UnreadAnswer } from './congestion.ts';
 import { Connection, type Peer } from './connection.ts';
 import type { Delivered, Delivery } from './delivery.ts';
 import { Directory } from './directory.ts';
@@ -192,6 +192,15 @@ export class Hub implements Administration {
   ready(): Promise<void> | undefined {
     return this.#intake.ready();
   }
+
+  /** Where transports count the answers that their peers have not read: they are bounded with the queues. */
+  readonly unreadAnswers = {
+    add: (answer: UnreadAnswer): void => {
+      this.#delivering.congestion.add(answer);
+      this.#delivering.congestion.grew(answer.unsentBytes);
+    },
+    remove: (answer: UnreadAnswer): void => this.#delivering.congestion.remove(answer),
+  };
 
   // Ticks
 

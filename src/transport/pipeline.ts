@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Cancel, Clock } from '../clock.ts';
+import type { UnreadAnswer } from '../hub/congestion.ts';
 import type { Refusal } from '../hub/refusal.ts';
 import { writeProblem } from './raw-problem.ts';
 
@@ -12,14 +13,6 @@ const REFUSAL_WAIT_MS = 5000;
 
 /** The same for the requests that were taken where the rest was not. */
 const LAST_ANSWERS_MS = 30_000;
-
-/** A finished answer of which the peer has not taken all. */
-export interface UnreadAnswer {
-  /** What waits in this process for the peer, in bytes. */
-  readonly unsentBytes: number;
-  /** Ends the connection, and frees what waits. */
-  cut(): void;
-}
 
 /** Hears of unread answers while they are unread. Both calls do nothing the second time. */
 export interface UnreadAnswers {

@@ -481,6 +481,28 @@ describe('the limits', () => {
     expect(tooSlow.length).toBeLessThan(12);
   });
 
+  test('count answers that are not read, and cut the largest of them; one alone may be large', async () => {
+    const { congestion, clock, make, tooSlow } = rig({ totalBufferedBytes: 5000 * KIB });
+    const cut: number[] = [];
+    const answers = [3000, 1000].map((size) => ({
+      unsentBytes: size * KIB,
+      cut() {
+        cut.push(size);
+        congestion.remove(this);
+      },
+    }));
+    for (const answer of answers) {
+      congestion.add(answer);
+      congestion.grew(answer.unsentBytes);
+    }
+    clock.advance(6000);
+    expect(cut).toEqual([]);
+    make().outbox.waitForPeer(900 * KIB);
+    make('two').outbox.waitForPeer(900 * KIB);
+    await Promise.resolve();
+    expect([cut, tooSlow]).toEqual([[3000], []]);
+  });
+
   test('close very many a part at a time', async () => {
     const { make, tooSlow, clock } = rig({ totalBufferedBytes: 100 * KIB });
     for (let n = 0; n < 700; n++) make(`peer ${n}`).outbox.waitForPeer(1 * KIB);
