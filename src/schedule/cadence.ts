@@ -1,5 +1,6 @@
-import { Cron } from 'croner';
-import { isTimezone } from '../feed/zone.ts';
+import type { Cron } from 'croner';
+import { type CountBetween, calendarCount } from './count.ts';
+import { type Pattern, readPattern } from './pattern.ts';
 
 /**
  * When something is due: a set of instants, in milliseconds since the epoch, that can be asked from
@@ -12,6 +13,11 @@ export interface Cadence {
   previous(before: number): number | null;
   /** The number of an instant since the epoch, with intervals only: every node arrives at the same. */
   seq?(due: number): number;
+  /**
+   * How many there are from `from`, which is one, on and before `until`, without finding each.
+   * `undefined`: not within the budget. Absent where they have to be found.
+   */
+  readonly count?: CountBetween | undefined;
 }
 
 /** The shortest interval, in milliseconds. */
@@ -40,77 +46,62 @@ const forgotten = new FinalizationRegistry<string>((key) => {
 });
 
 /**
- * The instants that a cron pattern names in a zone, on whole seconds. On the nights when the clocks
- * change, patterns with a wildcard keep their rhythm in real time, and fixed times of day run once:
- * at the first valid moment if they are left out, the first time if they come twice. Throws for a pattern
- * that does not parse or never comes, and for an unknown zone.
+ * The instants that a cron pattern names in a zone, on whole seconds.
+ *
+ * On the nights when the clocks change, one rule holds, by what the second, minute and hour say:
+ * - **A rhythm**: one of them says "every", with a wildcard, a step of two or more, or a range or list
+ *   that leaves nothing out (`0-23`). It goes on in real time: what comes twice runs twice, what is
+ *   left out does not run. So `*` and `5` minutes after another stay so, whatever the wall shows.
+ * - **Times of day**: all three are numbers, lists or ranges, however long. Each runs once a day: the
+ *   first time where it comes twice; where it is left out, when the gap is over, if that is the same
+ *   day, and several of one gap together run once.
+ *
+ * How a set is written makes no difference: `1-3` is `1,2,3`, a step that names one value is that
+ * value. Throws for a pattern that does not parse or never comes, and for an unknown zone.
  */
 export function calendar(pattern: string, timezone: string): Cadence {
   const key = `${pattern}\n${timezone}`;
   const known = calendars.get(key)?.deref();
   if (known) return known;
-  const crons = parse(pattern, timezone);
-  const cadence: Cadence = {
-    next: (after) => extreme(Math.min, crons, (cron) => cron.nextRun(new Date(after))),
-    // croner answers with what lies strictly before.
-    previous: (before) => extreme(Math.max, crons, (cron) => cron.previousRuns(1, new Date(before + 1))[0]),
-  };
+  const cadence = new Calendar(readPattern(pattern, timezone), timezone);
   calendars.set(key, new WeakRef(cadence));
   forgotten.register(cadence, key);
   return cadence;
 }
 
-const FIELDS = 'write 5 fields (minute hour day month weekday) or 6 (second first)';
-
-/** The earliest or latest of what they answer; null if none has an answer. */
-function extreme(
-  pick: (...instants: number[]) => number,
-  crons: readonly Cron[],
-  ask: (cron: Cron) => Date | null | undefined,
-): number | null {
-  const instants = crons.flatMap((cron) => ask(cron)?.getTime() ?? []);
-  return instants.length === 0 ? null : pick(...instants);
-}
-
-function parse(pattern: string, timezone: string): Cron[] {
-  const fields = pattern.trim().split(/\s+/).length;
-  // croner would take 7 fields, "@daily" and a single date as well.
-  if (fields !== 5 && fields !== 6) {
-    throw new Error(`"${pattern}" is not a calendar pattern: ${FIELDS}`);
-  }
-  if (!isTimezone(timezone)) {
-    throw new Error(`"${timezone}" is not a time zone: write an IANA name such as "Europe/Berlin"`);
-  }
-  if (construct(pattern, timezone).nextRun(new Date(0)) === null) {
-    throw new Error(`"${pattern}" never comes: write a day that the month has`);
-  }
-  return timesOfDay(pattern).map((time) => construct(time, timezone));
-}
-
-/** More times of day than these are a rhythm; each costs a croner object. */
-const MOST_TIMES = 12;
-
 /**
- * A pattern with several fixed times of day, such as "0 2,14 * * *", as one pattern for each: croner
- * takes a list for a rhythm, and would leave 2:00 out in the one night and run it twice in the other.
+ * Remembers what croner said last, since one question costs some 50 µs: a thousand schedules of one
+ * pattern that wake together ask once.
  */
-function timesOfDay(pattern: string): string[] {
-  const fields = pattern.trim().split(/\s+/);
-  const clock = fields.slice(0, -3);
-  if (!clock.every((field) => /^\d+(,\d+)*$/.test(field))) return [pattern];
-  const times = clock.reduce<string[]>(
-    (heads, field) => heads.flatMap((head) => field.split(',').map((number) => `${head}${number} `)),
-    [''],
-  );
-  if (times.length > MOST_TIMES) return [pattern];
-  return times.map((time) => time + fields.slice(-3).join(' '));
-}
+class Calendar implements Cadence {
+  readonly count: CountBetween | undefined;
+  readonly #cron: Cron;
+  /** No instant lies between the two, which `next` is. */
+  #after = Number.NaN;
+  #next: number | null = null;
+  /** No instant lies between the two, which `previous` is. */
+  #before = Number.NaN;
+  #previous: number | null = null;
 
-function construct(pattern: string, timezone: string): Cron {
-  try {
-    return new Cron(pattern, { timezone });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.replace(/^CronPattern: /, '') : String(error);
-    throw new Error(`"${pattern}" is not a calendar pattern (${reason}): ${FIELDS}`, { cause: error });
+  constructor(pattern: Pattern, timezone: string) {
+    this.#cron = pattern.cron;
+    this.count = calendarCount(pattern, timezone);
+  }
+
+  next(after: number): number | null {
+    if (!(after >= this.#after && after < (this.#next ?? Number.POSITIVE_INFINITY))) {
+      this.#next = this.#cron.nextRun(new Date(after))?.getTime() ?? null;
+      this.#after = after;
+    }
+    return this.#next;
+  }
+
+  previous(before: number): number | null {
+    if (!(before <= this.#before && before >= (this.#previous ?? Number.NEGATIVE_INFINITY))) {
+      // croner answers with what lies strictly before.
+      this.#previous = this.#cron.previousRuns(1, new Date(before + 1))[0]?.getTime() ?? null;
+      this.#before = before;
+    }
+    return this.#previous;
   }
 }

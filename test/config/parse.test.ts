@@ -177,7 +177,7 @@ const BROKEN: readonly [string, unknown, ...string[]][] = [
   [
     'a minute that no hour has',
     scheduled({ every: undefined, cron: '61 * * * *' }),
-    'schedules[0].cron: "61 * * * *" is not a calendar pattern (Invalid value for minute: 61): write 5 fields (minute hour day month weekday) or 6 (second first)',
+    'schedules[0].cron: "61 * * * *" is not a calendar pattern: there is no minute 61: write 0 to 59',
   ],
   [
     'a number for a pattern',

@@ -105,8 +105,13 @@ describe('on the night when the clocks go forward', () => {
       ['03:00+02:00', 'the clocks went forward on 2026-03-29: 02:00 did not exist'],
       ['03:30+02:00', null],
     ]);
-    expect(night('15 2-3 * * *', 'Europe/Berlin', '2026-03-28T12:00:00Z', 2)).toEqual([
-      ['03:15+02:00', 'the clocks went forward on 2026-03-29: 02:15 did not exist'],
+    expect(night('15 0-4/2 * * *', 'Europe/Berlin', '2026-03-29T00:20:00Z', 2)).toEqual([
+      ['04:15+02:00', 'the clocks went forward on 2026-03-29: 02:15 did not exist'],
+      ['00:15+02:00', null],
+    ]);
+    expect(night('15 2-3 * * *', 'Europe/Berlin', '2026-03-28T12:00:00Z', 3)).toEqual([
+      ['03:00+02:00', 'the clocks go forward: 02:15 does not exist, runs at 03:00'],
+      ['03:15+02:00', null],
       ['02:15+02:00', null],
     ]);
   });
