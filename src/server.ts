@@ -362,9 +362,12 @@ function report(logger: Logger | undefined, metrics: Metrics): Report {
       const level = state === 'error' || state === 'stale' ? 'warn' : 'info';
       logger?.[level]({ schedule, state, detail }, 'schedule changed state');
     },
-    missed(schedule, count) {
+    missed(schedule, { count, exact }) {
       metrics.missed(schedule, count);
-      logger?.warn({ schedule, count }, 'instants were missed');
+      logger?.warn(
+        { schedule, count },
+        exact ? 'instants were missed' : 'more instants than that were missed',
+      );
     },
     overlapped(schedule) {
       metrics.overlapped(schedule);
@@ -373,6 +376,9 @@ function report(logger: Logger | undefined, metrics: Metrics): Report {
     stepped(ms) {
       metrics.stepped(ms);
       logger?.warn({ ms: Math.round(ms) }, "the computer's clock was set");
+    },
+    faulted(err) {
+      logger?.error({ err }, 'a schedule threw: it is tried again, the others go on');
     },
   };
 }

@@ -38,6 +38,10 @@ const scheduleEntry = z
       sent: z.int(),
       unchanged: z.int(),
       missed: z.int(),
+      missedAtLeast: z
+        .literal(true)
+        .optional()
+        .openapi({ description: 'Some were too many to count: there were more than `missed`.' }),
       overlapped: z.int(),
       failed: z.int(),
     }),

@@ -26,7 +26,10 @@ const statsEntry = z
     runs: z
       .object({ sent: z.int(), unchanged: z.int(), unheard: z.int(), failed: z.int() })
       .openapi({ description: 'Runs of schedules, by what came of them.' }),
-    missed: z.int().openapi({ description: 'Due instants that passed while nothing could run.' }),
+    missed: z.int().openapi({
+      description:
+        'Due instants that passed while nothing could run; at least so many where some were too many to count.',
+    }),
     overlapped: z.int().openapi({ description: 'Due instants left out while a feed was being read.' }),
     clockSteps: z.int().openapi({ description: "How often the computer's clock was set." }),
     closes: counted.openapi({ description: 'Connections that the server closed, by code.' }),

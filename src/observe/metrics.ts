@@ -28,7 +28,7 @@ export class Metrics {
   ]);
   readonly #missed = this.#counter(
     'belfry_instants_missed_total',
-    'Due instants that passed while nothing could run.',
+    'Due instants that passed while nothing could run; at least, where some were too many to count.',
     ['schedule'],
   );
   readonly #overlapped = this.#counter(

@@ -1,5 +1,5 @@
 import type { Cron } from 'croner';
-import { type CountBetween, calendarCount } from './count.ts';
+import { type Count, type CountBetween, calendarCount } from './count.ts';
 import { type Pattern, readPattern } from './pattern.ts';
 
 /**
@@ -13,10 +13,7 @@ export interface Cadence {
   previous(before: number): number | null;
   /** The number of an instant since the epoch, with intervals only: every node arrives at the same. */
   seq?(due: number): number;
-  /**
-   * How many there are from `from`, which is one, on and before `until`, without finding each.
-   * `undefined`: not within the budget. Absent where they have to be found.
-   */
+  /** Counts without finding each. Absent where they have to be found. */
   readonly count?: CountBetween | undefined;
 }
 
@@ -85,7 +82,8 @@ class Calendar implements Cadence {
 
   constructor(pattern: Pattern, timezone: string) {
     this.#cron = pattern.cron;
-    this.count = calendarCount(pattern, timezone);
+    const count = calendarCount(pattern, timezone);
+    this.count = count && remembered(count);
   }
 
   next(after: number): number | null {
@@ -104,4 +102,15 @@ class Calendar implements Cadence {
     }
     return this.#previous;
   }
+}
+
+/** Remembers the last count that was exact. */
+function remembered(count: CountBetween): CountBetween {
+  let known: { from: number; until: number; counted: Count } | undefined;
+  return (from, until, budget) => {
+    if (known?.from === from && known.until === until) return known.counted;
+    const counted = count(from, until, budget);
+    if (counted.exact) known = { from, until, counted };
+    return counted;
+  };
 }

@@ -40,6 +40,10 @@ export class Chain {
   #inherited: MadeTick | undefined;
   /** How many ticks went out. */
   sends = 0;
+  /** A step of the clock back was told, and no tick went out since. */
+  #isSetBack = false;
+  /** Whether a client asked for the current tick since the last one went out: it may not have heard that. */
+  #wasAsked = false;
   /** Whether the value of `#last` is what everybody here was shown last, live or on joining. */
   #shown = false;
 
@@ -51,6 +55,8 @@ export class Chain {
     this.#sentDue = before.#sentDue;
     this.#last = before.#last;
     this.#inherited = before.#last;
+    this.#isSetBack = before.#isSetBack;
+    this.#wasAsked = before.#wasAsked;
   }
 
   /** The tick of an instant, as it would be sent now. */
@@ -79,6 +85,8 @@ export class Chain {
   sent(due: number): void {
     this.#sentDue = due;
     this.#shown = true;
+    this.#isSetBack = false;
+    this.#wasAsked = false;
     this.sends++;
   }
 
@@ -93,8 +101,27 @@ export class Chain {
     return sent !== null && sent <= now && (due === null || due < sent) ? sent : due;
   }
 
-  /** Whether this instant lies before the one sent last: the clock was set back. */
+  /** A client joined or asks: what is sent next has to make sense to it as well. */
+  asked(): void {
+    this.#wasAsked = true;
+  }
+
+  /**
+   * The clock was set back, and `next` is what is due now. Answers whether viewers have to be told:
+   * whether something comes again that was sent.
+   */
+  setBack(next: number | null): boolean {
+    if (next === null) return false;
+    // What was current by the old time is not any more, not even when that time has come again.
+    if (this.#last && this.#last.due >= next) this.#inherited = this.#last;
+    const again = this.#sentDue !== null && this.#sentDue >= next;
+    this.#isSetBack ||= again;
+    return again;
+  }
+
+  /** Whether viewers have to be told, before the tick of this instant, that the clock was set back. */
   goesBack(due: number): boolean {
+    if (this.#isSetBack) return this.#wasAsked;
     return this.#sentDue !== null && due < this.#sentDue;
   }
 
@@ -108,10 +135,13 @@ export class Chain {
     if (this.#last) this.#last.until = until;
   }
 
-  /** The current one, if it is there; `over`: none is due any more, as while paused, and any will do. */
-  current(now: number, over: boolean): MadeTick | undefined {
-    if (over) return this.#last;
-    return this.#last !== this.#inherited && this.#last?.isCurrent(now) ? this.#last : undefined;
+  /**
+   * The current one, if it is there. `next`: what is due next; `over`: nothing any more, as while
+   * paused, and any will do.
+   */
+  current(now: number, next: number | null | 'over'): MadeTick | undefined {
+    if (next === 'over') return this.#last;
+    return this.#last !== this.#inherited && this.#last?.isCurrent(now, next) ? this.#last : undefined;
   }
 }
 
@@ -122,8 +152,8 @@ export class MadeTick {
   readonly data: RoomData;
   /** When it ceases to be the current one; null for never. */
   until: number | null;
+  readonly due: number;
   readonly #tick: Tick;
-  readonly #due: number;
 
   constructor(event: string, tick: Tick, making: Making, eventBytes: number) {
     const bytes = Buffer.byteLength(inRoom(making.data, LONGEST_ROOM));
@@ -135,12 +165,12 @@ export class MadeTick {
     this.data = making.data;
     this.until = making.until;
     this.#tick = tick;
-    this.#due = making.due;
+    this.due = making.due;
   }
 
-  /** Whether no newer instant has come; one that is due later than now is from before a step back. */
-  isCurrent(now: number): boolean {
-    return this.#due <= now && (this.until === null || now < this.until);
+  /** Whether no newer instant has come; where another one is next than it was, the clock was set. */
+  isCurrent(now: number, next: number | null): boolean {
+    return this.until === next && (next === null || now < next);
   }
 
   /** The event for who comes later; `over`: nothing is due after it, as while paused. */

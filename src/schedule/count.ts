@@ -1,46 +1,49 @@
 import { zoneOffset } from '../feed/zone.ts';
 import type { Pattern } from './pattern.ts';
 
+/** How many instants there are; not `exact`: more than `count`. */
+export interface Count {
+  readonly count: number;
+  readonly exact: boolean;
+}
+
 /**
  * How much may be spent on counting: about 50 µs each, which is what one question to croner costs.
- * What counts together shares one.
+ * What is spent of a part is spent of the whole.
  */
 export class CountBudget {
   #left: number;
+  readonly #whole: CountBudget | undefined;
 
-  constructor(most: number) {
+  constructor(most: number, whole?: CountBudget) {
     this.#left = most;
+    this.#whole = whole;
   }
 
   /** False: it is used up. */
   spend(cost: number): boolean {
     this.#left -= cost;
-    return this.#left >= 0;
+    return (this.#whole?.spend(cost) ?? true) && this.#left >= 0;
   }
 }
 
-/**
- * How many instants lie from one on and before another. `undefined`: not within the budget.
- */
-export type CountBetween = (from: number, until: number, budget: CountBudget) => number | undefined;
+/** How many instants lie from one on and before a later one. */
+export type CountBetween = (from: number, until: number, budget: CountBudget) => Count;
 
 const SECOND_MS = 1000;
 const DAY_MS = 86_400_000;
-/** No zone changes its offset twice in so short a time. */
-const WEEK_MS = 7 * DAY_MS;
 
-/** What a question to Intl costs, and one to the calendar of days. */
+/** What a question to Intl costs, and adding up the days of a week. */
 const OFFSET_COST = 0.1;
-const DAYS_COST = 0.05;
+const DAYS_COST = 0.02;
 
 /**
  * Counts the instants of a calendar without finding each: in every stretch of constant offset from
- * UTC they are the times of day that the pattern names, times its days. `undefined` where that cannot
- * be done, or not within the budget.
+ * UTC they are the times of day that the pattern names, times its days. `undefined` for a pattern
+ * whose days only croner knows.
  */
 export function calendarCount({ clock, fixed, isDay }: Pattern, timezone: string): CountBetween | undefined {
   if (!isDay) return undefined;
-  const offset = zoneOffset(timezone);
   const timesBefore = timesOfDay(clock);
 
   /** How many are named from one time on the wall on and before another, on the days that are named. */
@@ -54,34 +57,89 @@ export function calendarCount({ clock, fixed, isDay }: Pattern, timezone: string
   };
 
   return (from, until, budget) => {
-    // An instant that the pattern does not name stands for what was left out before it.
-    let count = fixed && named(from + offset(from), from + offset(from) + 1) === 0 ? 1 : 0;
+    const weeks = weeksOf(timezone);
+    let count = 0;
     let at = from;
     while (at < until) {
-      let end = Math.min(at + WEEK_MS, until);
-      const before = offset(at);
-      const after = offset(end);
-      if (!budget.spend(2 * OFFSET_COST + DAYS_COST)) return undefined;
-      if (before === after) {
-        count += named(at + before, end + before);
-        at = end;
-        continue;
-      }
-      if (!budget.spend(20 * OFFSET_COST)) return undefined;
-      end = changeIn(at, end, (instant) => offset(instant) !== before);
-      count += named(at + before, end + before);
+      const week = weeks.at(at, budget);
+      // One less: whether there is another one behind it is not known.
+      if (!week || !budget.spend(DAYS_COST)) return { count: Math.max(count - 1, 0), exact: false };
+      const { before, after, change } = week;
+      // An instant that the pattern does not name stands for what was left out before it.
+      const offset = at < change ? before : after;
+      if (fixed && at === from && named(at + offset, at + offset + 1) === 0) count = 1;
+      const end = Math.min(at < change ? change : week.end, until);
+      count += named(at + offset, end + offset);
       at = end;
-      if (!fixed) continue;
-      const wall = end + after;
+      if (!fixed || at !== change || at >= until) continue;
+      const wall = change + after;
       const today = Math.floor(wall / DAY_MS) * DAY_MS;
       // What is left out on the day of the change runs once, when it is over; what comes twice is
       // passed over the second time.
       if (after < before) at += before - after;
-      else if (end < until && named(Math.max(end + before, today), wall) > 0 && named(wall, wall + 1) === 0)
-        count++;
+      else if (named(Math.max(change + before, today), wall) > 0 && named(wall, wall + 1) === 0) count++;
     }
-    return count;
+    return { count, exact: true };
   };
+}
+
+/** A week since the epoch, in which a zone changes its offset once at most. */
+interface Week {
+  readonly before: number;
+  readonly after: number;
+  /** The first instant with the offset `after`; the end of the week where it is the one `before`. */
+  readonly change: number;
+  readonly end: number;
+}
+
+const WEEK_MS = 7 * DAY_MS;
+
+/** Some twenty years; above it all are forgotten, for one clock that is wrong by centuries. */
+const MOST_WEEKS = 1000;
+
+/** The weeks of a zone that were looked at. */
+class Weeks {
+  readonly #offset: (at: number) => number;
+  readonly #known = new Map<number, Week>();
+
+  constructor(timezone: string) {
+    this.#offset = zoneOffset(timezone);
+  }
+
+  /** The week of an instant; `undefined`: finding it is not within the budget. */
+  at(instant: number, budget: CountBudget): Week | undefined {
+    const index = Math.floor(instant / WEEK_MS);
+    const known = this.#known.get(index);
+    if (known) return known;
+    if (!budget.spend(2 * OFFSET_COST)) return undefined;
+    const [start, end] = [index * WEEK_MS, (index + 1) * WEEK_MS];
+    const [before, after] = [this.#offset(start), this.#offset(end)];
+    if (before !== after && !budget.spend(20 * OFFSET_COST)) return undefined;
+    const change = before === after ? end : this.#change(start, end, before);
+    const week = { before, after, change, end };
+    if (this.#known.size >= MOST_WEEKS) this.#known.clear();
+    this.#known.set(index, week);
+    return week;
+  }
+
+  /** The first whole second after `from` that has another offset than `before`; `to` has one. */
+  #change(from: number, to: number, before: number): number {
+    let [low, high] = [from / SECOND_MS, to / SECOND_MS];
+    while (high - low > 1) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.#offset(middle * SECOND_MS) === before) low = middle;
+      else high = middle;
+    }
+    return high * SECOND_MS;
+  }
+}
+
+const zones = new Map<string, Weeks>();
+
+function weeksOf(timezone: string): Weeks {
+  const weeks = zones.get(timezone) ?? new Weeks(timezone);
+  zones.set(timezone, weeks);
+  return weeks;
 }
 
 /** How many of the times of day that these seconds, minutes and hours make lie before one, in milliseconds. */
@@ -94,16 +152,4 @@ function timesOfDay([seconds = [], minutes = [], hours = []]: Pattern['clock']):
       below(minutes, minute) * seconds.length + (minutes.includes(minute) ? below(seconds, second % 60) : 0);
     return below(hours, hour) * minutes.length * seconds.length + (hours.includes(hour) ? inHour : 0);
   };
-}
-
-/** The first whole second after `from`, which has none, that has changed; `to` has. */
-function changeIn(from: number, to: number, hasChanged: (at: number) => boolean): number {
-  let low = Math.floor(from / SECOND_MS);
-  let high = Math.ceil(to / SECOND_MS);
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (hasChanged(middle * SECOND_MS)) high = middle;
-    else low = middle;
-  }
-  return high * SECOND_MS;
 }

@@ -16,6 +16,8 @@ export interface Counters {
   readonly unchanged: number;
   /** Instants that passed while nothing could run. */
   readonly missed: number;
+  /** Some were too many to count: there were more than `missed`. Absent otherwise. */
+  readonly missedAtLeast?: true;
   /** Instants left out because the feed was still being read for an earlier one. */
   readonly overlapped: number;
   readonly failed: number;

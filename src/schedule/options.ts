@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { Feed } from '../feed/feed.ts';
 import type { Delivered, Delivery } from '../hub/delivery.ts';
 import type { Cadence } from './cadence.ts';
+import type { Count } from './count.ts';
 import type { CadenceEntry, ScheduleState } from './entries.ts';
 import type { Run } from './tally.ts';
 import type { MissedPolicy, Timetable } from './timetable.ts';
@@ -45,12 +46,14 @@ export interface Report {
   ran(schedule: string, run: Run): void;
   /** Its state is another one now. */
   turned(schedule: string, state: ScheduleState, detail: string | null): void;
-  /** So many instants passed while nothing could run. */
-  missed(schedule: string, count: number): void;
+  /** So many instants passed while nothing could run; not `exact`: more than that. */
+  missed(schedule: string, missed: Count): void;
   /** An instant was left out because the feed was still being read. */
   overlapped(schedule: string): void;
   /** The computer's clock was set: milliseconds, negative for back. */
   stepped(ms: number): void;
+  /** Something threw that should not have, in a cadence or in a schedule; the others go on. */
+  faulted(error: unknown): void;
 }
 
 /** What the schedules of one server share. */
@@ -76,8 +79,9 @@ export function ignoringErrors(report: Report): Report {
   return {
     ran: (schedule, run) => quietly(() => report.ran(schedule, run)),
     turned: (schedule, state, detail) => quietly(() => report.turned(schedule, state, detail)),
-    missed: (schedule, count) => quietly(() => report.missed(schedule, count)),
+    missed: (schedule, missed) => quietly(() => report.missed(schedule, missed)),
     overlapped: (schedule) => quietly(() => report.overlapped(schedule)),
     stepped: (ms) => quietly(() => report.stepped(ms)),
+    faulted: (error) => quietly(() => report.faulted(error)),
   };
 }

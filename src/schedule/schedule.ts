@@ -5,6 +5,7 @@ import type { RoomData, RoomEvent } from '../hub/event.ts';
 import { type RoomMatcher, roomsMatcher } from '../hub/names.ts';
 import type { Cadence } from './cadence.ts';
 import { Chain, type CurrentTick, MadeTick } from './chain.ts';
+import type { Count } from './count.ts';
 import type { RunEntry, ScheduleEntry, ScheduleState } from './entries.ts';
 import type { ScheduleContext, ScheduleOptions } from './options.ts';
 import { Reader } from './reader.ts';
@@ -67,7 +68,7 @@ export class Schedule implements Timed {
 
   /** `before`: as given to the constructor; it is stopped, and this one takes its place. */
   start(before?: Schedule): void {
-    // An instant that the timetable is about to call for is this one's.
+    // An instant that the timetable is about to call is this one's.
     const after = Math.min(this.#context.clock.now(), (before?.next ?? Number.POSITIVE_INFINITY) - 1);
     before?.stop();
     if (!this.#standing.paused) this.#slot = this.#context.timetable.add(this, after);
@@ -125,10 +126,17 @@ export class Schedule implements Timed {
   }
 
   /** Called by the timetable. */
-  passedOver(count: number): void {
-    this.#tally.missed(count);
-    this.#context.report.missed(this.name, count);
-    this.#standing.leftOut(count);
+  passedOver(missed: Count): void {
+    this.#tally.missed(missed);
+    this.#context.report.missed(this.name, missed);
+    this.#standing.leftOut(missed);
+  }
+
+  /** Called by the timetable. Told at once, so that it is told also where the next instant is a day away. */
+  stepped(ms: number): void {
+    this.#failedDue = null;
+    if (ms > 0) this.#standing.changed('clock');
+    else if (this.#chain.setBack(this.next)) this.#standing.changed('clock');
   }
 
   /** The next due instant, milliseconds; null while paused and when it is over. */
@@ -175,7 +183,9 @@ export class Schedule implements Timed {
   current(room: string): CurrentTick {
     const now = this.#context.clock.now();
     const over = this.#slot === undefined;
-    const coming = this.#chain.current(now, over) ?? this.#source.coming ?? this.#makeCurrent(now);
+    this.#chain.asked();
+    const coming =
+      this.#chain.current(now, over ? 'over' : this.next) ?? this.#source.coming ?? this.#makeCurrent(now);
     if (coming instanceof MadeTick) return { tick: coming.replay(room, over) };
     // A run shows its value only if it sends it.
     if (!coming || this.#source.running) this.#chain.owe();
@@ -274,12 +284,12 @@ export class Schedule implements Timed {
   }
 
   /**
-   * The newest instant that was due; not yet the one that the timetable is about to call for. After a
-   * change of cadence that may be one of the cadence before.
+   * The newest instant that was due: the one before the instant that the timetable will call next,
+   * which may have passed. After a change of cadence that may be one of the cadence before.
    */
   #newest(now: number): number | null {
     const next = this.next;
-    const due = this.cadence.previous(next === null ? now : Math.min(now, next - 1));
+    const due = this.cadence.previous(next === null ? now : next - 1);
     return this.#chain.newest(due, now);
   }
 }

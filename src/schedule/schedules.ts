@@ -49,7 +49,7 @@ export class Schedules implements CurrentTicks {
 
   constructor({ clock, hub, report, eventBytes }: SchedulesOptions) {
     const quiet = ignoringErrors(report);
-    const timetable = new Timetable(clock, (ms) => quiet.stepped(ms));
+    const timetable = new Timetable(clock, quiet);
     this.#context = { clock, hub, report: quiet, eventBytes: () => eventBytes(), timetable };
   }
 
@@ -63,6 +63,8 @@ export class Schedules implements CurrentTicks {
     const before = this.#schedules;
     const after = new Map<string, Schedule>();
     if (this.#stopped) return { added: [], changed: [], removed: [], kept: [] };
+    // Steps of the clock are counted from here on, also while no schedule waits.
+    this.#context.timetable.start();
     try {
       for (const options of list.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
         const known = before.get(options.name);

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Cancel, instant } from '../clock.ts';
 import type { Reason } from '../feed/reason.ts';
 import type { RoomEvent } from '../hub/event.ts';
+import type { Count } from './count.ts';
 import type { ScheduleEntry, ScheduleState } from './entries.ts';
 import type { ScheduleContext, ScheduleOptions } from './options.ts';
 
@@ -106,10 +107,11 @@ export class Standing {
     this.#tell({ ...this.#told(), state: 'changed', since: instant(this.#context.clock.now()), reason });
   }
 
-  /** Tells that `count` instants were left out, whatever the state is. */
-  leftOut(count: number): void {
+  /** Tells that so many instants were left out, whatever the state is. */
+  leftOut({ count, exact }: Count): void {
     const told = this.#told();
-    this.#tell({ ...told, reason: told.reason ?? 'missed', missed: count });
+    const missed = { missed: count, ...(exact ? {} : { missedAtLeast: true }) };
+    this.#tell({ ...told, reason: told.reason ?? 'missed', ...missed });
   }
 
   get state(): ScheduleState {

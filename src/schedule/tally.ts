@@ -1,4 +1,5 @@
 import { instant } from '../clock.ts';
+import type { Count } from './count.ts';
 import type { Counters, LatenessEntry, RunEntry, RunOutcome, ScheduleEntry } from './entries.ts';
 
 /** One run; instants in milliseconds since the epoch. */
@@ -18,6 +19,7 @@ export interface Run {
 /** What became of the instants of one schedule: counted, measured, and the newest runs kept. */
 export class Tally {
   readonly #counters = { runs: 0, sent: 0, unchanged: 0, missed: 0, overlapped: 0, failed: 0 };
+  #isMissedExact = true;
   readonly #lateness = new Lateness();
   readonly #runs = new RunLog();
   #last: Run | undefined;
@@ -31,8 +33,9 @@ export class Tally {
     if (run.sent !== null && !run.manual) this.#lateness.add(run.sent - run.due);
   }
 
-  missed(count: number): void {
+  missed({ count, exact }: Count): void {
     this.#counters.missed += count;
+    this.#isMissedExact &&= exact;
   }
 
   overlapped(): void {
@@ -55,7 +58,7 @@ export class Tally {
             connections: last.connections,
           }
         : null,
-      counters: { ...this.#counters },
+      counters: { ...this.#counters, ...(this.#isMissedExact ? {} : { missedAtLeast: true }) },
       lateness: this.#lateness.entry(),
     };
   }

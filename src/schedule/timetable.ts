@@ -1,39 +1,25 @@
 import type { Cancel, Clock } from '../clock.ts';
 import type { Cadence } from './cadence.ts';
+import { type Count, CountBudget } from './count.ts';
+import { Place, type Timed } from './place.ts';
 
-/**
- * What becomes of instants that passed while nothing could run (a blocked loop, a suspended machine,
- * a clock set forward). `latest`: the newest of them is run, however late. `skip`: none is run that is
- * more than a second late or nearer to its successor than to itself. The rest is counted as missed.
- */
-export type MissedPolicy = 'latest' | 'skip';
-
-/** Whoever wants to be called when an instant is due. None of the calls may throw. */
-export interface Timed {
-  readonly cadence: Cadence;
-  readonly missed: MissedPolicy;
-  /** This instant is due now, or was and is to be run late. At most one call in one turn. */
-  due(due: number): void;
-  /** So many instants passed and will not be run; called before `due`. */
-  passedOver(count: number): void;
-}
+export type { MissedPolicy, Timed } from './place.ts';
 
 /** A place in the timetable. */
 export interface Slot {
-  /** The next instant, milliseconds since the epoch; null: there will be none. */
+  /**
+   * The next instant that will be called, milliseconds since the epoch; null: there will be none.
+   * True by the clock as it stands when this is read, also where it was set a moment ago.
+   */
   readonly next: number | null;
 }
 
-interface Place extends Slot {
-  readonly timed: Timed;
-  readonly order: number;
-  next: number | null;
-  /** The instant that was last due here. */
-  last: number | null;
+export interface TimetableListener {
+  /** The wall clock was set: milliseconds, negative for back. */
+  stepped(ms: number): void;
+  /** Something threw that should not; the timetable goes on. */
+  faulted(error: unknown): void;
 }
-
-/** A place that waits for an instant. */
-type Waiting = Place & { next: number };
 
 /** How long the loop sleeps at most: a step of the clock is noticed within this time. */
 const LONGEST_SLEEP_MS = 2000;
@@ -47,101 +33,202 @@ const STEP_MS = 250;
 /** What `skip` still takes as on time, if the cadence is slow. */
 const TOLERATED_MS = 1000;
 
-/** Up to here missed calendar instants are counted one by one, at about 30 µs each. */
-const COUNTED = 1000;
+/** After so long a wake goes on in the next turn of the loop. */
+const SLICE_MS = 8;
+
+/** So many are called in one turn all the same: what is due together leaves in one write. */
+const TOGETHER = 50;
+
+/** What counting may cost until all that is due has been called: for all together, and for one of them. */
+const COUNTING = 1000;
+const COUNTING_ONE = 50;
 
 /**
  * One timer for all schedules: it sleeps until the earliest instant that is due, then looks at the
  * clock again, since timers fire early as well as late. The instants come from the cadence alone, so
  * nothing drifts.
  *
- * A clock set forward leaves instants out, as a suspended machine does. A clock set back makes them
- * come again, so that nobody waits for the old time to return; but where only the last one would come
- * again, it does not run twice.
+ * It looks for steps of the wall clock at each wake, every two seconds at least, also while nothing
+ * waits, and whenever a slot is read. A clock set forward leaves instants out, as a suspended machine
+ * does. A clock set back makes them come again; `Place` says which.
+ *
+ * What a wake has to do is done in slices: each has one `now`, and what falls due meanwhile waits for
+ * the next. First every place takes a step into account, then what is due is called, earliest first.
  */
 export class Timetable {
   readonly #clock: Clock;
-  readonly #stepped: (ms: number) => void;
-  /** Latest first, so that the earliest is taken from the end. */
+  readonly #listener: TimetableListener;
+  readonly #places = new Set<Place>();
+  /** Those that wait for an instant, latest first, so that the earliest is taken from the end. */
   #waiting: Waiting[] = [];
+  /** Those that have yet to take a step of the clock into account. */
+  #unsettled = new Set<Place>();
+  /** Those whose cadence threw. */
+  readonly #broken = new Set<Place>();
   #order = 0;
+  #running = false;
   #timer: Cancel | undefined;
   /** Both clocks at the last look; their difference moves only when the wall clock steps. */
   #offset = 0;
+  /** The sum of all steps. */
+  #steps = 0;
+  #counting = new CountBudget(COUNTING);
 
-  /** `stepped` hears of steps of the wall clock, in milliseconds, negative for back; it must not throw. */
-  constructor(clock: Clock, stepped: (ms: number) => void) {
+  /** `listener` must not throw. */
+  constructor(clock: Clock, listener: TimetableListener) {
     this.#clock = clock;
-    this.#stepped = stepped;
+    this.#listener = listener;
+  }
+
+  /** From now on it looks for steps of the clock, until it is stopped. */
+  start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    this.#offset = this.#clock.now() - this.#clock.monotonic();
+    this.#arm();
   }
 
   /** From the first instant after `after` on, `timed` is called; where that has passed, at once. */
-  add(timed: Timed, after = this.#clock.now()): Slot {
-    const next = timed.cadence.next(after);
-    const place: Place = { timed, order: this.#order++, next, last: null };
-    if (this.#timer === undefined) this.#offset = this.#clock.now() - this.#clock.monotonic();
+  add(timed: Timed, after?: number): Slot {
+    this.start();
+    const now = this.#now();
+    const place = new Place(timed, { order: this.#order++, after: after ?? now, steps: this.#steps });
+    this.#places.add(place);
     this.#enter(place);
     if (this.#waiting.at(-1) === place) this.#arm();
-    return place;
+    return new PlaceSlot(place, (asked) => this.#nextOf(asked));
   }
 
   remove(slot: Slot): void {
-    this.#waiting = this.#waiting.filter((place) => place !== slot);
-    if (this.#waiting.length === 0) this.#disarm();
+    if (!(slot instanceof PlaceSlot)) return;
+    const { place } = slot;
+    this.#places.delete(place);
+    this.#unsettled.delete(place);
+    this.#waiting = this.#waiting.filter((other) => other !== place);
+    this.#broken.delete(place);
   }
 
-  /** Forgets everybody. */
+  /** Forgets all places; leaves no timer. */
   stop(): void {
+    this.#running = false;
+    this.#places.clear();
+    this.#unsettled.clear();
+    this.#broken.clear();
     this.#waiting = [];
     this.#disarm();
   }
 
-  #wake(): void {
+  /** The time; a step of the clock is noticed. */
+  #now(): number {
     const now = this.#clock.now();
-    this.#lookForStep(now);
-    // One `now` for the whole turn: what falls due meanwhile waits for the next, after other work.
-    for (let place = this.#waiting.at(-1); place && place.next <= now; place = this.#waiting.at(-1)) {
-      this.#waiting.pop();
-      this.#ring(place, place.next, now);
-    }
-    this.#arm();
-  }
-
-  #ring(place: Place, first: number, now: number): void {
-    const { cadence, missed: policy } = place.timed;
-    let due = first;
-    let missed = 0;
-    let next = cadence.next(due);
-    if (next !== null && next <= now) {
-      due = cadence.previous(now) ?? due;
-      missed = instantsBetween(cadence, first, due);
-      next = cadence.next(due);
-    }
-    const skip = policy === 'skip' && now - due > tolerance(due, next);
-    place.last = due;
-    place.next = next;
-    this.#enter(place);
-    if (skip) missed += 1;
-    if (missed > 0) place.timed.passedOver(missed);
-    if (!skip) place.timed.due(due);
-  }
-
-  #lookForStep(now: number): void {
     const offset = now - this.#clock.monotonic();
     const step = Math.round(offset - this.#offset);
     this.#offset = offset;
-    if (Math.abs(step) < STEP_MS) return;
-    if (step < 0) this.#setBack(now);
-    this.#stepped(step);
+    if (Math.abs(step) < STEP_MS || !this.#running) return now;
+    this.#steps += step;
+    this.#waiting = [];
+    this.#unsettled = new Set(this.#places);
+    this.#arm();
+    this.#listener.stepped(step);
+    return now;
   }
 
-  #setBack(now: number): void {
-    const places = this.#waiting;
-    this.#waiting = [];
-    for (const place of places) {
-      const again = place.timed.cadence.next(now);
-      if (again !== null && again < place.next && again !== place.last) place.next = again;
+  #nextOf(place: Place): number | null {
+    const now = this.#now();
+    const at = place.afterSteps(this.#steps, now);
+    // Of several that have passed only the last will be called.
+    return at === null || at > now ? at : (place.timed.cadence.previous(now) ?? at);
+  }
+
+  #wake(): void {
+    this.#timer = undefined;
+    try {
+      this.#work();
+    } catch (error) {
+      this.#listener.faulted(error);
+    } finally {
+      this.#arm();
+    }
+  }
+
+  /** A slice of what there is to do; `#arm` sees to the rest. */
+  #work(): void {
+    const now = this.#now();
+    const steps = this.#steps;
+    const startedAt = this.#clock.monotonic();
+    const passedMs = () => this.#clock.monotonic() - startedAt;
+
+    for (const place of this.#broken) this.#unsettled.add(place);
+    for (const place of this.#unsettled) {
+      this.#settle(place, now);
+      if (steps !== this.#steps || passedMs() >= SLICE_MS) return;
+    }
+    let called = 0;
+    let askingMs = 0;
+    for (let place = this.#waiting.at(-1); place && place.at <= now; place = this.#waiting.at(-1)) {
+      this.#waiting.pop();
+      const before = passedMs();
+      const due = this.#take(place, place.at, now);
+      askingMs += passedMs() - before;
+      if (due !== undefined) this.#safely(() => place.timed.due(due));
+      called++;
+      if (askingMs >= SLICE_MS || (called >= TOGETHER && passedMs() >= SLICE_MS)) return;
+    }
+    this.#counting = new CountBudget(COUNTING);
+  }
+
+  #settle(place: Place, now: number): void {
+    this.#unsettled.delete(place);
+    let step = 0;
+    this.#asking(place, () => {
+      step = place.settle(this.#steps, now);
+      if (this.#broken.has(place)) place.at = place.timed.cadence.next(now);
+      this.#broken.delete(place);
       this.#enter(place);
+    });
+    if (step !== 0) this.#safely(() => place.timed.stepped(step));
+  }
+
+  /** The instant that is to be called now; its place waits for the next one already. */
+  #take(place: Place, first: number, now: number): number | undefined {
+    const { cadence, missed: policy } = place.timed;
+    let due = first;
+    let missed: Count = { count: 0, exact: true };
+    let skip = false;
+    const asked = this.#asking(place, () => {
+      let next = cadence.next(due);
+      if (next !== null && next <= now) {
+        due = cadence.previous(now) ?? due;
+        const budget = new CountBudget(COUNTING_ONE, this.#counting);
+        missed = due === next ? ONE : instantsBetween(cadence, first, due, budget);
+        next = cadence.next(due);
+      }
+      skip = policy === 'skip' && now - due > tolerance(due, next);
+      if (!skip) place.called(due, now);
+      place.at = next;
+      this.#enter(place);
+    });
+    if (!asked) return undefined;
+    const { count, exact } = missed;
+    const left = skip ? { count: count + 1, exact } : missed;
+    if (left.count > 0 || !exact) this.#safely(() => place.timed.passedOver(left));
+    return skip ? undefined : due;
+  }
+
+  /** False: its cadence threw. It is asked again at the next wake. */
+  #asking(place: Place, ask: () => void): boolean {
+    const isDone = this.#safely(ask);
+    if (!isDone) this.#broken.add(place);
+    return isDone;
+  }
+
+  #safely(act: () => void): boolean {
+    try {
+      act();
+      return true;
+    } catch (error) {
+      this.#listener.faulted(error);
+      return false;
     }
   }
 
@@ -160,9 +247,10 @@ export class Timetable {
 
   #arm(): void {
     this.#disarm();
-    const earliest = this.#waiting.at(-1);
-    if (!earliest) return;
-    const delayMs = Math.min(Math.max(earliest.next - this.#clock.now(), 0), LONGEST_SLEEP_MS);
+    if (!this.#running) return;
+    const earliest = this.#waiting.at(-1)?.at ?? Number.POSITIVE_INFINITY;
+    const untilMs = this.#unsettled.size > 0 ? 0 : earliest - this.#clock.now();
+    const delayMs = Math.min(Math.max(untilMs, 0), LONGEST_SLEEP_MS);
     this.#timer = this.#clock.after(delayMs, () => this.#wake());
   }
 
@@ -172,24 +260,48 @@ export class Timetable {
   }
 }
 
+/** A place that waits for an instant. */
+type Waiting = Place & { at: number };
+
 function isWaiting(place: Place): place is Waiting {
-  return place.next !== null;
+  return place.at !== null;
 }
 
 /** Those due at one instant come in the order in which they were added. */
 function isLater(place: Waiting, than: Waiting): boolean {
-  return place.next > than.next || (place.next === than.next && place.order > than.order);
+  return place.at > than.at || (place.at === than.at && place.order > than.order);
 }
 
 function tolerance(due: number, next: number | null): number {
   return next === null ? TOLERATED_MS : Math.min(TOLERATED_MS, (next - due) / 2);
 }
 
-/** How many instants lie from `first` on and before `due`; no more than 1,000 of a calendar are counted. */
-function instantsBetween(cadence: Cadence, first: number, due: number): number {
-  if (cadence.seq) return cadence.seq(due) - cadence.seq(first);
-  let count = 0;
-  for (let at: number | null = first; at !== null && at < due && count < COUNTED; at = cadence.next(at))
-    count++;
-  return count;
+const ONE: Count = { count: 1, exact: true };
+
+/** How many instants lie from `first` on and before `due`: there are two at least. */
+function instantsBetween(cadence: Cadence, first: number, due: number, budget: CountBudget): Count {
+  if (cadence.seq) return { count: cadence.seq(due) - cadence.seq(first), exact: true };
+  if (cadence.count) {
+    const counted = cadence.count(first, due, budget);
+    return counted.exact || counted.count > 0 ? counted : { count: 1, exact: false };
+  }
+  let count = 1;
+  let at = cadence.next(first);
+  for (; at !== null && at < due && budget.spend(1); at = cadence.next(at)) count++;
+  return { count, exact: at === null || at >= due };
+}
+
+/** What is handed out of a place: it shows what is next, and nothing can be changed by it. */
+class PlaceSlot implements Slot {
+  readonly place: Place;
+  readonly #nextOf: (place: Place) => number | null;
+
+  constructor(place: Place, nextOf: (place: Place) => number | null) {
+    this.place = place;
+    this.#nextOf = nextOf;
+  }
+
+  get next(): number | null {
+    return this.#nextOf(this.place);
+  }
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Feed } from '../../src/feed/feed.ts';
 import { interval } from '../../src/schedule/cadence.ts';
 import { settled } from '../helpers/manual-clock.ts';
-import { at, FakeFeed, schedule, start } from './fixture.ts';
+import { at, FakeFeed, LOOKING_FOR_STEPS, schedule, start } from './fixture.ts';
 
 /** A feed that tells whether it was closed. */
 class ClosableFeed extends FakeFeed {
@@ -196,7 +196,7 @@ describe('a schedule that has changed', () => {
   it('is paused and resumed where the file says so', async () => {
     const { clock, hub, schedules } = start(schedule());
     schedules.apply([schedule({ paused: true })]);
-    expect(clock.pending).toBe(0);
+    expect(clock.pending).toBe(LOOKING_FOR_STEPS);
     clock.advance(9000);
     schedules.apply([schedule()]);
     clock.advance(3000);
@@ -246,7 +246,7 @@ describe('a schedule that is removed', () => {
     expect(hub.deliveries.map(({ event }) => event.tick?.schedule)).toEqual(['b', 'b', 'b', 'b']);
     await expect(schedules.get('clock')).rejects.toMatchObject({ status: 404 });
     schedules.apply([]);
-    expect(clock.pending).toBe(0);
+    expect(clock.pending).toBe(LOOKING_FOR_STEPS);
   });
 
   it('begins anew when it is added again', () => {

@@ -224,10 +224,10 @@ const nights: Night[] = [
 ];
 
 describe.each(nights)('the night in $zone when the clocks go $change', ({ zone, from, to, halfPastTwo }) => {
-  it('every second is due once in real time', () => {
-    const found = between(calendar('* * * * * *', zone), from, to);
-    expect(found).toHaveLength(4 * 3600);
-    expect(found).toEqual(everyMs(1000, from, to));
+  it('every ten seconds are due once in real time', () => {
+    const found = between(calendar('*/10 * * * * *', zone), from, to);
+    expect(found).toHaveLength(4 * 360);
+    expect(found).toEqual(everyMs(10_000, from, to));
   });
 
   it('every five minutes keep their rhythm in real time', () => {

@@ -30,6 +30,10 @@ const action = fc.oneof(
   { weight: 5, arbitrary: fc.record({ what: fc.constant('wait'), ms: fc.integer({ min: 1, max: 5000 }) }) },
   fc.record({ what: fc.constantFrom('pause', 'resume', 'run', 'join', 'leave', 'block') }),
   fc.record({ what: fc.constant('value'), value: fc.constantFrom('1', '2', 'fails') }),
+  fc.record({
+    what: fc.constant('step'),
+    ms: fc.constantFrom(-86_400_000, -3_600_000, -1500, 1500, 3_600_000),
+  }),
   fc.record({ what: fc.constant('slow'), ms: fc.constantFrom(0, 400, 2000, 3500) }),
   fc.record({
     what: fc.constant('apply'),
@@ -79,6 +83,7 @@ it('shows every viewer the value there is, and no hole, whatever happens', async
           if (step.what === 'resume') await schedules.resume('clock');
           if (step.what === 'run') void schedules.run('clock');
           if (step.what === 'block') clock.block(7000);
+          if (step.what === 'step' && 'ms' in step) clock.step(step.ms);
           if (step.what === 'value' && 'value' in step) value = step.value;
           if (step.what === 'slow' && 'ms' in step) slowMs = step.ms;
           if (step.what === 'apply' && 'everyMs' in step)

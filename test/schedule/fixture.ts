@@ -10,6 +10,8 @@ import { ManualClock } from '../helpers/manual-clock.ts';
 
 export const START = '2026-11-20T18:00:00.000Z';
 export const HOUR_MS = 3_600_000;
+/** The timers that are set while nothing waits: the one that looks for steps of the clock. */
+export const LOOKING_FOR_STEPS = 1;
 export const EVENT_BYTES = 1000;
 
 /** An instant of the tests: seconds after 18:00:00. */
@@ -126,9 +128,10 @@ export function start(...list: ScheduleOptions[]) {
   const report: Report = {
     ran: (name, run) => reports.push(['ran', name, run.outcome]),
     turned: (name, state, detail) => reports.push(['turned', name, state, detail]),
-    missed: (name, count) => reports.push(['missed', name, count]),
+    missed: (name, { count, exact }) => reports.push(['missed', name, exact ? count : `more than ${count}`]),
     overlapped: (name) => reports.push(['overlapped', name]),
     stepped: (ms) => reports.push(['stepped', ms]),
+    faulted: (error) => reports.push(['faulted', error]),
   };
   return { ...startReporting(report, ...list), reports };
 }

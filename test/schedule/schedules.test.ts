@@ -11,6 +11,7 @@ import {
   FakeFeed,
   HOUR_MS,
   START,
+  LOOKING_FOR_STEPS,
   schedule,
   secondsOf,
   start,
@@ -151,14 +152,118 @@ describe('a clock that is set', () => {
       [-3588, -3591, -3585],
     ]);
     expect(hub.statuses()[0]).toEqual({
-      time: at(-3591),
+      time: at(-3592),
       schedule: 'clock',
       state: 'changed',
-      since: at(-3591),
-      lastGood: at(-3591),
+      since: at(-3592),
+      lastGood: at(6),
       reason: 'clock',
     });
     expect(reports).toContainEqual(['stepped', -HOUR_MS]);
+  });
+
+  it('back is told again before the next tick where a client came meanwhile', () => {
+    const { clock, hub, schedules } = start(schedule({ cadence: interval(60_000) }));
+    clock.advance(60_000);
+    clock.step(-HOUR_MS);
+    clock.advance(2000);
+    expect(hub.story).toEqual(['tick 60', 'changed']);
+    expect(schedules.of('lobby').ticks).toMatchObject([{ tick: { due: at(-3540), previous: at(60) } }]);
+    clock.advance(120_000);
+    expect(hub.story).toEqual(['tick 60', 'changed', 'changed', 'tick -3480', 'tick -3420']);
+  });
+
+  it('back by a second after a tick is nothing: that stays the current one, and is not sent again', () => {
+    const { clock, hub, schedules } = start(schedule());
+    clock.advance(6300);
+    clock.step(-1000);
+    expect(schedules.of('lobby').ticks).toMatchObject([{ time: at(6), tick: { due: at(6), next: at(9) } }]);
+    clock.advance(4000);
+    expect(hub.ticks).toEqual([
+      [3, null, 6],
+      [6, 3, 9],
+      [9, 6, 12],
+    ]);
+    expect(hub.statuses()).toEqual([]);
+  });
+
+  it('is seen by who asks in the same moment, in a room where nothing is sent', () => {
+    const { clock, hub, schedules } = start(schedule());
+    hub.rooms = [];
+    const asked = () => {
+      const { time, tick } = schedules.of('lobby').ticks[0] ?? {};
+      return [time, tick?.due, tick?.next].map((text) => secondsOf(text ?? null));
+    };
+    clock.advance(7000);
+    expect(asked()).toEqual([7, 6, 9]);
+    clock.step(-HOUR_MS);
+    expect(asked()).toEqual([-3593, -3594, -3591]);
+    clock.advance(4000);
+    expect(asked()).toEqual([-3589, -3591, -3588]);
+    clock.step(2 * HOUR_MS);
+    // What is due by the new time is called in a moment, and not before.
+    expect(asked()).toEqual([3611, 3606, 3609]);
+    clock.advance(0);
+    expect(asked()).toEqual([3611, 3609, 3612]);
+  });
+
+  it('back leaves nothing current when the old time comes again', () => {
+    const { clock, hub, schedules } = start(schedule());
+    hub.rooms = [];
+    clock.advance(7000);
+    expect(schedules.of('lobby').ticks.map(({ time }) => time)).toEqual([at(7)]);
+    clock.step(-60_000);
+    clock.advance(60_500);
+    expect(schedules.of('lobby').ticks.map(({ time }) => time)).toEqual([at(7.5)]);
+  });
+
+  it('back lets an instant be read again that had failed', () => {
+    let fails = true;
+    const failing: Feed = {
+      compute: () => {
+        if (fails) throw new Error('no');
+        return '1';
+      },
+    };
+    const { clock, hub, schedules } = start(schedule({ feed: failing }));
+    clock.advance(6500);
+    hub.rooms = [];
+    clock.step(-60_000);
+    clock.advance(60_000);
+    fails = false;
+    expect(schedules.of('lobby').ticks).toMatchObject([{ tick: { due: at(6) } }]);
+  });
+
+  it('forward is told to all, also where nothing was left out', () => {
+    const { clock, hub } = start(schedule({ cadence: calendar('0 12 * * *', 'UTC') }));
+    clock.advance(7000);
+    clock.step(HOUR_MS);
+    clock.advance(2000);
+    expect(hub.statuses()).toMatchObject([{ state: 'changed', reason: 'clock' }]);
+  });
+
+  it('a day ahead for three seconds is told twice, and tomorrow has its noon', () => {
+    const { clock, hub } = start(schedule({ cadence: calendar('0 12 * * *', 'UTC') }));
+    const noon = 18 * 3600;
+    clock.advance(1000);
+    clock.step(24 * HOUR_MS);
+    clock.advance(3000);
+    clock.step(-24 * HOUR_MS);
+    clock.advance(3000);
+    expect(hub.story).toEqual(['changed', `tick ${noon}`, 'changed']);
+    clock.advance(24 * HOUR_MS);
+    expect(hub.story).toEqual(['changed', `tick ${noon}`, 'changed', `tick ${noon}`]);
+    expect(hub.ticks.at(-1)).toEqual([noon, noon, noon + 24 * 3600]);
+  });
+
+  it('is counted while there are no schedules, and leaves no timer after the stop', async () => {
+    const { clock, schedules, reports } = start();
+    clock.advance(5000);
+    clock.step(HOUR_MS);
+    clock.advance(2000);
+    expect(reports).toEqual([['stepped', HOUR_MS]]);
+    await schedules.stop();
+    expect(clock.pending).toBe(0);
   });
 
   it('forward leaves instants out and breaks no chain', async () => {
@@ -171,7 +276,27 @@ describe('a clock that is set', () => {
       [3609, 3606, 3612],
       [3612, 3609, 3615],
     ]);
-    expect((await schedules.get('clock')).counters.missed).toBe(1199);
+    expect((await schedules.get('clock')).counters).toMatchObject({ missed: 1199 });
+    expect((await schedules.get('clock')).counters).not.toHaveProperty('missedAtLeast');
+    // Told before the first tick by the new time.
+    expect(hub.story.slice(2)).toEqual(['changed', 'ok', 'tick 3606', 'tick 3609', 'tick 3612']);
+  });
+
+  it('forward says where more were left out than can be counted', async () => {
+    const second = interval(1000);
+    const found = { next: second.next, previous: second.previous };
+    const { clock, hub, schedules, reports } = start(schedule({ cadence: found }));
+    clock.step(HOUR_MS);
+    clock.advance(2000);
+    const { counters } = await schedules.get('clock');
+    expect(counters.missedAtLeast).toBe(true);
+    expect(counters.missed).toBeGreaterThan(50);
+    expect(hub.statuses().at(-1)).toMatchObject({
+      reason: 'missed',
+      missed: counters.missed,
+      missedAtLeast: true,
+    });
+    expect(reports).toContainEqual(['missed', 'clock', `more than ${counters.missed}`]);
   });
 });
 
@@ -400,7 +525,7 @@ describe('schedules beside each other', () => {
       throw new Error('the log is full');
     };
     const { clock, hub, schedules } = startReporting(
-      { ran: broken, turned: broken, missed: broken, overlapped: broken, stepped: broken },
+      { ran: broken, turned: broken, missed: broken, overlapped: broken, stepped: broken, faulted: broken },
       schedule({ name: 'hangs', feed: new FakeFeed() }),
       schedule({
         name: 'throws',
@@ -490,9 +615,9 @@ describe('pausing', () => {
     expect(hub.story).toEqual(['paused']);
   });
 
-  it('from the start leaves no timer', async () => {
+  it('from the start leaves no timer of its own', async () => {
     const { clock, hub, schedules } = start(schedule({ paused: true }));
-    expect(clock.pending).toBe(0);
+    expect(clock.pending).toBe(LOOKING_FOR_STEPS);
     clock.advance(9000);
     expect(hub.deliveries).toEqual([]);
     expect(await schedules.get('clock')).toMatchObject({ state: 'paused', since: START });
@@ -779,7 +904,7 @@ describe('the current tick', () => {
     const { clock, schedules } = start(schedule());
     clock.advance(7000);
     clock.step(-HOUR_MS);
-    expect(schedules.of('lobby').ticks.map(tickOf)).toEqual([[-3594, 6, 9]]);
+    expect(schedules.of('lobby').ticks.map(tickOf)).toEqual([[-3594, 6, -3591]]);
   });
 });
 

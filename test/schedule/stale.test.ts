@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { calendar } from '../../src/schedule/cadence.ts';
 import { settled } from '../helpers/manual-clock.ts';
-import { at, FakeFeed, HOUR_MS, schedule, start } from './fixture.ts';
+import { at, FakeFeed, HOUR_MS, LOOKING_FOR_STEPS, schedule, start } from './fixture.ts';
 
 /** Every three seconds; a value is stale when it is 7 s old. */
 function startStale() {
@@ -109,7 +109,7 @@ describe('staleAfter', () => {
     const { next, clock, hub, schedules } = startStale();
     await next('1');
     await schedules.pause('clock');
-    expect(clock.pending).toBe(0);
+    expect(clock.pending).toBe(LOOKING_FOR_STEPS);
     await clock.advanceSettled(60_000);
     expect(hub.story).toEqual(['tick 3', 'paused']);
     expect(await schedules.resume('clock')).toMatchObject({ state: 'stale', since: at(63) });

@@ -1,0 +1,101 @@
+import type { Count } from './count.ts';
+import type { Cadence } from './cadence.ts';
+
+/**
+ * What becomes of instants that passed while nothing could run (a blocked loop, a suspended machine,
+ * a clock set forward). `latest`: the newest of them is run, however late. `skip`: none is run that is
+ * more than a second late or nearer to its successor than to itself. The rest is counted as missed.
+ */
+export type MissedPolicy = 'latest' | 'skip';
+
+/** What wants to be called when an instant is due. What it throws is reported, and stops no other. */
+export interface Timed {
+  readonly cadence: Cadence;
+  readonly missed: MissedPolicy;
+  /** This instant is due now, or was and is to be run late. At most one call in one turn. */
+  due(due: number): void;
+  /** So many instants passed and will not be run; called before `due`. */
+  passedOver(missed: Count): void;
+  /** The clock was set: milliseconds, negative for back. Called before anything is due by the new time. */
+  stepped(ms: number): void;
+}
+
+/** An instant that was called. */
+interface Called {
+  readonly due: number;
+  /** When, by the clock as it is set now. */
+  readonly at: number;
+}
+
+/** How many of the newest calls are kept; with the latest instant among all of them. */
+const KEPT = 3;
+
+/** By how much an instant may have been called too early, at most, and still is not called again. */
+const EARLY_MS = 10_000;
+
+/**
+ * The state of one place in the timetable: what it waits for, and what it was called for.
+ *
+ * After a step of the clock one rule says what comes again. By the clock as it is set now, each call
+ * came early by some time or not at all. An instant that was called at its time, or early by no more
+ * than ten seconds and twice its distance to the next one, has had its call: so a correction of some
+ * seconds rings no bell twice. Any other comes again at its time, since it was called while the clock
+ * was wrong: so a clock that was a day ahead for three seconds does not take tomorrow's noon, and a
+ * clock that ticks every second does not stand still until the old time has come back.
+ */
+export class Place {
+  readonly timed: Timed;
+  readonly order: number;
+  /** The instant it waits for; null: there will be none. */
+  at: number | null;
+  /** The sum of the steps that are in `at` and in `#called`, milliseconds. */
+  settledAt: number;
+  #called: Called[] = [];
+
+  constructor(timed: Timed, { order, after, steps }: { order: number; after: number; steps: number }) {
+    this.timed = timed;
+    this.order = order;
+    this.at = timed.cadence.next(after);
+    this.settledAt = steps;
+  }
+
+  /** It was called for an instant. */
+  called(due: number, at: number): void {
+    const latest = this.#called.reduce<Called | undefined>(
+      (found, call) => (found && found.due > call.due ? found : call),
+      undefined,
+    );
+    const kept = this.#called.slice(0, KEPT - 1);
+    if (latest && !kept.includes(latest)) kept.push(latest);
+    this.#called = [{ due, at }, ...kept];
+  }
+
+  /** What it waits for by the clock as it is set now: `steps` is the sum of all steps, `now` the time. */
+  afterSteps(steps: number, now: number): number | null {
+    const step = steps - this.settledAt;
+    if (step === 0) return this.at;
+    const { cadence } = this.timed;
+    const next = step < 0 ? cadence.next(now) : this.at;
+    const from = this.at === null || (next !== null && next < this.at) ? next : this.at;
+    let had = Number.NEGATIVE_INFINITY;
+    for (const { due, at } of this.#called) if (due > had && this.#wasInTime(due, at + step)) had = due;
+    return from !== null && from <= had ? cadence.next(had) : from;
+  }
+
+  /** Takes the steps into account; answers with what was new of them. */
+  settle(steps: number, now: number): number {
+    const step = steps - this.settledAt;
+    this.at = this.afterSteps(steps, now);
+    this.#called = this.#called.map(({ due, at }) => ({ due, at: at + step }));
+    this.settledAt = steps;
+    return step;
+  }
+
+  #wasInTime(due: number, at: number): boolean {
+    const earlyMs = due - at;
+    if (earlyMs <= 0) return true;
+    if (earlyMs > EARLY_MS) return false;
+    const next = this.timed.cadence.next(due);
+    return next === null || earlyMs <= 2 * (next - due);
+  }
+}
