@@ -32,7 +32,8 @@ type ScheduleState = 'ok' | 'stale' | 'error' | 'paused';
 /** A run of a schedule, as far as it is counted here; instants in milliseconds since the epoch. */
 export interface CountedRun {
   readonly due: number;
-  readonly started: number;
+  /** How long it took to have the value, on the clock that never steps. */
+  readonly tookMs: number;
   /** Null where nothing left. */
   readonly sent: number | null;
   readonly manual: boolean;

@@ -19,7 +19,6 @@ const FEED_DURATION = [0.0005, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
  */
 export class Metrics {
   readonly #figures: Figures;
-  readonly #now: () => number;
   readonly #registry = new Registry();
   readonly #process: ProcessMetrics;
   readonly #runs = this.#counter('belfry_runs_total', 'Runs of a schedule, by what came of them.', [
@@ -55,7 +54,6 @@ export class Metrics {
   constructor(watched: Watched) {
     const figures = new Figures(watched);
     this.#figures = figures;
-    this.#now = () => watched.clock.now();
     this.#process = new ProcessMetrics(this.#registry, watched.clock);
     const { version } = watched;
 
@@ -117,10 +115,10 @@ export class Metrics {
 
   /** A run of a schedule is over: to be called at once. */
   ran(schedule: string, run: CountedRun): void {
-    const { due, started, sent, manual, outcome } = run;
+    const { due, tookMs, sent, manual, outcome } = run;
     this.#figures.ran(run);
     this.#runs.inc({ schedule, outcome });
-    this.#feedDuration.observe({ schedule }, seconds((sent ?? this.#now()) - started));
+    this.#feedDuration.observe({ schedule }, seconds(tookMs));
     if (sent !== null && !manual) this.#lateness.observe({ schedule }, seconds(sent - due));
   }
 

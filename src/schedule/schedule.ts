@@ -14,8 +14,11 @@ import { Standing } from './standing.ts';
 import { type Run, Tally } from './tally.ts';
 import type { MissedPolicy, Slot, Timed } from './timetable.ts';
 
-/** A run under way. */
-type Errand = Pick<Run, 'due' | 'manual' | 'started'>;
+/** A run under way; `since`: when it began, on the clock that never steps. */
+type Errand = Pick<Run, 'due' | 'manual' | 'started'> & { readonly since: number };
+
+/** What came of it. */
+type Result = Omit<Run, 'due' | 'manual' | 'started' | 'tookMs'>;
 
 const NOTHING_SENT = { sent: null, rooms: 0, connections: 0, bytes: 0 };
 
@@ -213,7 +216,7 @@ export class Schedule implements Timed {
     const due = this.#newest(now) ?? now;
     if (this.#source.stuck) {
       const reason = new FeedError('timeout', 'the read before does not end, although aborted');
-      this.#fail({ due, manual: true, started: now }, reason);
+      this.#fail(this.#errand(due, true), reason);
     } else {
       await this.#perform(due, true);
     }
@@ -221,21 +224,27 @@ export class Schedule implements Timed {
 
   /** A computed value is sent on return, one that is read when this resolves. */
   #perform(due: number, manual: boolean): Promise<void> | undefined {
-    const errand: Errand = { due, manual, started: this.#context.clock.now() };
-    return this.#source.run(this.#chain.tick({ ...errand, next: this.next }), {
+    const errand = this.#errand(due, manual);
+    return this.#source.run(this.#chain.tick({ due, manual, next: this.next }), {
       value: (data, at) => this.#take(errand, data, at),
       failed: (error) => this.#fail(errand, error),
     });
+  }
+
+  #errand(due: number, manual: boolean): Errand {
+    const { clock } = this.#context;
+    return { due, manual, started: clock.now(), since: clock.monotonic() };
   }
 
   /** Throws where the value cannot be sent. */
   #take(errand: Errand, data: RoomData, at: number): void {
     const { when, rooms } = this.options;
     const { due, manual } = errand;
+    const tookMs = this.#tookMs(errand);
     if (when === 'changed' && !manual && this.#chain.isUnchanged(data)) {
       this.#chain.extend(this.next);
       this.#standing.good();
-      this.#ran({ ...errand, ...NOTHING_SENT, outcome: 'unchanged', error: null });
+      this.#ran(errand, tookMs, { ...NOTHING_SENT, outcome: 'unchanged', error: null });
       return;
     }
     const { event } = this.#keep(due, manual, data, at);
@@ -244,15 +253,21 @@ export class Schedule implements Timed {
     const sent = delivered.connections > 0;
     if (sent) this.#chain.sent(due);
     const outcome = sent ? 'sent' : 'unheard';
-    this.#ran({ ...errand, ...delivered, sent: sent ? at : null, outcome, error: null });
+    this.#ran(errand, tookMs, { ...delivered, sent: sent ? at : null, outcome, error: null });
   }
 
   #fail(errand: Errand, error: unknown): void {
+    const tookMs = this.#tookMs(errand);
     const message = this.#failed(errand.due, error);
-    this.#ran({ ...errand, ...NOTHING_SENT, outcome: 'failed', error: message });
+    this.#ran(errand, tookMs, { ...NOTHING_SENT, outcome: 'failed', error: message });
   }
 
-  #ran(run: Run): void {
+  #tookMs({ since }: Errand): number {
+    return this.#context.clock.monotonic() - since;
+  }
+
+  #ran({ due, manual, started }: Errand, tookMs: number, result: Result): void {
+    const run = { due, manual, started, tookMs, ...result };
     this.#tally.ran(run);
     this.#context.report.ran(this.name, run);
   }

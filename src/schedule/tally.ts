@@ -6,6 +6,8 @@ import type { Counters, LatenessEntry, RunEntry, RunOutcome, ScheduleEntry } fro
 export interface Run {
   readonly due: number;
   readonly started: number;
+  /** How long it took to have the value, on the clock that never steps. */
+  readonly tookMs: number;
   /** When the tick left; null where nothing did. */
   readonly sent: number | null;
   readonly manual: boolean;
@@ -89,7 +91,7 @@ class RunLog {
   }
 }
 
-function entryOf(id: number, run: Run): RunEntry {
+function entryOf(id: number, { tookMs, ...run }: Run): RunEntry {
   return {
     ...run,
     id: String(id),

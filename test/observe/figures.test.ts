@@ -69,7 +69,7 @@ describe('the figures', () => {
     metrics.stepped(1500);
     watching.ran('clock');
     for (const outcome of ['unchanged', 'unheard', 'failed', 'failed'] as const)
-      metrics.ran('clock', { due: 0, started: 0, sent: null, manual: false, outcome });
+      metrics.ran('clock', { due: 0, tookMs: 0, sent: null, manual: false, outcome });
     expect(stats()).toMatchObject({
       closes: { '1012': 2, '4004': 1 },
       refusals: { origin: 1 },
@@ -96,7 +96,7 @@ describe('the figures', () => {
 
   it('call nothing late that was asked for by hand, nor what never left', () => {
     watching.ran('clock', { lateMs: 5000, manual: true });
-    watching.metrics.ran('clock', { due: 0, started: 9, sent: null, manual: false, outcome: 'failed' });
+    watching.metrics.ran('clock', { due: 0, tookMs: 9, sent: null, manual: false, outcome: 'failed' });
     expect(stats().lateness).toBeNull();
   });
 

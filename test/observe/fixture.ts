@@ -32,7 +32,7 @@ export class Watching {
   /** A run due now that took as long and left so late. */
   ran(schedule: string, { lateMs = 0, tookMs = 0, manual = false } = {}): void {
     const due = this.clock.now();
-    const run = { due, started: due + lateMs - tookMs, sent: due + lateMs, manual, outcome: 'sent' as const };
+    const run = { due, tookMs, sent: due + lateMs, manual, outcome: 'sent' as const };
     this.metrics.ran(schedule, run);
   }
 

@@ -234,6 +234,30 @@ describe('a clock that is set', () => {
     expect(schedules.of('lobby').ticks).toMatchObject([{ tick: { due: at(6) } }]);
   });
 
+  it('while a feed is read changes nothing of how long that took', async () => {
+    const took: number[] = [];
+    const slowly = new FakeFeed();
+    const ignore = () => {};
+    const { clock, schedules } = startReporting(
+      {
+        ran: (_name, { tookMs }) => took.push(tookMs),
+        turned: ignore,
+        missed: ignore,
+        overlapped: ignore,
+        stepped: ignore,
+        faulted: ignore,
+      },
+      schedule({ feed: slowly }),
+    );
+    await clock.advanceSettled(3000);
+    clock.step(HOUR_MS);
+    await clock.advanceSettled(400);
+    slowly.last.resolve('1');
+    await settled();
+    expect(took).toEqual([400]);
+    expect((await schedules.runs('clock', { limit: 1 }))[0]).not.toHaveProperty('tookMs');
+  });
+
   it('forward is told to all, also where nothing was left out', () => {
     const { clock, hub } = start(schedule({ cadence: calendar('0 12 * * *', 'UTC') }));
     clock.advance(7000);
