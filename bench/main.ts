@@ -10,6 +10,7 @@ import type { Question } from './questions/question.ts';
 import { sse } from './questions/sse.ts';
 import { stalled } from './questions/stalled.ts';
 import { start } from './questions/start.ts';
+import { steps } from './questions/steps.ts';
 import { storm } from './questions/storm.ts';
 import { tick } from './questions/tick.ts';
 import { print } from './report.ts';
@@ -28,6 +29,7 @@ const QUESTIONS: readonly Question[] = [
   lateness,
   feeds,
   start,
+  steps,
 ];
 
 const option = { type: 'string' } as const;

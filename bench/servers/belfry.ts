@@ -28,7 +28,11 @@ export class BelfryServer {
 
   /** `onChild` gets the process at once, so that it is ended whatever happens. */
   static async start(
-    { schedules = [], limits = {} }: { schedules?: readonly object[]; limits?: object },
+    {
+      schedules = [],
+      limits = {},
+      env = {},
+    }: { schedules?: readonly object[]; limits?: object; env?: Readonly<Record<string, string>> },
     onChild: (child: ChildProcess) => void,
   ): Promise<BelfryServer> {
     const folder = mkdtempSync(join(tmpdir(), 'belfry-bench-'));
@@ -39,7 +43,7 @@ export class BelfryServer {
     // Such as `--cpu-prof`, to see where the time goes.
     const nodeArgs = process.env.BENCH_NODE_ARGS?.split(' ') ?? [];
     const child = spawn(process.execPath, [...nodeArgs, ...args], {
-      env: { ...process.env, BELFRY_ADMIN_TOKEN: TOKEN },
+      env: { ...process.env, BELFRY_ADMIN_TOKEN: TOKEN, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     onChild(child);

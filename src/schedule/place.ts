@@ -33,6 +33,9 @@ const KEPT = 3;
 /** By how much an instant may have been called too early, at most, and still is not called again. */
 const EARLY_MS = 10_000;
 
+/** From here on it came so late that it says nothing of the instants before it. */
+const LATE_MS = 60_000;
+
 /**
  * The state of one place in the timetable: what it waits for, and what it was called for.
  *
@@ -93,7 +96,7 @@ export class Place {
 
   #wasInTime(due: number, at: number): boolean {
     const earlyMs = due - at;
-    if (earlyMs <= 0) return true;
+    if (earlyMs <= 0) return -earlyMs < LATE_MS;
     if (earlyMs > EARLY_MS) return false;
     const next = this.timed.cadence.next(due);
     return next === null || earlyMs <= 2 * (next - due);

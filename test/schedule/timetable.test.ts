@@ -353,6 +353,20 @@ describe('a step of the clock', () => {
     expect(often.passed).toBe(3);
   });
 
+  it('an hour ahead and back, and then by a day, counts every instant that was left out', () => {
+    const { clock, timetable } = setup();
+    const often = new Listener(interval(1000));
+    timetable.add(often);
+    for (const step of [HOUR_MS, -HOUR_MS]) {
+      clock.step(step);
+      clock.advance(3000);
+    }
+    const before = often.passed;
+    clock.step(DAY_MS);
+    clock.advance(1000);
+    expect(often.passed - before).toBe(86_400);
+  });
+
   it('in small steps that add up is judged by their sum', () => {
     const { clock, timetable } = setup(-1000);
     const daily = new Listener(calendar('0 18 * * *', 'UTC'));
