@@ -933,6 +933,35 @@ describe('the current tick', () => {
 });
 
 describe('listing', () => {
+  it('lets others have their turn where the next instants take long to find', async () => {
+    let isListing = false;
+    const { clock, schedules } = start(
+      ...Array.from({ length: 100 }, (_, index) =>
+        schedule({
+          name: `calendar-${index}`,
+          cadence: {
+            next(after) {
+              if (isListing) clock.advance(1);
+              return interval(3_600_000).next(after);
+            },
+            previous: interval(3_600_000).previous,
+          },
+        }),
+      ),
+    );
+    isListing = true;
+    let turns = 0;
+    const count = () => {
+      turns++;
+      if (isListing) setImmediate(count);
+    };
+    setImmediate(count);
+    const entries = await schedules.list();
+    isListing = false;
+    expect(entries.map(({ next }) => next.length)).toEqual(Array(100).fill(3));
+    expect(turns).toBeGreaterThan(20);
+  });
+
   it('is ordered by name, complete and plain', async () => {
     const { clock, schedules } = start(
       schedule({
