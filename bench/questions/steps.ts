@@ -129,7 +129,7 @@ async function ask(stage: Stage, time: FakeTime, { seconds }: { seconds: number 
     row('told as changed', 'schedules', new Set(told('changed').map(({ schedule }) => schedule)).size);
     row('an empty room, asked at once, is wrong by', 'ms', wrongMs, 'at most 2500');
     row(
-      'noon rung',
+      'noon sent',
       'times',
       heard.filter(({ due, schedule }) => due !== undefined && schedule === 'noon').length,
     );

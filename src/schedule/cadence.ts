@@ -48,7 +48,7 @@ const forgotten = new FinalizationRegistry<string>((key) => {
  * On the nights when the clocks change, one rule holds, by what the second, minute and hour say:
  * - **A rhythm**: one of them says "every", with a wildcard, a step of two or more, or a range or list
  *   that leaves nothing out (`0-23`). It goes on in real time: what comes twice runs twice, what is
- *   left out does not run. So `*` and `5` minutes after another stay so, whatever the wall shows.
+ *   left out does not run.
  * - **Times of day**: all three are numbers, lists or ranges, however long. Each runs once a day: the
  *   first time where it comes twice; where it is left out, when the gap is over, if that is the same
  *   day, and several of one gap together run once.

@@ -41,8 +41,8 @@ const LATE_MS = 60_000;
  *
  * After a step of the clock one rule says what comes again. By the clock as it is set now, each call
  * came early by some time or not at all. An instant that was called at its time, or early by no more
- * than ten seconds and twice its distance to the next one, has had its call: so a correction of some
- * seconds rings no bell twice. Any other comes again at its time, since it was called while the clock
+ * than ten seconds and twice its distance to the next one, is done: so a correction of some seconds
+ * sends nothing twice. Any other comes again at its time, since it was called while the clock
  * was wrong: so a clock that was a day ahead for three seconds does not take tomorrow's noon, and a
  * clock that ticks every second does not stand still until the old time has come back.
  */

@@ -149,6 +149,41 @@ describe('calendar', () => {
     expect(calendar(pattern, 'UTC').next(0)).not.toBeNull();
   });
 
+  it('takes or refuses any pattern, and names what it refuses', () => {
+    const field = fc.oneof(
+      fc.constantFrom(
+        '*',
+        '?',
+        'L',
+        'LW',
+        '15W',
+        '*/5',
+        '1-5',
+        '1,2',
+        '0',
+        '7#2',
+        'MON-FRI',
+        '+1',
+        '5L',
+        '#',
+        '/',
+        '-',
+      ),
+      fc.string({ unit: fc.constantFrom(...'0123456789*/,-#LW?+'), minLength: 1, maxLength: 8 }),
+    );
+    fc.assert(
+      fc.property(fc.array(field, { minLength: 5, maxLength: 6 }), (fields) => {
+        const pattern = fields.join(' ');
+        try {
+          expect(calendar(pattern, 'Europe/Berlin').next(0)).not.toBeNull();
+        } catch (error) {
+          expect(String(error)).toMatch(/^Error: ".+" (is not a calendar pattern|never comes)/);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
   it('refuses a pattern that never comes', () => {
     expect(() => calendar('0 0 30 2 *', 'UTC')).toThrow('"0 0 30 2 *" never comes');
   });
