@@ -7,7 +7,7 @@ export const SEED = whole('FUZZ_SEED', 1);
 /** Far more than the cases take. */
 export const TIMEOUT_MS = 60_000 + CASES * 20;
 
-function whole(name: string, byDefault: number): number {
+export function whole(name: string, byDefault: number): number {
   const text = process.env[name] || String(byDefault);
   if (!/^\d{1,9}$/.test(text)) throw new Error(`${name} is "${text}": set it to a whole number`);
   return Number(text);

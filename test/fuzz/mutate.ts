@@ -83,7 +83,8 @@ export function nearlyRight(random: Random, token: string): Buffer {
   return Buffer.concat(isHeadWrong ? [mutated(bytes, random), rest] : [bytes, mutated(rest, random)]);
 }
 
-function mutated(bytes: Buffer, random: Random): Buffer {
+/** One to three places of it changed, doubled, left out or put something into. */
+export function mutated(bytes: Buffer, random: Random): Buffer {
   let result = bytes;
   for (let changes = 1 + random.below(3); changes > 0; changes--) {
     const at = random.below(result.length + 1);

@@ -1,0 +1,203 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, test, vi } from 'vitest';
+import { BELFRY, fileWith, ready, type Server, start } from '../e2e/process.ts';
+import { SocketGuest } from '../helpers/guest.ts';
+import { Random, SEED, whole } from './cases.ts';
+import { conversation } from './conversation.ts';
+import type { Conversation } from './script.ts';
+import { speak } from './speak.ts';
+
+/** A dose for every run; `FUZZ_CASES` is how many in its place. */
+const CASES = whole('FUZZ_CASES', 5000);
+const AT_ONCE = 50;
+/** No single turn of the server's event loop may take longer. */
+const STANDSTILL_MS = 250;
+/** The program with some garbage: what conversations leave behind is nothing. */
+const MOST_MIB = 400;
+const BAD_LINE = /failed|threw|could not|Warning/;
+
+const CONFIG = {
+  server: { heartbeatSeconds: 1, idleSeconds: 5, emptyRoomSeconds: 0.2, drainSeconds: 0 },
+  rooms: [{ match: '*', publish: 'members' }],
+  schedules: [
+    { name: 'clock', every: '200ms', rooms: ['witness', 'calm-*'], feed: { type: 'time' } },
+    { name: 'other', every: '1s', rooms: ['wild-*'], feed: { type: 'message', data: 'x'.repeat(1000) } },
+  ],
+};
+
+/**
+ * Runs inside the server and watches its event loop once it is told to. A turn counts with the processor
+ * time that it took: what other programs take from the server is no fault of the server.
+ */
+const PROBE = `import { readFileSync, writeSync } from 'node:fs';
+  // Of the main thread alone, in nanoseconds.
+  const cpuMs = () => Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ')[0]) / 1e6;
+  process.once('SIGUSR2', () => {
+    let before = cpuMs();
+    setInterval(() => {
+      const now = cpuMs();
+      const ms = Math.round(now - before);
+      if (ms > ${STANDSTILL_MS}) writeSync(2, 'the event loop stood still for ' + ms + ' ms\\n');
+      before = now;
+    }, 10).unref();
+  });`;
+
+describe('whole conversations with a real server', () => {
+  test('end neither the process nor the ringing; sound ones get every answer', {
+    timeout: 60_000 + CASES * 20,
+  }, async () => {
+    const [first, end] = range();
+    const tried = new Counts();
+    let watched = await Watched.start();
+    for (let from = first; from < end; from += AT_ONCE) {
+      const numbers = Array.from({ length: Math.min(AT_ONCE, end - from) }, (_, index) => from + index);
+      const fault = await watched.hold(numbers, tried);
+      if (fault === undefined) continue;
+      // Alone, each with a server of its own memory, until one is at fault by itself.
+      for (const number of numbers) {
+        if (!watched.isSound) watched = await Watched.start();
+        const alone = await watched.hold([number]);
+        if (alone !== undefined) fail(number, alone);
+      }
+      fail(`${from}-${from + numbers.length - 1}`, `${fault} (none of them does it alone)`);
+    }
+    await watched.settle();
+    // What is too wrong to get anywhere tries nothing.
+    if (end - first >= CASES) expect(tried.sound).toBeGreaterThan(CASES / 3);
+  });
+});
+
+/** `FUZZ_CASE=812` or `FUZZ_CASE=800-899`: these alone. */
+function range(): [first: number, end: number] {
+  const only = process.env.FUZZ_CASE;
+  if (!only) return [0, CASES];
+  const [, first, last = first] = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(only) ?? [];
+  if (first === undefined)
+    throw new Error(`FUZZ_CASE is "${only}": set it to a number or to two, as 800-899`);
+  return [Number(first), Number(last) + 1];
+}
+
+/** Each case has a seed of its own, so that it is the same whatever ran before. */
+function conversationOf(number: number, token: string): Conversation {
+  return conversation(new Random(Math.imul(SEED, 1_000_003) + number), token);
+}
+
+function fail(which: number | string, why: string): never {
+  const again = `FUZZ_SEED=${SEED} FUZZ_CASE=${which} npx vitest run test/fuzz/conversations.test.ts`;
+  const steps =
+    typeof which === 'number'
+      ? conversationOf(which, '<token>').steps.map((step) => `  ${JSON.stringify(step)}`)
+      : [];
+  throw new Error([`case ${which}: ${why}`, `again: ${again}`, ...steps].join('\n'));
+}
+
+class Counts {
+  sound = 0;
+  all = 0;
+}
+
+/** A server in a process of its own, and a client that hears it ring. */
+class Watched {
+  readonly #server: Server;
+  readonly #port: number;
+  readonly #witness: SocketGuest;
+  readonly #descriptors: number;
+  #lines: number;
+  #code: number | string | undefined;
+  #fault: string | undefined;
+
+  private constructor(server: Server, witness: SocketGuest) {
+    this.#server = server;
+    this.#port = Number(new URL(server.url).port);
+    this.#witness = witness;
+    this.#lines = server.stderr.all.length;
+    this.#descriptors = this.#openDescriptors();
+    void server.ended.then((code) => {
+      this.#code = code;
+    });
+  }
+
+  static async start(): Promise<Watched> {
+    const probe = `data:text/javascript,${encodeURIComponent(PROBE)}`;
+    const args = ['--import', probe, BELFRY, 'serve', '--port', '0', '--config', fileWith(CONFIG)];
+    const server = await ready(start(process.execPath, args));
+    const witness = new SocketGuest(`${server.url}/rooms/witness`);
+    await witness.event('hello');
+    server.child.kill('SIGUSR2');
+    return new Watched(server, witness);
+  }
+
+  get isSound(): boolean {
+    return this.#fault === undefined;
+  }
+
+  /** Holds these conversations at once; resolves to what was at fault. */
+  async hold(numbers: readonly number[], counts = new Counts()): Promise<string | undefined> {
+    const conversations = numbers.map((number) => conversationOf(number, this.#server.token));
+    const faults = await Promise.all(
+      conversations.map(async (one, index) => {
+        const fault = await speak(this.#port, one);
+        counts.all++;
+        if (one.isSound) counts.sound++;
+        return fault && `case ${numbers[index]}: ${fault}`;
+      }),
+    );
+    const dead = await this.#lives();
+    this.#fault = this.#end() ?? this.#said() ?? dead ?? faults.find((fault) => fault) ?? this.#memory();
+    return this.#fault;
+  }
+
+  /** Fails where something is left of those who are gone. */
+  async settle(): Promise<void> {
+    const look = async (path: string): Promise<{ items: unknown[] }> => {
+      const headers = { authorization: `Bearer ${this.#server.token}` };
+      // The admin API's lists look like this.
+      return (await fetch(`${this.#server.url}/admin${path}`, { headers })).json() as Promise<{
+        items: unknown[];
+      }>;
+    };
+    const askedAt = Date.now();
+    await this.#witness.next(({ tick }) => tick !== undefined && Date.parse(tick.due) > askedAt);
+    await vi.waitFor(async () => expect((await look('/connections')).items).toHaveLength(1), 10_000);
+    await vi.waitFor(
+      async () => expect((await look('/rooms')).items).toMatchObject([{ name: 'witness' }]),
+      10_000,
+    );
+    // `fetch` keeps a connection or two.
+    await vi.waitFor(() => expect(this.#openDescriptors()).toBeLessThan(this.#descriptors + 10), 10_000);
+    expect(this.#end() ?? this.#said()).toBeUndefined();
+  }
+
+  #end(): string | undefined {
+    if (this.#code === undefined) return undefined;
+    return `the server ended with ${this.#code}:\n${this.#server.stderr.all.slice(-12).join('\n')}`;
+  }
+
+  /** A line of the log that says that something went wrong, or anything on standard error. */
+  #said(): string | undefined {
+    const { stdout, stderr } = this.#server;
+    const bad = stdout.all.find((line) => BAD_LINE.test(line) || JSON.parse(line).level >= 50);
+    const said = bad ?? stderr.all.slice(this.#lines).join('\n');
+    stdout.all.length = 0;
+    this.#lines = stderr.all.length;
+    return said ? `the server said: ${said}` : undefined;
+  }
+
+  /** Whether it still answers, and the client that only listens is still there. */
+  async #lives(): Promise<string | undefined> {
+    const status = await fetch(`${this.#server.url}/livez`).then((answer) => answer.status, String);
+    if (status !== 200) return `/livez: ${status}`;
+    const { readyState, OPEN } = this.#witness.socket;
+    return readyState === OPEN ? undefined : 'a client that only listened lost its connection';
+  }
+
+  #memory(): string | undefined {
+    const status = readFileSync(`/proc/${this.#server.pid}/status`, 'utf8');
+    const mib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+    return mib > MOST_MIB ? `the server has taken ${Math.round(mib)} MiB of memory` : undefined;
+  }
+
+  #openDescriptors(): number {
+    return readdirSync(`/proc/${this.#server.pid}/fd`).length;
+  }
+}
