@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { admin } from './questions/admin.ts';
+import { attacks } from './questions/attacks.ts';
 import { burst } from './questions/burst.ts';
 import { churn } from './questions/churn.ts';
 import { feeds } from './questions/feeds.ts';
@@ -30,6 +31,7 @@ const QUESTIONS: readonly Question[] = [
   feeds,
   start,
   steps,
+  attacks,
 ];
 
 const option = { type: 'string' } as const;
@@ -42,6 +44,7 @@ const { positionals, values } = parseArgs({
     minutes: option,
     'every-ms': option,
     others: option,
+    only: option,
   },
 });
 
@@ -52,10 +55,15 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+let stage = new Stage();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void stage.clear().finally(() => process.exit(1)));
+}
+
 for (const question of QUESTIONS) {
-  if (positionals.length > 0 && !positionals.includes(question.name)) continue;
+  if (positionals.length > 0 ? !positionals.includes(question.name) : question.isLong) continue;
   console.log(`${question.name}: ${question.asks}`);
-  const stage = new Stage();
+  stage = new Stage();
   try {
     print(question.name, await question.ask(stage, values));
   } finally {

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 
 /** What a process can be asked for: functions of at most one argument, results that survive JSON. */
-type Calls<Api> = { [Name in keyof Api]: (argument: never) => unknown };
+export type Calls<Api> = { [Name in keyof Api]: (argument: never) => unknown };
 
 interface Call {
   readonly id: number;

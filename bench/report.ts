@@ -30,6 +30,34 @@ export function print(bench: string, figures: readonly Figure[]): void {
   console.log(`${JSON.stringify({ bench, ...machine, figures: full }, rounded)}\n`);
 }
 
+/**
+ * A table whose rows are printed as they come, for what takes long or may break off. A column has a name
+ * and a width; below zero it is aligned to the right.
+ */
+export class Table {
+  readonly #columns: readonly (readonly [name: string, width: number])[];
+  #isBegun = false;
+
+  constructor(columns: readonly (readonly [name: string, width: number])[]) {
+    this.#columns = columns;
+  }
+
+  /** A value for each column. */
+  print(row: readonly (string | number | undefined)[]): void {
+    if (!this.#isBegun) this.#line(this.#columns.map(([name]) => name));
+    this.#isBegun = true;
+    this.#line(row.map(shown));
+  }
+
+  #line(cells: readonly string[]): void {
+    const padded = cells.map((cell, index) => {
+      const width = this.#columns[index]?.[1] ?? 0;
+      return width < 0 ? cell.padStart(-width) : cell.padEnd(width);
+    });
+    console.log(padded.join('  ').trimEnd());
+  }
+}
+
 function ratioOf({ belfry, plain }: Figure): number | undefined {
   // Nothing to compare with nothing: of failures both should have none.
   return plain ? belfry / plain : undefined;

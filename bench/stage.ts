@@ -1,8 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import type { AttackersApi, WatchersApi } from './attacks/api.ts';
 import type { LoadApi } from './load/api.ts';
-import { Remote } from './remote.ts';
-import { BelfryServer } from './servers/belfry.ts';
+import { type Calls, Remote } from './remote.ts';
+import { type BelfryConfig, type BelfryProcess, BelfryServer } from './servers/belfry.ts';
 import { Cost } from './servers/cost.ts';
 import type { PlainApi } from './servers/plain.ts';
 
@@ -18,18 +19,29 @@ export interface PlainServer {
 export class Stage {
   readonly #children: ChildProcess[] = [];
 
-  belfry(config: Parameters<typeof BelfryServer.start>[0]): Promise<BelfryServer> {
-    return BelfryServer.start(config, (child) => this.#children.push(child));
+  belfry(config: BelfryConfig, started?: BelfryProcess): Promise<BelfryServer> {
+    return BelfryServer.start(config, (child) => this.#children.push(child), started);
   }
 
   async plain(): Promise<PlainServer> {
-    const remote = new Remote<PlainApi>(new URL('servers/plain.js', import.meta.url));
-    this.#children.push(remote.child);
+    const remote = this.#remote<PlainApi>('servers/plain.js');
     return { remote, cost: new Cost(remote.child.pid ?? 0), port: await remote.call('listen') };
   }
 
   load(): Load {
-    const remote = new Remote<LoadApi>(new URL('load/process.js', import.meta.url));
+    return this.#remote<LoadApi>('load/process.js');
+  }
+
+  watchers(): Remote<WatchersApi> {
+    return this.#remote<WatchersApi>('attacks/watchers.js');
+  }
+
+  attackers(): Remote<AttackersApi> {
+    return this.#remote<AttackersApi>('attacks/attackers.js');
+  }
+
+  #remote<Api extends Calls<Api>>(file: string): Remote<Api> {
+    const remote = new Remote<Api>(new URL(file, import.meta.url));
     this.#children.push(remote.child);
     return remote;
   }

@@ -7,8 +7,10 @@ export interface ClientOptions {
   readonly transport: Transport;
   readonly port: number;
   readonly path: string;
-  /** An own end of the connection that nobody else has. */
-  readonly from: { readonly address: string; readonly port: number };
+  /** An own end of the connection that nobody else has; by default one that the system gives. */
+  readonly from?: { readonly address: string; readonly port: number };
+  /** Lines of the request besides those that it needs, each with its line break. */
+  readonly headers?: string;
   /** Reads nothing once it is in, until `wake`. */
   readonly stalls: boolean;
   /** Called with an event's place in the bytes: they are gone afterwards. */
@@ -50,8 +52,7 @@ export class Client {
     this.#socket = connect({
       host: '127.0.0.1',
       port: options.port,
-      localAddress: options.from.address,
-      localPort: options.from.port,
+      ...(options.from && { localAddress: options.from.address, localPort: options.from.port }),
       onread: {
         buffer: READ,
         callback: (length) => {
@@ -67,8 +68,9 @@ export class Client {
       this.ended = true;
       refused(new Error('closed'));
     });
-    const { path, port, transport } = options;
-    this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${HEADERS[transport]}\r\n\r\n`);
+    const { path, port, transport, headers = '' } = options;
+    const request = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${headers}${HEADERS[transport]}`;
+    this.#socket.write(`${request}\r\n\r\n`);
   }
 
   wake(): void {

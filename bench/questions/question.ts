@@ -6,6 +6,8 @@ export interface Question {
   /** What `npm run bench` calls it. */
   readonly name: string;
   readonly asks: string;
+  /** Not asked where no question is named: it takes long. */
+  readonly isLong?: boolean;
   ask(stage: Stage, flags: Flags): Promise<Figure[]>;
 }
 

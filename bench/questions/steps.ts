@@ -78,18 +78,20 @@ class FakeTime {
 
 async function ask(stage: Stage, time: FakeTime, { seconds }: { seconds: number }): Promise<Figure[]> {
   const feed = { type: 'time' };
-  const belfry = await stage.belfry({
-    env: time.env,
-    schedules: [
-      { name: 'second', every: '1s', feed },
-      { name: 'noon', cron: '0 12 * * *', feed },
-      ...Array.from({ length: MINUTES }, (_, index) => ({
-        name: `minute-${index}`,
-        cron: '* * * * *',
-        feed,
-      })),
-    ],
-  });
+  const belfry = await stage.belfry(
+    {
+      schedules: [
+        { name: 'second', every: '1s', feed },
+        { name: 'noon', cron: '0 12 * * *', feed },
+        ...Array.from({ length: MINUTES }, (_, index) => ({
+          name: `minute-${index}`,
+          cron: '* * * * *',
+          feed,
+        })),
+      ],
+    },
+    { env: time.env },
+  );
   const heard: Heard[] = [];
   const socket = new WebSocket(`ws://127.0.0.1:${belfry.port}/rooms/lobby`);
   socket.on('message', (data) => heard.push(read(String(data))));

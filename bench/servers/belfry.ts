@@ -1,59 +1,101 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { Cost } from './cost.ts';
 
-const TOKEN = 'bench';
+export const TOKEN = 'bench';
+
+/** npm runs its scripts in the folder of package.json. */
+const PROGRAM = resolve('dist/main.js');
+
+const run = promisify(execFile);
 
 /** Nothing but what a bench asks for is sent, and nobody has to answer pings. */
 const QUIET = { heartbeatSeconds: 3600, idleSeconds: 7200 };
+
+export interface BelfryConfig {
+  readonly server?: object;
+  readonly rooms?: readonly object[];
+  readonly schedules?: readonly object[];
+  readonly limits?: object;
+}
+
+/** What a server is started with besides its configuration. */
+export interface BelfryProcess {
+  /** How many descriptors it may have; by default as many as the bench. */
+  readonly descriptors?: number;
+  /** Where its log goes: nowhere, to a pipe whose reader ends at the first line, or to a full disk. */
+  readonly log?: 'nowhere' | 'cut-pipe' | 'full-disk';
+  /** More variables of its environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
 
 /** Belfry as anybody would run it, with a config of the bench's. */
 export class BelfryServer {
   readonly cost: Cost;
   readonly port: number;
+  readonly child: ChildProcess;
   readonly #schedules: readonly string[];
   readonly #agent = new Agent({ keepAlive: true });
 
   private constructor(child: ChildProcess, port: number, schedules: readonly string[]) {
     this.cost = new Cost(child.pid ?? 0);
+    this.child = child;
     this.port = port;
     this.#schedules = schedules;
   }
 
   /** `onChild` gets the process at once, so that it is ended whatever happens. */
   static async start(
-    {
-      schedules = [],
-      limits = {},
-      env = {},
-    }: { schedules?: readonly object[]; limits?: object; env?: Readonly<Record<string, string>> },
+    config: BelfryConfig,
     onChild: (child: ChildProcess) => void,
+    { descriptors, log = 'nowhere', env = {} }: BelfryProcess = {},
   ): Promise<BelfryServer> {
-    const folder = mkdtempSync(join(tmpdir(), 'belfry-bench-'));
-    const config = join(folder, 'belfry.json');
-    writeFileSync(config, JSON.stringify({ server: QUIET, schedules, limits }));
-    // npm runs its scripts in the folder of package.json.
-    const args = [resolve('dist/main.js'), 'serve', '--port', '0', '--config', config];
+    const { schedules = [] } = config;
+    const file = configFile(config);
     // Such as `--cpu-prof`, to see where the time goes.
     const nodeArgs = process.env.BENCH_NODE_ARGS?.split(' ') ?? [];
-    const child = spawn(process.execPath, [...nodeArgs, ...args], {
+    const args = [...nodeArgs, PROGRAM, 'serve', '--port', '0', '--config', file.path];
+    const command: [string, readonly string[]] =
+      descriptors === undefined
+        ? [process.execPath, args]
+        : ['sh', ['-c', `ulimit -n ${descriptors}; exec "$0" "$@"`, process.execPath, ...args]];
+    const output = log === 'full-disk' ? openSync('/dev/full', 'w') : undefined;
+    const child = spawn(...command, {
       env: { ...process.env, BELFRY_ADMIN_TOKEN: TOKEN, ...env },
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', output ?? (log === 'cut-pipe' ? 'pipe' : 'ignore'), 'pipe'],
     });
+    if (output !== undefined) closeSync(output);
+    child.stdout?.once('data', () => child.stdout?.destroy());
     onChild(child);
     const port = await portOf(child);
-    rmSync(folder, { recursive: true });
+    file.remove();
     return new BelfryServer(
       child,
       port,
       schedules.flatMap((schedule) => ('name' in schedule ? [String(schedule.name)] : [])),
     );
+  }
+
+  /** What `belfry check` prints of a configuration. Rejects where it has faults, with its standard error. */
+  static async check(config: BelfryConfig): Promise<string> {
+    const file = configFile(config);
+    try {
+      const { stdout } = await run(process.execPath, [PROGRAM, 'check', file.path]);
+      return stdout;
+    } finally {
+      file.remove();
+    }
+  }
+
+  get isAlive(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
   }
 
   /** Resolves when it was answered, whatever the answer holds; rejects where it is no success. */
@@ -99,6 +141,13 @@ export class BelfryServer {
       await this.admin('POST', `/schedules/${name}/${what}`);
     }
   }
+}
+
+function configFile({ server, ...config }: BelfryConfig): { path: string; remove(): void } {
+  const folder = mkdtempSync(join(tmpdir(), 'belfry-bench-'));
+  const path = join(folder, 'belfry.json');
+  writeFileSync(path, JSON.stringify({ server: { ...QUIET, ...server }, ...config }));
+  return { path, remove: () => rmSync(folder, { recursive: true }) };
 }
 
 /** The port that it says it listens on. */
