@@ -4,7 +4,7 @@ import { BELFRY, fileWith, ready, type Server, start } from '../e2e/process.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { Random, SEED, whole } from './cases.ts';
 import { conversation } from './conversation.ts';
-import type { Conversation } from './script.ts';
+import type { Conversation, Step } from './script.ts';
 import { speak } from './speak.ts';
 
 /** A dose for every run; `FUZZ_CASES` is how many in its place. */
@@ -14,6 +14,8 @@ const AT_ONCE = 50;
 const STANDSTILL_MS = 250;
 /** The program with some garbage: what conversations leave behind is nothing. */
 const MOST_MIB = 400;
+/** Of a step, in characters. */
+const LONGEST_SHOWN = 1000;
 const BAD_LINE = /failed|threw|could not|Warning/;
 
 const CONFIG = {
@@ -85,10 +87,14 @@ function conversationOf(number: number, token: string): Conversation {
 function fail(which: number | string, why: string): never {
   const again = `FUZZ_SEED=${SEED} FUZZ_CASE=${which} npx vitest run test/fuzz/conversations.test.ts`;
   const steps =
-    typeof which === 'number'
-      ? conversationOf(which, '<token>').steps.map((step) => `  ${JSON.stringify(step)}`)
-      : [];
+    typeof which === 'number' ? conversationOf(which, '<token>').steps.map((step) => `  ${shown(step)}`) : [];
   throw new Error([`case ${which}: ${why}`, `again: ${again}`, ...steps].join('\n'));
+}
+
+function shown(step: Step): string {
+  const text = JSON.stringify(step);
+  const more = text.length - LONGEST_SHOWN;
+  return more > 0 ? `${text.slice(0, LONGEST_SHOWN)}… and ${more} characters` : text;
 }
 
 class Counts {

@@ -22,6 +22,8 @@ export interface Conversation {
 
 const LONGEST_PAUSE_TURNS = 5;
 const MOST_FRAGMENTS = 7;
+/** A server may close behind any answer (RFC 9112, 9.3.2); so many that are pipelined it answers. */
+const MOST_AHEAD = 16;
 /** Up to this length bytes are also sent one by one. */
 const SHORT_BYTES = 200;
 
@@ -33,8 +35,8 @@ export class Script {
   #isSound: boolean;
   #answers = 0;
   #replies = 0;
-  /** Whether answers may be on their way that were not waited for. */
-  #isAhead = false;
+  /** How many answers may be on their way that were not waited for. */
+  #ahead = 0;
   /** Nothing more is due after this: the server ends the connection by itself, or may do so. */
   #isOver = false;
 
@@ -49,7 +51,7 @@ export class Script {
   }
 
   get isAhead(): boolean {
-    return this.#isAhead;
+    return this.#ahead > 0;
   }
 
   /** Sends bytes: in one piece, in several with pauses in between, or one by one. */
@@ -83,8 +85,10 @@ export class Script {
   /** So many answers are due for what is said next. */
   expectAnswers(count: number): void {
     if (this.#isOver) return;
-    this.#answers += count;
-    this.#isAhead = true;
+    const due = Math.min(count, Math.max(MOST_AHEAD - this.#ahead, 0));
+    this.#answers += due;
+    this.#ahead += count;
+    if (due < count) this.#isOver = true;
   }
 
   expectReplies(count: number): void {
@@ -104,7 +108,7 @@ export class Script {
 
   hear(): void {
     this.#steps.push({ answers: this.#answers, replies: this.#replies });
-    this.#isAhead = false;
+    this.#ahead = 0;
   }
 
   reads(reads: boolean): void {

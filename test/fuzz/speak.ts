@@ -11,8 +11,11 @@ const SHORT_PATIENCE_MS = 20;
 const BEGINNINGS = /HTTP\/1\.1 (?:101|[2-5]\d\d) |\{"reply":/g;
 /** What may be the beginning of a beginning. */
 const CARRIED = 'HTTP/1.1 200'.length;
-/** Bodies of problems and error replies carry the status too. */
-const BROKEN = /HTTP\/1\.1 5(?!03)\d\d |"status":5(?!03)\d\d/;
+/**
+ * Bodies of problems and error replies carry the status too. 503 and 505 say something about the request
+ * or the moment, the others that the server has failed.
+ */
+const BROKEN = /HTTP\/1\.1 50[0124] |"status":50[0124]/;
 
 /** Counts what a client hears, without keeping it. */
 class Ear {
