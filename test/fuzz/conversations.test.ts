@@ -106,15 +106,31 @@ function conversationOf(number: number, token: string): Conversation {
 
 function fail(which: number | string, why: string): never {
   const again = `FUZZ_SEED=${SEED} FUZZ_CASE=${which} npx vitest run test/fuzz/conversations.test.ts`;
-  const steps =
-    typeof which === 'number' ? conversationOf(which, '<token>').steps.map((step) => `  ${shown(step)}`) : [];
+  const steps = typeof which === 'number' ? shown(conversationOf(which, '<token>').steps) : [];
   throw new Error([`case ${which}: ${why}`, `again: ${again}`, ...steps].join('\n'));
 }
 
-function shown(step: Step): string {
-  const text = JSON.stringify(step);
-  const more = text.length - LONGEST_SHOWN;
-  return more > 0 ? `${text.slice(0, LONGEST_SHOWN)}… and ${more} characters` : text;
+/** A line for each step; what is said in pieces is put together, since the numbers of the case tell the rest. */
+function shown(steps: readonly Step[]): string[] {
+  const shorter: (Step | { readonly say: string; readonly pieces: number })[] = [];
+  for (const step of steps) {
+    const last = shorter.at(-1);
+    if (last === undefined || !('say' in last) || !('say' in step || 'turns' in step)) shorter.push(step);
+    else if ('say' in step) {
+      const pieces = 'pieces' in last ? last.pieces + 1 : 2;
+      shorter.splice(-1, 1, { say: last.say + step.say, pieces });
+    }
+  }
+  return shorter.map((step) => {
+    const text = JSON.stringify(step);
+    const more = text.length - LONGEST_SHOWN;
+    return `  ${more > 0 ? `${text.slice(0, LONGEST_SHOWN)}… and ${more} characters` : text}`;
+  });
+}
+
+/** Whether a line of the log says that something went wrong. */
+function isBad(line: string): boolean {
+  return BAD_LINE.test(line) || JSON.parse(line).level >= 50;
 }
 
 class Counts {
@@ -204,13 +220,15 @@ class Watched {
 
   #end(): string | undefined {
     if (this.#code === undefined) return undefined;
-    return `the server ended with ${this.#code}:\n${this.#server.stderr.all.slice(-12).join('\n')}`;
+    const { stdout, stderr } = this.#server;
+    const said = [...stdout.all.filter(isBad), ...stderr.all.slice(this.#lines)];
+    return `the server ended with ${this.#code}: ${said.join('\n')}`;
   }
 
-  /** A line of the log that says that something went wrong, or anything on standard error. */
+  /** A bad line of the log, or anything on standard error. */
   #said(): string | undefined {
     const { stdout, stderr } = this.#server;
-    const bad = stdout.all.find((line) => BAD_LINE.test(line) || JSON.parse(line).level >= 50);
+    const bad = stdout.all.find(isBad);
     const said = bad ?? stderr.all.slice(this.#lines).join('\n');
     stdout.all.length = 0;
     this.#lines = stderr.all.length;
