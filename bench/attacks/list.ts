@@ -45,6 +45,9 @@ function rooms(prefix: string): string {
   return `/rooms?${Array.from({ length: ROOMS_EACH }, (_, index) => `room=${prefix}-${index}`).join('&')}`;
 }
 
+/** All of them fit, beside the room of the good clients. */
+const MANY_ROOMS: BelfryConfig = { limits: { rooms: FOREIGN_ROOMS + 1 } };
+
 const foreigners: Join = {
   kind: 'join',
   path: rooms(`${FOREIGN}-{n}`),
@@ -146,6 +149,7 @@ export const ATTACKS: readonly Attacked[] = [
   {
     name: 'broadcast',
     says: 'an operator sends 60 KB to 10,000 rooms',
+    config: MANY_ROOMS,
     before: [foreigners],
     attack: {
       kind: 'operate',
@@ -156,6 +160,7 @@ export const ATTACKS: readonly Attacked[] = [
   {
     name: 'patterns',
     says: 'an operator sends to 1,000 patterns over 10,000 rooms',
+    config: MANY_ROOMS,
     before: [foreigners],
     attack: {
       kind: 'operate',
@@ -185,6 +190,7 @@ export const ATTACKS: readonly Attacked[] = [
     name: 'foreign-rooms',
     says: '10,000 rooms come to be that none of 100 schedules reaches',
     config: {
+      ...MANY_ROOMS,
       schedules: Array.from({ length: 100 }, (_, index) => ({
         name: `elsewhere-${index}`,
         every: '1s',
@@ -243,8 +249,7 @@ export const ATTACKS: readonly Attacked[] = [
   {
     name: 'all-rooms',
     says: 'one address behind a proxy takes all rooms; another one enters the empty lobby',
-    // So many connections as take all of them, beside the room of the good clients.
-    config: { ...SHIPPED, server: { trustProxy: ['127.0.0.0/8'] }, limits: { rooms: FOREIGN_ROOMS + 1 } },
+    config: { ...SHIPPED, ...MANY_ROOMS, server: { trustProxy: ['127.0.0.0/8'] } },
     attack: {
       kind: 'join',
       path: rooms('taken-{n}'),
