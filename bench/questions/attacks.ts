@@ -31,6 +31,8 @@ interface Phase {
   readonly mostMiB: number;
   /** Of one core. */
   readonly cpu: number;
+  /** The part of the time in which others had the processor: where it is much, the row tells of the machine. */
+  readonly waited: number;
   readonly stopped: boolean;
 }
 
@@ -57,6 +59,7 @@ const COLUMNS = [
   ['of check', -8],
   ['CPU before', -10],
   ['CPU', -5],
+  ['waited', -6],
   ['notes', 0],
 ] as const;
 
@@ -148,6 +151,7 @@ function neverReady(error: unknown, seconds: number): Row {
     fresh: '0/0',
     mostMiB: 0,
     cpu: 0,
+    waited: 0,
     stopped: false,
   };
   const [said = ''] = String(error).split('\n');
@@ -195,6 +199,7 @@ async function measure(
     fresh: `${freshAnswered}/${fresh}`,
     mostMiB: cost.mostMiB,
     cpu: cost.cpuMs / (seconds * 1000),
+    waited: cost.waitedMs / (seconds * 1000),
     stopped: cost.stopped,
   };
 }
@@ -204,14 +209,17 @@ class Costs {
   readonly #belfry: BelfryServer;
   readonly #endAboveMiB: number;
   readonly #cpuBeforeMs: number;
+  readonly #waitedBeforeMs: number;
   mostMiB = 0;
   cpuMs = 0;
+  waitedMs = 0;
   stopped = false;
 
   constructor(belfry: BelfryServer, endAboveMiB: number) {
     this.#belfry = belfry;
     this.#endAboveMiB = endAboveMiB;
     this.#cpuBeforeMs = belfry.isAlive ? belfry.cost.cpuMs() : 0;
+    this.#waitedBeforeMs = belfry.isAlive ? belfry.cost.waitedMs() : 0;
   }
 
   look(): void {
@@ -222,6 +230,7 @@ class Costs {
       if (Number.isNaN(mib)) return;
       this.mostMiB = Math.max(this.mostMiB, mib);
       this.cpuMs = cost.cpuMs() - this.#cpuBeforeMs;
+      this.waitedMs = cost.waitedMs() - this.#waitedBeforeMs;
     } catch {
       // It has ended since, and its exit is not told yet.
     }
@@ -275,6 +284,7 @@ function cells({ name }: Attacked, row: Row): readonly (string | number | undefi
     partOf(row),
     quiet.cpu,
     attacked.cpu,
+    attacked.waited,
     note,
   ];
 }

@@ -26,6 +26,12 @@ export class Cost {
     return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
   }
 
+  /** How long its main thread has waited for a processor that others had, since its start, in milliseconds. */
+  waitedMs(): number {
+    const [, waitedNs] = readFileSync(`/proc/${this.#pid}/schedstat`, 'utf8').split(' ');
+    return Number(waitedNs) / 1e6;
+  }
+
   residentKiB(): number {
     const status = readFileSync(`/proc/${this.#pid}/status`, 'utf8');
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
