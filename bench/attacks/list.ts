@@ -165,7 +165,7 @@ export const ATTACKS: readonly Attacked[] = [
     attack: {
       kind: 'operate',
       request: broadcast({
-        rooms: Array.from({ length: 1000 }, (_, index) => `${'*a'.repeat(20)}*b${index}`),
+        rooms: Array.from({ length: 1000 }, (_, index) => `${'*a'.repeat(60)}*b${index}*`),
         data: 1,
       }),
       perSecond: 1,
