@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { RawClient, request } from '../helpers/raw.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+
+const file = readFileSync(new URL('../../openapi.yaml', import.meta.url), 'utf8');
+
+let server: TestServer;
+beforeEach(async () => {
+  server = await startServer();
+});
+afterEach(() => server.stop());
+
+describe('/openapi.yaml', () => {
+  test('is the file, byte by byte', async () => {
+    const response = await fetch(`${server.url}/openapi.yaml`);
+    expect(response.headers.get('content-type')).toBe('application/yaml');
+    expect(await response.text()).toBe(file);
+  });
+
+  test('is asked for again each time, and not sent again where it is the same', async () => {
+    const { headers } = await fetch(`${server.url}/openapi.yaml`);
+    expect(headers.get('cache-control')).toBe('no-cache');
+    const again = await fetch(`${server.url}/openapi.yaml`, {
+      headers: { 'If-None-Match': headers.get('etag') ?? '' },
+    });
+    expect([again.status, await again.text()]).toEqual([304, '']);
+  });
+
+  test('is not made again for each request: five hundred take no seconds', async () => {
+    // Without bodies on the wire: what is measured is what the server does for each.
+    const one = request('/openapi.yaml', {}, 'HEAD');
+    const last = request('/openapi.yaml', { Connection: 'close' }, 'HEAD');
+    const startedAt = performance.now();
+    const heard = await new RawClient(server.port).say(one.repeat(499) + last).all();
+    expect(performance.now() - startedAt).toBeLessThan(4000);
+    expect(heard.split('HTTP/1.1 200 OK').length - 1).toBe(500);
+  });
+});
