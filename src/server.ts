@@ -44,9 +44,6 @@ export { FeedError, type Reason } from './feed/reason.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
-/** Stands for the address of who limits per address are not for. */
-const THIS_MACHINE = '';
-
 /**
  * Puts a server together from a configuration in the form of `belfry.json`. Throws a `ConfigError`
  * that lists every fault. Nothing runs and no port is open until `start` or `run`.
@@ -255,11 +252,10 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         reload: () => reloads.reload(),
       },
       tokens: (token) => settings.tokens(token),
-      attempts: new FailedAttempts({ clock, appliesTo: (address) => address !== THIS_MACHINE }),
+      attempts: new FailedAttempts(clock),
       addressOf(c) {
         const { peerAddress, header } = callerOf(c);
-        const { isLocal, address } = settings.clients.of(peerAddress, header);
-        return isLocal ? THIS_MACHINE : address;
+        return settings.clients.of(peerAddress, header).address;
       },
       maxBodyBytes: () => limits.maxBodyBytes,
       openMetrics: () => server.openMetrics,

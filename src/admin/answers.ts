@@ -37,7 +37,7 @@ const SAID: Readonly<Record<number, string>> = {
   415: 'multipart is not accepted: send the JSON itself as the body',
   421: 'this server does not answer to the host "x": use localhost, 127.0.0.1 or [::1], or set server.publicUrl to the address that the world uses',
   422: 'belfry.json cannot be used, and what is in force goes on: schedules[1].every: 3 is not a duration: write "3s"',
-  429: '10 wrong tokens came from this address within a minute: come back in 42 s',
+  429: '10 wrong tokens came from this address within a minute: send a right one, or come back in 60 s',
   503: 'the server is restarting: come back soon',
 };
 

@@ -1,7 +1,9 @@
 import type { Context, MiddlewareHandler } from 'hono';
+import { countedAs } from '../access/seats.ts';
 import { type TokenCheck, type TokenHolder, tokenHolder } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal } from '../hub/refusal.ts';
+import { isLoopback } from '../loopback.ts';
 
 /** What the calls know besides the request. */
 export interface AdminEnv {
@@ -11,7 +13,7 @@ export interface AdminEnv {
 export interface GuardParts {
   readonly tokens: TokenCheck;
   readonly attempts: FailedAttempts;
-  /** Where a request comes from. */
+  /** Where a request comes from; `''` where nothing says so, as without the bindings of a Node server. */
   readonly addressOf: (c: Context) => string;
 }
 
@@ -24,14 +26,11 @@ export function guard({ tokens, attempts, addressOf }: GuardParts): MiddlewareHa
   };
 
   function authenticate(c: Context): TokenHolder {
-    // Who sends no token guesses none.
-    if (c.req.header('authorization') === undefined) return tokenHolder(c.req.raw, tokens);
-    const address = addressOf(c);
-    attempts.check(address);
     try {
       return tokenHolder(c.req.raw, tokens);
     } catch (refusal) {
-      attempts.failed(address);
+      // Who sends no token guesses none.
+      if (c.req.header('authorization') !== undefined) attempts.failed(addressOf(c));
       throw refusal;
     }
   }
@@ -54,56 +53,57 @@ export const operatorOnly: MiddlewareHandler<AdminEnv> = async (c, next) => {
 const MOST_FAILED = 10;
 const WINDOW_MS = 60_000;
 /** Beyond so many addresses the one whose minute ends first is forgotten. */
-const MOST_ADDRESSES = 4096;
-
-export interface AttemptsParts {
-  readonly clock: Clock;
-  /** Whether an address is counted at all: one that many share, such as a proxy's, is better not. */
-  readonly appliesTo: (address: string) => boolean;
-}
+const MOST_SOURCES = 4096;
 
 /**
- * Wrong tokens, counted by address: after ten of them no token is looked at until the minute is over
- * that began with the first. A right one is refused as well, for if it were let through, guessing
- * would be told apart from hitting and so would not be limited at all.
+ * Wrong tokens, counted by address: after ten of them further wrong ones are a 429 until the minute is
+ * over that began with the first, and end their connection, so that guesses cannot be pipelined.
+ *
+ * A right token is never refused, or anybody at a shared address could lock the operator out. So a
+ * guess can always be told from a hit, by its status; what stands against guessing is the length of a
+ * token, and that comparing takes the same time for every wrong one. Every token is therefore looked at,
+ * which costs a hash and a comparison for each that is configured.
  */
 export class FailedAttempts {
-  readonly #parts: AttemptsParts;
+  readonly #clock: Clock;
   /** In the order in which their minutes end, on the monotonic clock. */
-  readonly #byAddress = new Map<string, { failed: number; readonly endsAtMs: number }>();
+  readonly #bySource = new Map<string, { failed: number; readonly endsAtMs: number }>();
 
-  constructor(parts: AttemptsParts) {
-    this.#parts = parts;
+  constructor(clock: Clock) {
+    this.#clock = clock;
   }
 
-  /** Throws a 429 `Refusal` where nobody at this address is listened to at the moment. */
-  check(address: string): void {
-    const attempts = this.#byAddress.get(address);
-    if (attempts === undefined || attempts.failed < MOST_FAILED) return;
-    const retryAfterMs = attempts.endsAtMs - this.#parts.clock.monotonic();
-    if (retryAfterMs <= 0) return;
-    const comeBack = `come back in ${Math.ceil(retryAfterMs / 1000)} s`;
-    throw new Refusal(
-      429,
-      `${MOST_FAILED} wrong tokens came from this address within a minute: ${comeBack}`,
-      { reason: 'attempts', retryAfterMs },
-    );
-  }
-
+  /** Counts a wrong token. Throws a 429 `Refusal` where there were ten in this minute before. */
   failed(address: string): void {
-    if (!this.#parts.appliesTo(address)) return;
-    const now = this.#parts.clock.monotonic();
-    for (const [known, { endsAtMs }] of this.#byAddress) {
+    const now = this.#clock.monotonic();
+    for (const [known, { endsAtMs }] of this.#bySource) {
       if (endsAtMs > now) break;
-      this.#byAddress.delete(known);
+      this.#bySource.delete(known);
     }
-    const attempts = this.#byAddress.get(address);
-    if (attempts) {
-      attempts.failed++;
-      return;
-    }
-    const [soonest] = this.#byAddress.keys();
-    if (this.#byAddress.size >= MOST_ADDRESSES && soonest !== undefined) this.#byAddress.delete(soonest);
-    this.#byAddress.set(address, { failed: 1, endsAtMs: now + WINDOW_MS });
+    const source = sourceOf(address);
+    const attempts = this.#bySource.get(source);
+    if (!attempts) this.#remember(source, now + WINDOW_MS);
+    else if (attempts.failed < MOST_FAILED) attempts.failed++;
+    else throw tooMany(attempts.endsAtMs - now);
   }
+
+  #remember(source: string, endsAtMs: number): void {
+    const [soonest] = this.#bySource.keys();
+    if (this.#bySource.size >= MOST_SOURCES && soonest !== undefined) this.#bySource.delete(soonest);
+    this.#bySource.set(source, { failed: 1, endsAtMs });
+  }
+}
+
+/** What counts as one: an IPv6 network, this machine whichever of its addresses, and all that have none. */
+function sourceOf(address: string): string {
+  return isLoopback(address) ? 'loopback' : countedAs(address);
+}
+
+function tooMany(retryAfterMs: number): Refusal {
+  const comeBack = `come back in ${Math.ceil(retryAfterMs / 1000)} s`;
+  return new Refusal(
+    429,
+    `${MOST_FAILED} wrong tokens came from this address within a minute: send a right one, or ${comeBack}`,
+    { reason: 'attempts', retryAfterMs, headers: { Connection: 'close' } },
+  );
 }

@@ -265,7 +265,7 @@ export class FakeServer {
         { name: 'ops', role: 'operator', sha256: sha256('operator-token') },
         { name: 'wall', role: 'viewer', sha256: sha256('viewer-token') },
       ]),
-      attempts: new FailedAttempts({ clock: this.clock, appliesTo: (address) => address !== '127.0.0.1' }),
+      attempts: new FailedAttempts(this.clock),
       addressOf: () => this.address,
       maxBodyBytes: () => maxBodyBytes,
       openMetrics: () => this.openMetrics,

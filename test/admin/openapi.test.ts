@@ -201,7 +201,7 @@ describe('real answers', () => {
     expect(asViewer.status).toBe(call.startsWith('GET') ? 200 : 403);
     await expectAsDeclared(operation.operationId, asViewer);
     for (let attempt = 0; attempt < 10; attempt++) await server.call(request, { token: 'wrong' });
-    const limited = await server.call(request);
+    const limited = await server.call(request, { token: 'wrong' });
     expect(limited.status).toBe(429);
     await expectAsDeclared(operation.operationId, limited);
   });
