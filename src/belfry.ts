@@ -74,30 +74,53 @@ export interface Reloaded extends Applied {
   readonly needsRestart: readonly string[];
 }
 
-/** A whole server: `start` makes it listen, or put `fetch` and `upgrade` into a server of your own. */
+/**
+ * A whole server: `start` makes it listen, or put `fetch` and `upgrade` into a server of your own and
+ * call `run`. It lives once: after `stop` make another one.
+ */
 export interface Belfry {
   /** What is in force. */
   readonly config: Config;
   /** The operator's token that was made for this run, where none is configured. */
   readonly madeToken: string | undefined;
-  /** Begins to ring, without a port of its own. Call this or `start`, once. */
+  /**
+   * Starts the schedules without a port of its own. Call this or `start`, once: it rejects where the
+   * server is starting, runs or was stopped, and with an `AbortError` where `stop` is called meanwhile.
+   */
   run(): Promise<void>;
-  /** Begins to ring and listens on the configured address; rejects with Node's error where it cannot. */
+  /**
+   * As `run`, and listens on the configured address. Rejects with Node's error where it cannot; nothing
+   * is left of that then, and it may be called again.
+   */
   start(): Promise<Started>;
-  /** Drains and stops; once `signal` aborts, at once. Leaves nothing running. */
+  /**
+   * Closes every connection over `server.drainSeconds`, then ends everything, also in the middle of a
+   * start; once `signal` aborts, at once. Leaves nothing running, no socket that came through `fetch` or
+   * `upgrade` either. Every call returns the same promise, and its signal counts.
+   */
   stop(signal?: AbortSignal): Promise<void>;
-  /** Reads the configuration again and applies it, or throws a `Refusal` that lists its faults. */
+  /**
+   * Reads the configuration again and applies it, or throws a `Refusal` that lists its faults. Before
+   * the server runs nothing is started by it: what was read counts when `start` or `run` is called, and
+   * the lists of the answer are empty. Refused with 409 once it is stopping.
+   */
   reload(): Promise<Reloaded>;
   /** The schedule that is due first, and when, in milliseconds since the epoch. */
   nextDue(): { schedule: string; due: number } | null;
-  /** Publishes to rooms, devices, connections or users; to every room where no target is named. */
+  /**
+   * Publishes to rooms, devices, connections or users; to every room where no target is named. Rejects
+   * with a `Refusal`, 503 where the server does not run.
+   */
   publish(message: { target?: Target; event?: string; data: unknown }): Promise<Published>;
   on<Name extends keyof Heard>(name: Name, listener: (heard: Heard[Name]) => void): void;
   /** Adds an action that clients may ask for. Throws where the name is taken. */
   action(name: string, handler: Action): void;
-  /** For HTTP requests that reach another server; SSE needs `@hono/node-server`'s bindings as `env`. */
+  /**
+   * For HTTP requests that reach another server; SSE needs `@hono/node-server`'s bindings as `env`. Before
+   * the server runs and after it stopped it answers 503, and `/livez`.
+   */
   fetch(request: Request, env?: object): Response | Promise<Response>;
-  /** For the `upgrade` event of another server. */
+  /** For the `upgrade` event of another server; 503 where the server does not run. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 

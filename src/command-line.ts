@@ -105,6 +105,8 @@ async function serve(flags: ServeOptions, command: Command): Promise<void> {
     process.exit(1);
   });
   const { host, port } = await belfry.start().catch((error: NodeJS.ErrnoException) => {
+    // A signal came meanwhile: the process ends when all has stopped.
+    if (error.name === 'AbortError') return new Promise<never>(() => {});
     process.stderr.write(`${whyNotListening(error, belfry.config.server)}\n`);
     process.exit(1);
   });

@@ -12,6 +12,8 @@ import { type NodeEnv, type RoomUrlParts, roomUrl } from './transport/room-url.t
 export interface HttpParts {
   readonly rooms: RoomUrlParts;
   readonly admin: AdminParts;
+  /** Why nothing is served at the moment but `/livez`: before the server runs, and once it has stopped. */
+  readonly notServing: () => Refusal | undefined;
   /** Hears of each request that was turned down. */
   readonly onRefused: (reason: RefusalReason) => void;
   /** Hears of what was no refusal. */
@@ -25,7 +27,7 @@ const GUARDED_BY_HOST = ['/', '/pages/*', '/client/*', '/openapi.yaml', '/admin/
 const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 
 /** Everything that is answered over plain HTTP; every refusal, from wherever, is formatted here. */
-export function httpApp({ rooms, admin, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
+export function httpApp({ rooms, admin, notServing, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
   const { access } = rooms;
   const app = new Hono<NodeEnv>();
   app.onError((error) => {
@@ -39,6 +41,12 @@ export function httpApp({ rooms, admin, onRefused, onFault }: HttpParts): Hono<N
   app.use(async (c, next) => {
     await next();
     if (c.error) onRefused(reasonOf(c.error));
+  });
+  app.use(async (c, next) => {
+    // Rooms say so themselves, over SSE in the words of a stream.
+    const refusal = c.req.path === '/livez' || /^\/rooms(\/|$)/.test(c.req.path) ? undefined : notServing();
+    if (refusal) throw refusal;
+    await next();
   });
   for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(access));
   app.get('/', (c) => c.redirect('/rooms/lobby'));

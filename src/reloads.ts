@@ -6,6 +6,7 @@ import { type Config, configJsonSchema } from './config/schema.ts';
 import { shownConfig } from './config/shown-config.ts';
 import type { FeedKind } from './feed/feed.ts';
 import { Refusal } from './hub/refusal.ts';
+import type { Phase } from './lifecycle.ts';
 import type { Logger } from './observe/logger.ts';
 import type { Applied } from './schedule/schedules.ts';
 import type { Settings } from './settings.ts';
@@ -22,6 +23,7 @@ export interface ReloadsParts {
   /** Throws a `ConfigError`. */
   readonly parse: (document: unknown) => Config;
   readonly settings: Settings;
+  readonly phase: () => Phase;
   /** Applies the schedules in force; all of them or, where it throws, none. */
   readonly apply: () => Applied;
   readonly logger: Logger | undefined;
@@ -59,22 +61,28 @@ export class Reloads {
     };
   }
 
-  /** Rejects with a 422 `Refusal` for a faulty configuration, with 409 where there is none to read. */
+  /**
+   * Rejects with a 422 `Refusal` for a faulty configuration, with 409 where there is none to read or
+   * the server is stopping.
+   */
   async reload(): Promise<Reloaded> {
     const { source, settings, logger, clock } = this.#parts;
+    const phase = this.#parts.phase();
+    if (phase === 'draining' || phase === 'stopped') throw new Refusal(409, 'the server is stopping');
     if (!source) throw new Refusal(409, 'there is no file that the configuration could be read from again');
     const before = settings.config;
     try {
       const document = source.read();
       const read = this.#parts.parse(document);
-      const { host, port } = before.server;
+      // Until it starts nothing is bound.
+      const { host, port } = phase === 'new' ? read.server : before.server;
       settings.replace({ ...read, server: { ...read.server, host, port } });
       const applied = this.#parts.apply();
       this.#document = document;
       this.#shown = undefined;
       this.#loadedAtMs = clock.now();
       this.#faults = [];
-      const needsRestart = restartKeys(before.server, read.server);
+      const needsRestart = restartKeys(settings.config.server, read.server);
       if (needsRestart.length > 0) logger?.warn({ needsRestart }, 'takes effect with the next start only');
       logger?.info(applied, 'configuration reloaded');
       return { ...applied, needsRestart };
@@ -89,6 +97,6 @@ export class Reloads {
   }
 }
 
-function restartKeys(before: Config['server'], after: Config['server']): string[] {
-  return BOUND_ONCE.filter((key) => before[key] !== after[key]).map((key) => `server.${key}`);
+function restartKeys(inForce: Config['server'], read: Config['server']): string[] {
+  return BOUND_ONCE.filter((key) => inForce[key] !== read[key]).map((key) => `server.${key}`);
 }

@@ -13,12 +13,11 @@ import { scheduleOptions } from './config/schedule.ts';
 import { sha256Of } from './config/token.ts';
 import { feedKinds } from './feed/kinds.ts';
 import { httpApp } from './http-app.ts';
-import { CLOSE } from './hub/close-reason.ts';
 import type { Connection } from './hub/connection.ts';
 import { Hub } from './hub/hub.ts';
 import { MemoryLog } from './hub/memory-log.ts';
 import { Refusal, type RefusalReason } from './hub/refusal.ts';
-import { retryAfterMs } from './hub/retry.ts';
+import { Lifecycle, whyClosed } from './lifecycle.ts';
 import type { Logger } from './observe/logger.ts';
 import { Metrics } from './observe/metrics.ts';
 import { RefusedOrigins } from './observe/refused-origins.ts';
@@ -31,6 +30,7 @@ import { ActionTable } from './transport/action-table.ts';
 import { type ActionParts, builtInActions } from './transport/built-in-actions.ts';
 import { drain } from './transport/drain.ts';
 import { exampleLines } from './transport/example-lines.ts';
+import { type Ending, farewell } from './transport/farewell.ts';
 import { Heartbeat } from './transport/heartbeat.ts';
 import { Listener } from './transport/listener.ts';
 import { requestListener } from './transport/request-listener.ts';
@@ -108,15 +108,10 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     report: report(logger, metrics),
     eventBytes: () => limits.eventBytes,
   });
-  const applySchedules = () =>
-    schedules.apply(
-      scheduleOptions(settings.config.schedules, kinds, {
-        clock,
-        baseDirectory,
-        env,
-        stats: () => metrics.stats(),
-      }),
-    );
+  const applySchedules = () => {
+    const context = { clock, baseDirectory, env, stats: () => metrics.stats() };
+    return schedules.apply(scheduleOptions(settings.config.schedules, kinds, context));
+  };
   const reloads = new Reloads({
     clock,
     document,
@@ -124,7 +119,10 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     kinds,
     parse: (read) => parseConfig(read, { feedKinds: kinds, env }),
     settings,
+    phase: () => lifecycle.phase,
     apply() {
+      // Those in force then begin with the server.
+      if (lifecycle.phase !== 'running') return { added: [], changed: [], removed: [], kept: [] };
       const applied = applySchedules();
       for (const name of applied.removed) metrics.forget(name);
       return applied;
@@ -135,8 +133,11 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   // Who may come in
 
   const refusedOrigins = new RefusedOrigins(clock, (detail) => logger?.warn(detail));
-  /** When the drain ends, on the monotonic clock; set once `stop` was called. */
+  /** When the drain ends, on the monotonic clock; set once it has begun. */
   let drainEndsAt: number | undefined;
+  const isServing = () => lifecycle.phase === 'running' || lifecycle.phase === 'draining';
+  const closed = () =>
+    whyClosed(lifecycle.phase, (drainEndsAt ?? 0) - clock.monotonic(), hub.connectionCount);
   const access: AccessRules = {
     get clients() {
       return settings.clients;
@@ -155,7 +156,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       isNamed: (room) => settings.rooms.isNamed(room),
     }),
     seats: new Seats({ limits, clock }),
-    closed: () => (drainEndsAt === undefined ? undefined : draining(drainEndsAt - clock.monotonic(), hub)),
+    closed,
     lockOf: (room) => hub.refusalOf(room),
     onOriginRefused: (origin, detail) => refusedOrigins.refused(origin, detail),
   };
@@ -177,7 +178,10 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   };
   const actions = builtInActions(actionParts);
   const heartbeat = new Heartbeat({ clock, hub, times: server });
+  /** Of connections wherever they came in: a port of ours, or another server. */
+  const sockets = new Map<Connection, Ending>();
   const gone = (connection: Connection) => {
+    sockets.delete(connection);
     heartbeat.remove(connection);
     hub.disconnect(connection);
   };
@@ -217,7 +221,9 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         socket,
         head,
         onOpen(websocket) {
+          if (lifecycle.phase !== 'running') return socket.destroy(); // stopped since it was let in
           const connection = hub.connect(entry.peer, new WebSocketSink(websocket, socket));
+          sockets.set(connection, socket);
           heartbeat.add(connection, new WebSocketLink(websocket, socket));
           listen(websocket, socket, connection, join(connection, entry), session);
         },
@@ -234,9 +240,13 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       clock,
       currentTicks: schedules,
       access,
-      page: roomPage,
+      page() {
+        if (isServing()) return roomPage();
+        throw closed();
+      },
       connectStream(sink, entry, onGone) {
         const connection = hub.connect(entry.peer, sink);
+        sockets.set(connection, sink.socket);
         heartbeat.add(connection);
         onGone(() => gone(connection));
         void join(connection, entry);
@@ -261,27 +271,53 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       openMetrics: () => server.openMetrics,
       onCalled: (operation, status) => metrics.adminCalled(operation, status),
     },
+    notServing: () => (isServing() ? undefined : closed()),
     onRefused: (reason) => metrics.refused(reason),
     onFault,
   });
-  const sockets = new AddressSockets({ limits, clients: () => settings.clients });
+  const addressSockets = new AddressSockets({ limits, clients: () => settings.clients });
   const onRefused = (reason: RefusalReason) => metrics.refused(reason);
   const listener = new Listener({
     request: requestListener(app.fetch, onRefused),
     upgrade,
     clock,
     limits,
-    takeSocket: (peerAddress) => sockets.take(peerAddress),
+    takeSocket: (peerAddress) => addressSockets.take(peerAddress),
     unread: hub.unreadAnswers,
     onRefused,
     onCrowded: (detail) => logger?.warn(detail),
     onFault,
   });
 
-  const ring = () => {
-    metrics.start();
-    applySchedules();
-  };
+  const lifecycle: Lifecycle = new Lifecycle({
+    prepare: () => hub.start(),
+
+    begin() {
+      applySchedules();
+      metrics.start();
+    },
+
+    async abandon() {
+      listener.cut();
+      await listener.close();
+    },
+
+    async end(signal) {
+      const drainMs = server.drainSeconds * 1000;
+      drainEndsAt = clock.monotonic() + drainMs;
+      // Closing forgets a connection at once; its socket takes a little longer.
+      const open = [...sockets.values()];
+      await drain({ hub, clock, drainMs, sliceMs: limits.fanoutSliceMs, signal });
+      heartbeat.stop();
+      const cut = () => listener.cut();
+      signal.addEventListener('abort', cut);
+      if (signal.aborted) cut();
+      await Promise.all([schedules.stop(), farewell(open, { clock, signal }), listener.close()]);
+      signal.removeEventListener('abort', cut);
+      metrics.stop();
+      hub.stop();
+    },
+  });
 
   return {
     get config() {
@@ -289,28 +325,15 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     },
     madeToken,
 
-    async run() {
-      await hub.start();
-      ring();
-    },
+    run: () => lifecycle.start(async () => {}),
 
-    async start() {
-      await hub.start();
-      const { address: host, port } = await listener.listen(server.host, server.port);
-      ring();
-      return { host, port };
-    },
+    start: () =>
+      lifecycle.start(async () => {
+        const { address: host, port } = await listener.listen(server.host, server.port);
+        return { host, port };
+      }),
 
-    async stop(signal = new AbortController().signal) {
-      const drainMs = server.drainSeconds * 1000;
-      drainEndsAt ??= clock.monotonic() + drainMs;
-      await drain({ hub, clock, drainMs, sliceMs: limits.fanoutSliceMs, signal });
-      heartbeat.stop();
-      if (signal.aborted) listener.cut();
-      await Promise.all([schedules.stop(), listener.close()]);
-      metrics.stop();
-      hub.stop();
-    },
+    stop: (signal) => lifecycle.stop(signal),
 
     reload: async () => reloads.reload(),
     nextDue: () => schedules.nextDue(),
@@ -318,6 +341,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     async publish({ target = {}, event = 'message', data }) {
       const text: string | undefined = JSON.stringify(data);
       if (text === undefined) throw new Refusal(400, `data is ${typeof data}: give what JSON can hold`);
+      if (!isServing()) throw closed();
       return hub.publish({ target, event, data: text });
     },
 
@@ -337,15 +361,6 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     fetch: (request, bindings) => app.fetch(request, bindings),
     upgrade,
   };
-}
-
-function draining(leftMs: number, hub: Hub): Refusal {
-  const after = retryAfterMs(Math.max(leftMs, 0), hub.connectionCount);
-  return new Refusal(503, 'the server is restarting: come back in a moment', {
-    reason: 'draining',
-    retryAfterMs: after,
-    closing: { ...CLOSE.restart, retryAfterMs: after },
-  });
 }
 
 /** What schedules report is counted, and logged where somebody should know. */

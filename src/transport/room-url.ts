@@ -11,10 +11,10 @@ import {
   roomsOf,
 } from '../access/admit.ts';
 import type { Clock } from '../clock.ts';
-import type { Sink } from '../hub/outbox.ts';
 import { Refusal, shown } from '../hub/refusal.ts';
 import { limitOf, roomSnapshot, type SnapshotParts } from './json.ts';
 import { representationFor } from './representation.ts';
+import type { SocketSink } from './socket-sink.ts';
 import { openStream, streamHeaders, streamRefusal } from './sse.ts';
 
 /** What Hono hands on of the Node request below it. */
@@ -23,7 +23,7 @@ export type NodeEnv = { Bindings: Partial<HttpBindings> };
 export interface RoomUrlParts extends SnapshotParts {
   readonly access: AccessRules;
   /** Makes a stream of a connection of it. */
-  readonly connectStream: (sink: Sink, entry: Entry, onGone: (callback: () => void) => void) => void;
+  readonly connectStream: (sink: SocketSink, entry: Entry, onGone: (callback: () => void) => void) => void;
   readonly page: () => Response;
 }
 

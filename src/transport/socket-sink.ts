@@ -9,7 +9,7 @@ import type { Sink } from '../hub/outbox.ts';
  */
 export abstract class SocketSink<Socket extends Duplex = Duplex> implements Sink {
   abstract readonly format: WireFormat;
-  protected readonly socket: Socket;
+  readonly socket: Socket;
 
   constructor(socket: Socket) {
     this.socket = socket;

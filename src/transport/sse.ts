@@ -3,7 +3,6 @@ import type { Socket } from 'node:net';
 import type { CloseReason } from '../hub/close-reason.ts';
 import { closingText } from '../hub/connection.ts';
 import type { WireFormat } from '../hub/frame.ts';
-import type { Sink } from '../hub/outbox.ts';
 import { Refusal } from '../hub/refusal.ts';
 import { retryField, sseFormat } from './frames.ts';
 import { destroySoon } from './raw-problem.ts';
@@ -27,7 +26,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 export function openStream(
   response: ServerResponse,
   headers: Readonly<Record<string, string>>,
-): { sink: Sink; onGone: (callback: () => void) => void } {
+): { sink: SocketSink; onGone: (callback: () => void) => void } {
   const { socket } = response;
   if (!socket?.writable) {
     throw new Refusal(400, 'a stream cannot be pipelined behind another request: give it its own connection');

@@ -81,6 +81,7 @@ describe('createBelfry', () => {
       });
     });
     const url = `http://127.0.0.1:${port}`;
+    await belfry.run();
     expect(await (await fetch(`${url}/mine`)).text()).toBe('my own');
     const visitors = [await visit(`${url}/rooms/lobby`), await stream(`${url}/rooms/lobby`)];
     await visitors[1]?.received.find(({ event }) => event === 'hello');
