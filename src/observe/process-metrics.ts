@@ -1,31 +1,39 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { Clock } from '../clock.ts';
+import type { Cancel, Clock } from '../clock.ts';
 
 /** How often the event loop is asked how late it is. */
 const RESOLUTION_MS = 20;
+
+/** Every so often the older of two watches begins again. */
+const WINDOW_MS = 60_000;
 
 /**
  * The process under the server: what it uses and how long it is held up. Not prom-client's default
  * metrics: those watch garbage collection and the event loop from then on, with nothing to end it.
  */
 export class ProcessMetrics {
-  /** Set while it is watched. */
-  #delay: IntervalHistogram | undefined;
+  readonly #clock: Clock;
+  /**
+   * Two that watch the same, the first begun a window before the other. The first one is what is shown:
+   * it holds the last one to two windows, however many ask and how often. Empty while nothing is watched.
+   */
+  #delays: IntervalHistogram[] = [];
+  #cancel: Cancel | undefined;
 
   constructor(registry: Registry, clock: Clock) {
+    this.#clock = clock;
     const registers = [registry];
     const eventLoopDelay = new Gauge({
       name: 'belfry_event_loop_delay_seconds',
-      help: 'How late the event loop came to what was due, since the last time this was asked.',
+      help: 'How late the event loop came to what was due, over the last one to two minutes.',
       labelNames: ['stat'],
       registers,
       collect: () => {
-        const delay = this.#delay;
+        const [delay] = this.#delays;
         eventLoopDelay.set({ stat: 'median' }, lateSeconds(delay?.percentile(50)));
         eventLoopDelay.set({ stat: 'p99' }, lateSeconds(delay?.percentile(99)));
         eventLoopDelay.set({ stat: 'max' }, lateSeconds(delay?.max));
-        delay?.reset();
       },
     });
     new Counter({
@@ -55,14 +63,32 @@ export class ProcessMetrics {
   }
 
   start(): void {
-    this.#delay ??= monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-    this.#delay.enable();
+    if (this.#delays.length > 0) return;
+    this.#delays = [watched(), watched()];
+    this.#turnLater();
   }
 
   stop(): void {
-    this.#delay?.disable();
-    this.#delay = undefined;
+    this.#cancel?.();
+    for (const delay of this.#delays) delay.disable();
+    this.#delays = [];
   }
+
+  #turnLater(): void {
+    this.#cancel = this.#clock.after(WINDOW_MS, () => {
+      const [older, newer] = this.#delays;
+      if (!older || !newer) return;
+      older.reset();
+      this.#delays = [newer, older];
+      this.#turnLater();
+    });
+  }
+}
+
+function watched(): IntervalHistogram {
+  const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  delay.enable();
+  return delay;
 }
 
 const memory = () => process.memoryUsage();
