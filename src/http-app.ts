@@ -49,7 +49,8 @@ export function httpApp({ rooms, admin, notServing, onRefused, onFault }: HttpPa
     await next();
   });
   for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(access));
-  app.get('/', (c) => c.redirect('/rooms/lobby'));
+  // Relative: behind a proxy the server may be at a path that it does not know.
+  app.get('/', (c) => c.redirect('rooms/lobby'));
   app.get('/livez', (c) => c.text('ok\n'));
   app.get('/readyz', (c) => {
     const closed = access.closed();

@@ -141,8 +141,8 @@ export const publicRoutes: readonly RouteConfig[] = [
     summary: 'The page to look at first',
     responses: {
       302: {
-        description: 'To `/rooms/lobby`.',
-        headers: z.object({ Location: z.string().openapi({ example: '/rooms/lobby' }) }),
+        description: 'To `/rooms/lobby`, as a relative address: it holds behind a path prefix too.',
+        headers: z.object({ Location: z.string().openapi({ example: 'rooms/lobby' }) }),
       },
       ...anyRefusal,
     },

@@ -37,3 +37,11 @@ describe('/openapi.yaml', () => {
     expect(heard.split('HTTP/1.1 200 OK').length - 1).toBe(500);
   });
 });
+
+test('/ leads to the lobby also where a proxy serves it under a path', async () => {
+  const { status, headers } = await fetch(`${server.url}/`, { redirect: 'manual' });
+  expect(status).toBe(302);
+  const location = headers.get('location') ?? '';
+  expect(new URL(location, 'https://example.com/').pathname).toBe('/rooms/lobby');
+  expect(new URL(location, 'https://example.com/wall/').pathname).toBe('/wall/rooms/lobby');
+});
