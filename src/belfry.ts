@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock } from './clock.ts';
@@ -112,7 +113,12 @@ export interface Belfry {
    * with a `Refusal`, 503 where the server does not run.
    */
   publish(message: { target?: Target; event?: string; data: unknown }): Promise<Published>;
-  on<Name extends keyof Heard>(name: Name, listener: (heard: Heard[Name]) => void): void;
+  /**
+   * Calls `listener` for each message, join or leave from now on. Returns a function that removes it.
+   * There may be any number; one that throws harms nobody, and the log tells. Throws a `TypeError` for
+   * another name.
+   */
+  on<Name extends keyof Heard>(name: Name, listener: (heard: Heard[Name]) => void): () => void;
   /** Adds an action that clients may ask for. Throws where the name is taken. */
   action(name: string, handler: Action): void;
   /**
@@ -124,14 +130,42 @@ export interface Belfry {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
+/** `Belfry.on`. */
+export function listenTo<Name extends keyof Heard>(
+  events: EventEmitter<HubEvents>,
+  name: Name,
+  listener: (heard: Heard[Name]) => void,
+): () => void {
+  // A program may have a listener for each of its own users; Node would take eleven for a leak.
+  events.setMaxListeners(0);
+  // `name` and `listener` belong together by the type of `on`; a switch cannot follow that.
+  const hear = listener as (heard: Heard[keyof Heard]) => void;
+  // A function of its own for each call: a listener that was given twice is removed once.
+  const onMessage = (event: HubEvents['message'][0]) => hear(heardMessage(event));
+  const onPresence = (presence: HubEvents['join'][0]) => hear(heardPresence(presence));
+  switch (name) {
+    case 'message':
+      events.on('message', onMessage);
+      return () => void events.off('message', onMessage);
+    case 'join':
+      events.on('join', onPresence);
+      return () => void events.off('join', onPresence);
+    case 'leave':
+      events.on('leave', onPresence);
+      return () => void events.off('leave', onPresence);
+    default:
+      throw new TypeError(`there is no "${name}" to listen to: "message", "join" and "leave" are`);
+  }
+}
+
 /** A message in the words of `on`. */
-export function heardMessage(event: HubEvents['message'][0]): HeardMessage {
+function heardMessage(event: HubEvents['message'][0]): HeardMessage {
   const { id = '', room = '', event: name, time, data = 'null', from } = event;
   return { id, room, event: name, time, data: JSON.parse(data), ...(from && { from }) };
 }
 
 /** A coming or going in the words of `on`. */
-export function heardPresence({ room, connection }: HubEvents['join'][0]): Presence {
+function heardPresence({ room, connection }: HubEvents['join'][0]): Presence {
   const { device } = connection.peer;
   return { room, connection: connection.id, ...(device && { device }) };
 }

@@ -6,7 +6,7 @@ import { CONTROL_FRAMES, messageLimits, RoomMessageRates } from './access/messag
 import { RoomLimits } from './access/room-limits.ts';
 import { Seats } from './access/seats.ts';
 import { FailedAttempts } from './admin/guard.ts';
-import { type Belfry, type BelfryOptions, type Heard, heardMessage, heardPresence } from './belfry.ts';
+import { type Belfry, type BelfryOptions, listenTo } from './belfry.ts';
 import { systemClock } from './clock.ts';
 import { parseConfig } from './config/parse.ts';
 import { scheduleOptions } from './config/schedule.ts';
@@ -345,13 +345,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       return hub.publish({ target, event, data: text });
     },
 
-    on(name, listener) {
-      // `name` and `listener` belong together by the type of `on`; a switch cannot follow that.
-      const hear = listener as (heard: Heard[keyof Heard]) => void;
-      if (name === 'message') hub.events.on('message', (event) => hear(heardMessage(event)));
-      if (name === 'join') hub.events.on('join', (presence) => hear(heardPresence(presence)));
-      if (name === 'leave') hub.events.on('leave', (presence) => hear(heardPresence(presence)));
-    },
+    on: (name, listener) => listenTo(hub.events, name, listener),
 
     action(name, handler) {
       if (actions.has(name)) throw new Error(`action "${name}" is there already`);

@@ -37,6 +37,37 @@ describe('createBelfry', () => {
     ]);
   });
 
+  test('takes any number of listeners and removes each alone, also one that was given twice', async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error) => warnings.push(warning);
+    process.on('warning', warned);
+    onTestFinished(() => void process.off('warning', warned));
+    const { belfry } = await embedded({});
+    const heard: unknown[] = [];
+    const twice = ({ data }: { data: unknown }) => heard.push(data);
+    const removals = [belfry.on('message', twice), belfry.on('message', twice)];
+    for (let count = 0; count < 100; count++) {
+      for (const name of ['message', 'join', 'leave'] as const) removals.push(belfry.on(name, () => {}));
+    }
+    await belfry.publish({ target: { rooms: ['lobby'] }, data: 'both' });
+    removals[0]?.();
+    removals[0]?.();
+    await belfry.publish({ target: { rooms: ['lobby'] }, data: 'one' });
+    for (const remove of removals) remove();
+    await belfry.publish({ target: { rooms: ['lobby'] }, data: 'none' });
+    expect(heard).toEqual(['both', 'both', 'one']);
+    await new Promise((resolve) => setImmediate(resolve)); // warnings come in a turn of their own
+    expect(warnings).toEqual([]);
+  });
+
+  test('refuses to listen to what there is not', () => {
+    const belfry = createBelfry({}, { env: {} });
+    // What a program without types can do.
+    expect(() => belfry.on('joined' as 'join', () => {})).toThrow(
+      'there is no "joined" to listen to: "message", "join" and "leave" are',
+    );
+  });
+
   test('refuses an action whose name is taken', () => {
     const belfry = createBelfry({}, { env: {} });
     expect(() => belfry.action('publish', () => null)).toThrow('action "publish" is there already');
