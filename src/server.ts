@@ -267,7 +267,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         const { peerAddress, header } = callerOf(c);
         return settings.clients.of(peerAddress, header).address;
       },
-      maxBodyBytes: () => limits.maxBodyBytes,
+      bodyLimits: () => limits,
       openMetrics: () => server.openMetrics,
       onCalled: (operation, status) => metrics.adminCalled(operation, status),
     },

@@ -5,7 +5,7 @@ import { Refusal } from '../hub/refusal.ts';
 import { addBroadcast, broadcastRoute } from './broadcast.ts';
 import { addConnections, connectionRoutes } from './connections.ts';
 import { type AdminEnv, type GuardParts, guard } from './guard.ts';
-import { refuseInput } from './input.ts';
+import { type BodyLimits, refuseInput } from './input.ts';
 import { addRooms, roomRoutes } from './rooms.ts';
 import { addSchedules, type ScheduleAdministration, scheduleRoutes } from './schedules.ts';
 import { addService, type ServiceAdministration, serviceRoutes } from './service.ts';
@@ -17,7 +17,7 @@ export interface AdminParts extends GuardParts {
   readonly service: ServiceAdministration;
   readonly metrics: Exposition;
   /** Asked anew for each request. */
-  readonly maxBodyBytes: () => number;
+  readonly bodyLimits: () => BodyLimits;
   /** Asked anew for each request: whether `/metrics` needs no token. */
   readonly openMetrics: () => boolean;
   /** Hears of each call under `/admin`, by its operation in openapi.yaml; `unknown`: there is none. */
@@ -50,7 +50,7 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   app.use('/admin/*', counted(parts.onCalled), guarded);
   addRooms(app, parts.hub);
   addConnections(app, parts.hub);
-  addBroadcast(app, parts.hub, parts.maxBodyBytes);
+  addBroadcast(app, parts.hub, parts.bodyLimits);
   addSchedules(app, parts.schedules);
   addService(app, parts.service);
   app.all('/admin/*', (c) => {

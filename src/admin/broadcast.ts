@@ -1,44 +1,59 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Administration } from '../hub/administration.ts';
-import type { JsonText } from '../hub/event.ts';
-import { isServerEvent } from '../hub/names.ts';
+import { DEVICE_ACCEPTS, isServerEvent, PATTERN_ACCEPTS } from '../hub/names.ts';
 import { shown } from '../hub/refusal.ts';
 import { json, refusals } from './answers.ts';
-import { deviceName, eventName, noQuery, roomPattern, someName } from './fields.ts';
+import { deviceName, eventName, noQuery, roomPattern, SOME_NAME_ACCEPTS, someName } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
-import { invalid, jsonBody } from './input.ts';
+import { type BodyLimits, jsonBody, MOST_ERRORS } from './input.ts';
 
 /** Each pattern is held against each room: what one call may cost has to end somewhere. */
 const MOST_NAMED = 1000;
 
-const named = <Item extends z.ZodType<string>>(item: Item, fewest: number) =>
-  z
-    .union(
-      [
-        item,
-        z
-          .array(item)
-          .min(fewest, { error: 'an empty list reaches nobody: name at least one, or leave this out' })
-          // Not `max`: it ends the reading of the list, and the union then tells nothing of it.
-          .refine(({ length }) => length <= MOST_NAMED, { error: `more than ${MOST_NAMED} are named` })
-          .openapi({ maxItems: MOST_NAMED }),
-      ],
-      { error: 'expected a string or a list of strings' },
-    )
-    .transform((names) => (Array.isArray(names) ? [...new Set(names)] : [names]))
+/**
+ * A name or a list of names. Not a union of the two: that would check each of a million items, and tell
+ * of none.
+ */
+function named(name: z.ZodType<string>, accepts: string, fewest: number) {
+  const each = { type: 'string' as const, description: accepts };
+  const list = { type: 'array' as const, items: each, minItems: fewest, maxItems: MOST_NAMED };
+  return z
+    .unknown()
+    .openapi({ anyOf: [each, list] })
+    .transform((value, context): string[] => {
+      const fault = (message: string, ...path: number[]) =>
+        context.issues.push({ code: 'custom', input: value, path, message });
+      const names: readonly unknown[] = Array.isArray(value) ? value : [value];
+      if (names.length < fewest) fault('an empty list reaches nobody: name at least one, or leave this out');
+      else if (names.length > MOST_NAMED) fault(`more than ${MOST_NAMED} are named`);
+      else if (!names.every((item) => typeof item === 'string'))
+        fault('expected a string or a list of strings');
+      else {
+        for (const [index, item] of names.entries()) {
+          const { error } = name.safeParse(item);
+          if (error) fault(error.issues[0]?.message ?? '', ...(Array.isArray(value) ? [index] : []));
+          if (context.issues.length === MOST_ERRORS) break;
+        }
+        return [...new Set(names)];
+      }
+      return z.NEVER;
+    })
     .optional();
+}
 
 /** Whom to reach. An empty list is refused: it must not pass for no list, which is everybody. */
-const target = <Item extends z.ZodType<string>>(item: Item) => named(item, 1);
+const target = (name: z.ZodType<string>, accepts: string) => named(name, accepts, 1);
 
 const broadcast = z
   .strictObject(
     {
-      rooms: target(roomPattern).openapi({ description: 'Room patterns.' }),
-      devices: target(deviceName),
-      connections: target(someName).openapi({ description: 'Connection ids.' }),
-      users: target(someName),
-      except: named(someName, 0).openapi({ description: 'Connection ids that get nothing.' }),
+      rooms: target(roomPattern, PATTERN_ACCEPTS).openapi({ description: 'Room patterns.' }),
+      devices: target(deviceName, DEVICE_ACCEPTS),
+      connections: target(someName, SOME_NAME_ACCEPTS).openapi({ description: 'Connection ids.' }),
+      users: target(someName, SOME_NAME_ACCEPTS),
+      except: named(someName, SOME_NAME_ACCEPTS, 0).openapi({
+        description: 'Connection ids that get nothing.',
+      }),
       event: eventName
         .refine((event) => !isServerEvent(event), {
           error: ({ input }) => `${shown(input)} is an event that only the server sends`,
@@ -95,24 +110,14 @@ export const broadcastRoute = createRoute({
   },
 });
 
-/** JSON on one line; a 400 for what nests so deeply that it cannot be written again. */
-function jsonText(data: unknown): JsonText {
-  try {
-    return JSON.stringify(data);
-  } catch (cause) {
-    if (!(cause instanceof RangeError)) throw cause;
-    throw invalid([{ path: 'data', message: 'nested too deeply' }]);
-  }
-}
-
 export function addBroadcast(
   app: OpenAPIHono<AdminEnv>,
   hub: Administration,
-  maxBodyBytes: () => number,
+  bodyLimits: () => BodyLimits,
 ): void {
-  const middleware = [operatorOnly, jsonBody(maxBodyBytes)];
+  const middleware = [operatorOnly, jsonBody(bodyLimits)];
   app.openapi({ ...broadcastRoute, middleware }, async (c) => {
     const { event, data, dryRun, ...whom } = c.req.valid('json');
-    return c.json(await hub.publish({ target: whom, event, data: jsonText(data), dryRun }), 200);
+    return c.json(await hub.publish({ target: whom, event, data: JSON.stringify(data), dryRun }), 200);
   });
 }

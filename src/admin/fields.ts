@@ -28,7 +28,8 @@ export const eventName = text(isEventName, 'an event name', EVENT_ACCEPTS);
 export const deviceName = text(isDeviceName, 'a device', DEVICE_ACCEPTS);
 
 /** A connection's id, a user or a schedule's name: whether it is one is known by who has it. */
-export const someName = text((value) => value !== '', 'a name', 'at least one character');
+export const SOME_NAME_ACCEPTS = 'at least one character';
+export const someName = text((value) => value !== '', 'a name', SOME_NAME_ACCEPTS);
 
 /** What people are told when a room or a connection is closed. */
 export const reason = text(

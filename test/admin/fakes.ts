@@ -267,7 +267,7 @@ export class FakeServer {
       ]),
       attempts: new FailedAttempts(this.clock),
       addressOf: () => this.address,
-      maxBodyBytes: () => maxBodyBytes,
+      bodyLimits: () => ({ maxBodyBytes, eventBytes: 65_536 }),
       openMetrics: () => this.openMetrics,
       onCalled: (operation, status) => this.called.push(`${operation} ${status}`),
     };
