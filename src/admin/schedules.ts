@@ -97,7 +97,8 @@ export type Explanation = z.output<typeof explanation>;
  * paused and resumed, not edited. Each call throws a 404 `Refusal` for a name that is not known.
  */
 export interface ScheduleAdministration {
-  list(): Promise<readonly ScheduleEntry[]>;
+  /** Ordered by name; `after` is the last one seen. */
+  list(query: PageQuery): Promise<readonly ScheduleEntry[]>;
   get(name: string): Promise<ScheduleEntry>;
   /** Sends a tick now, of the newest due instant. */
   run(name: string): Promise<ScheduleEntry>;
@@ -246,10 +247,8 @@ export const scheduleRoutes = {
 
 export function addSchedules(app: OpenAPIHono<AdminEnv>, schedules: ScheduleAdministration): void {
   app.openapi(scheduleRoutes.list, async (c) => {
-    const { limit, cursor = '' } = c.req.valid('query');
-    const found = (await schedules.list())
-      .filter(({ name }) => name > cursor)
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+    const { limit, cursor } = c.req.valid('query');
+    const found = await schedules.list({ limit: limit + 1, after: cursor });
     return c.json(
       toPage('schedules', found, limit, ({ name }) => name),
       200,

@@ -183,7 +183,7 @@ export class FakeSchedules implements ScheduleAdministration {
   readonly names = new Set(['market', 'clock', 'alarm']);
   readonly done: string[] = [];
 
-  list = async () => [...this.names].map(scheduleEntry);
+  list = async (query: PageQuery) => page(this.names, query).slice(0, query.limit).map(scheduleEntry);
   get = async (name: string) => scheduleEntry(known(this.names, name));
   /** Twelve runs, numbered from 0. */
   runs = async (name: string, { after = '12', limit }: PageQuery): Promise<RunEntry[]> => {

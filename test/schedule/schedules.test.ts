@@ -4,6 +4,7 @@ import { FeedError, type Reason } from '../../src/feed/reason.ts';
 import type { RoomEvent } from '../../src/hub/event.ts';
 import { Refusal } from '../../src/hub/refusal.ts';
 import { calendar, interval } from '../../src/schedule/cadence.ts';
+import { explain } from '../../src/schedule/explain.ts';
 import { settled } from '../helpers/manual-clock.ts';
 import {
   at,
@@ -933,33 +934,41 @@ describe('the current tick', () => {
 });
 
 describe('listing', () => {
-  it('lets others have their turn where the next instants take long to find', async () => {
-    let isListing = false;
-    const { clock, schedules } = start(
-      ...Array.from({ length: 100 }, (_, index) =>
-        schedule({
-          name: `calendar-${index}`,
-          cadence: {
-            next(after) {
-              if (isListing) clock.advance(1);
-              return interval(3_600_000).next(after);
-            },
-            previous: interval(3_600_000).previous,
-          },
-        }),
-      ),
-    );
-    isListing = true;
+  const thirty = Array.from({ length: 30 }, (_, index) => `s${String(index).padStart(2, '0')}`);
+
+  it('is given in pages', async () => {
+    const { schedules } = start(...thirty.map((name) => schedule({ name })));
+    const names = async (query: { after?: string; limit: number }) =>
+      (await schedules.list(query)).map(({ name }) => name);
+    expect(await names({ limit: 3 })).toEqual(['s00', 's01', 's02']);
+    expect(await names({ after: 's02', limit: 2 })).toEqual(['s03', 's04']);
+    expect(await names({ after: 's28', limit: 2 })).toEqual(['s29']);
+    expect(await names({ after: 's29', limit: 2 })).toEqual([]);
+  });
+
+  it('is done in slices: others have their turns meanwhile', async () => {
+    const { clock, schedules } = start(...thirty.map((name) => schedule({ name })));
+    let ms = 0;
+    clock.monotonic = () => ms++;
     let turns = 0;
-    const count = () => {
+    const turn = () => {
       turns++;
-      if (isListing) setImmediate(count);
+      next = setImmediate(turn);
     };
-    setImmediate(count);
-    const entries = await schedules.list();
-    isListing = false;
-    expect(entries.map(({ next }) => next.length)).toEqual(Array(100).fill(3));
-    expect(turns).toBeGreaterThan(20);
+    let next = setImmediate(turn);
+    expect(await schedules.list()).toHaveLength(30);
+    clearImmediate(next);
+    expect(turns).toBeGreaterThan(3);
+  });
+
+  it('tells the same runs of a calendar in slices as in one go', async () => {
+    const cadence = calendar('30 1-3 * * *', 'Europe/Berlin');
+    const describedCadence = { cron: '30 1-3 * * *', timezone: 'Europe/Berlin' };
+    const { schedules } = start(schedule({ name: 'night', cadence, describedCadence }));
+    const fromMs = Date.parse('2026-03-25T00:00:00Z');
+    const whole = explain({ name: 'night', cadence, describedCadence }, fromMs, 25);
+    expect(await schedules.explain('night', { fromMs, count: 25 })).toEqual(whole);
+    expect(whole.runs).toHaveLength(25);
   });
 
   it('is ordered by name, complete and plain', async () => {
