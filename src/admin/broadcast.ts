@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Administration } from '../hub/administration.ts';
-import { DEVICE_ACCEPTS, isServerEvent, PATTERN_ACCEPTS } from '../hub/names.ts';
+import { DEVICE_ACCEPTS, EVENT_ACCEPTS, isServerEvent, PATTERN_ACCEPTS } from '../hub/names.ts';
 import { shown } from '../hub/refusal.ts';
-import { json, refusals } from './answers.ts';
+import { json, refusals, refusedInput } from './answers.ts';
 import { deviceName, eventName, noQuery, roomPattern, SOME_NAME_ACCEPTS, someName } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
 import { type BodyLimits, jsonBody, MOST_ERRORS } from './input.ts';
@@ -58,15 +58,16 @@ const broadcast = z
         .refine((event) => !isServerEvent(event), {
           error: ({ input }) => `${shown(input)} is an event that only the server sends`,
         })
-        .default('message'),
+        .optional()
+        .openapi({ description: `${EVENT_ACCEPTS}. Default \`message\`.` }),
       data: z
         .unknown()
         .refine((data) => data !== undefined, { error: 'missing: any JSON will do, null too' })
         .openapi({ description: 'Any JSON.' }),
       dryRun: z
         .boolean({ error: 'expected true or false' })
-        .default(false)
-        .openapi({ description: 'Answer as if it had been sent, and send nothing.' }),
+        .optional()
+        .openapi({ description: 'Answer as if it had been sent, and send nothing. Default `false`.' }),
     },
     { error: 'expected a JSON object, such as {"data":"hello"}' },
   )
@@ -106,7 +107,8 @@ export const broadcastRoute = createRoute({
   },
   responses: {
     200: json('Sent.', published, { id: 'k3f9-42', rooms: ['lobby'], connections: 15, unreached: [] }),
-    ...refusals(400, 401, 403, 413, 415, 429, 503),
+    400: refusedInput('data', 'missing: any JSON will do, null too'),
+    ...refusals(401, 403, 413, 415, 429),
   },
 });
 
@@ -117,7 +119,7 @@ export function addBroadcast(
 ): void {
   const middleware = [operatorOnly, jsonBody(bodyLimits)];
   app.openapi({ ...broadcastRoute, middleware }, async (c) => {
-    const { event, data, dryRun, ...whom } = c.req.valid('json');
+    const { event = 'message', data, dryRun = false, ...whom } = c.req.valid('json');
     return c.json(await hub.publish({ target: whom, event, data: JSON.stringify(data), dryRun }), 200);
   });
 }

@@ -1,10 +1,10 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Administration } from '../hub/administration.ts';
 import { CLOSE } from '../hub/close-reason.ts';
-import { instantField, json, refusals } from './answers.ts';
+import { instantField, json, refusals, refused, unknownParameter } from './answers.ts';
 import { deviceName, flag, noQuery, reason, roomName, someName } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
-import { pageOf, pageQuery, toPage } from './list.ts';
+import { pageOf, pageQuery, toPage, wrongLimit } from './list.ts';
 
 const transport = z.enum(['websocket', 'sse'], { error: 'expected websocket or sse' });
 
@@ -45,6 +45,8 @@ const example: z.input<typeof connectionEntry> = {
 const params = z.object({ id: someName.openapi({ example: example.id }) });
 const common = { tags: ['Connections'], security: [{ token: [] }] };
 
+const unknownConnection = { 404: refused(404, 'there is no connection "nobody"') };
+
 export const connectionRoutes = {
   list: createRoute({
     ...common,
@@ -52,24 +54,22 @@ export const connectionRoutes = {
     path: '/admin/connections',
     operationId: 'listConnections',
     summary: 'The connections, by id',
+    description: 'All of them, or those of a room, a user, a device or a transport.',
     request: {
       query: pageQuery('connections', {
         room: roomName.optional().openapi({ example: 'lobby' }),
         user: someName.optional(),
         device: deviceName.optional().openapi({ example: 'wall-3' }),
         transport: transport.optional(),
-        slow: flag
-          .transform((value) => value === 'true')
-          .optional()
-          .openapi({
-            type: 'boolean',
-            description: 'Only those whose peers do not keep up; `false`: only the others.',
-          }),
+        slow: flag.optional().openapi({
+          description: 'Only those whose peers do not keep up; `false`: only the others.',
+        }),
       }),
     },
     responses: {
       200: json('A page of connections.', pageOf(connectionEntry), { items: [example], next: null }),
-      ...refusals(400, 401, 429),
+      ...wrongLimit,
+      ...refusals(401, 429),
     },
   }),
   get: createRoute({
@@ -78,8 +78,14 @@ export const connectionRoutes = {
     path: '/admin/connections/{id}',
     operationId: 'getConnection',
     summary: 'One connection',
+    description: 'Who it is, which rooms it is in, and how well it keeps up.',
     request: { params, query: noQuery },
-    responses: { 200: json('The connection.', connectionEntry, example), ...refusals(400, 401, 404, 429) },
+    responses: {
+      200: json('The connection.', connectionEntry, example),
+      ...unknownParameter,
+      ...unknownConnection,
+      ...refusals(401, 429),
+    },
   }),
   close: createRoute({
     ...common,
@@ -87,6 +93,7 @@ export const connectionRoutes = {
     path: '/admin/connections/{id}',
     operationId: 'closeConnection',
     summary: 'Close a connection with 4004',
+    description: 'It is told why and leaves all its rooms. Its client does not come back by itself.',
     middleware: operatorOnly,
     request: {
       params,
@@ -100,7 +107,9 @@ export const connectionRoutes = {
         code: 4004,
         reason: 'replaced by wall-4',
       }),
-      ...refusals(400, 401, 403, 404, 429),
+      ...unknownParameter,
+      ...unknownConnection,
+      ...refusals(401, 403, 429),
     },
   }),
 };

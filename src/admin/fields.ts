@@ -38,9 +38,11 @@ export const reason = text(
   '1 to 200 printable characters',
 ).optional();
 
-export const flag = z.enum(['true', 'false'], {
-  error: ({ input }) => `${shown(input)} is neither true nor false`,
-});
+/** A query is a string; what it says is a boolean. */
+export const flag = z
+  .enum(['true', 'false'], { error: ({ input }) => `${shown(input)} is neither true nor false` })
+  .transform((value) => value === 'true')
+  .openapi({ type: 'boolean' });
 
 /** Longer than a year is a mistake, and far below what an instant can hold. */
 const LONGEST_LOCK_MS = 366 * 86_400_000;

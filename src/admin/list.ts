@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { refusedInput } from './answers.ts';
 import { text } from './fields.ts';
 
 /** Lists are given in pages: what asks for one, what one looks like, and the cursor between them. */
@@ -25,6 +26,10 @@ export function pageQuery<Shape extends z.ZodRawShape>(list: string, narrowedBy:
     ...narrowedBy,
   });
 }
+
+export const wrongLimit = {
+  400: refusedInput('limit', '"0" is not a limit: a whole number from 1 to 1000'),
+};
 
 /** A page of a list. */
 export function pageOf<Item extends z.ZodType>(item: Item) {

@@ -1,7 +1,7 @@
 import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
 import { stringify } from 'yaml';
 import { adminRoutes } from './admin.ts';
-import { refusals } from './answers.ts';
+import { refusals, refused } from './answers.ts';
 import { publicRoutes } from './public-routes.ts';
 
 const ABOUT = {
@@ -9,8 +9,9 @@ const ABOUT = {
   info: {
     title: 'Belfry',
     version: '1',
+    contact: { name: 'Whoever runs the server that this document came from' },
     description:
-      'Pushes the time, or any other feed, to every room on a schedule; listeners come over WebSocket or SSE. Every refusal is a problem of RFC 9457. Durations are texts with a unit, `30s`; instants are RFC 3339 in UTC.',
+      'Pushes the time, or any other feed, to every room on a schedule; listeners come over WebSocket or SSE. Every refusal is a problem of RFC 9457. Durations are strings with a unit, `30s`; instants are RFC 3339 in UTC.',
   },
   servers: [{ url: '/', description: 'The server that this document came from.' }],
   tags: [
@@ -24,8 +25,17 @@ const ABOUT = {
   ],
 };
 
-/** What no call under `/admin` answers itself: another host, another method at its address. */
-const GUARDED = refusals(405, 421);
+/** What no call under `/admin` answers itself: another method at its address, another host, no server. */
+function guarded(path: string, routes: readonly RouteConfig[]) {
+  const allow = routes
+    .filter((route) => route.path === path)
+    .flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
+  const address = path.replace(/\{\w+\}/g, 'a');
+  return {
+    405: refused(405, `PUT is not for ${address}: it takes ${allow.join(', ')}`),
+    ...refusals(421, 503),
+  };
+}
 
 /** The whole HTTP interface as an OpenAPI 3.1 document, made from the routes' own declarations. */
 export function openApiDocument(): object {
@@ -37,8 +47,8 @@ export function openApiDocument(): object {
   });
   const routes: readonly RouteConfig[] = [...publicRoutes, ...adminRoutes];
   for (const { middleware: _code, responses, ...route } of routes) {
-    const isGuarded = route.path.startsWith('/admin/');
-    openAPIRegistry.registerPath({ ...route, responses: { ...(isGuarded && GUARDED), ...responses } });
+    const more = route.path.startsWith('/admin/') ? guarded(route.path, routes) : {};
+    openAPIRegistry.registerPath({ ...route, responses: { ...more, ...responses } });
   }
   return getOpenAPI31Document(ABOUT);
 }

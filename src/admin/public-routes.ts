@@ -1,5 +1,6 @@
 import type { RouteConfig } from '@hono/zod-openapi';
 import { z } from '@hono/zod-openapi';
+import { DEVICE_ACCEPTS } from '../hub/names.ts';
 import { instantField, json, refusals, refused } from './answers.ts';
 import { roomName } from './fields.ts';
 
@@ -12,7 +13,7 @@ const tick = z
     previous: instantField.nullable().openapi({ description: 'The `due` sent before; null: the first.' }),
     next: instantField.nullable().openapi({ description: 'Null: the schedule is paused or over.' }),
     seq: z.int().optional().openapi({ description: '`floor(due / every)`, with `every` only.' }),
-    manual: z.literal(true).optional(),
+    manual: z.boolean().optional().openapi({ description: 'True on a run by hand.' }),
   })
   .openapi('Tick');
 
@@ -28,7 +29,7 @@ const roomEvent = z
       .object({ connection: z.string(), device: z.string().optional(), user: z.string().optional() })
       .optional()
       .openapi({ description: 'On what a client published.' }),
-    replay: z.literal(true).optional().openapi({ description: 'On what is sent again.' }),
+    replay: z.boolean().optional().openapi({ description: 'True on what is sent again.' }),
   })
   .openapi('Event', { description: 'What members receive: a tick with `tick`, a message with `id`.' });
 
@@ -62,6 +63,7 @@ const roomNowExample = {
         next: '2026-11-20T18:00:06.000Z',
         seq: 598399201,
       },
+      replay: true,
     },
   ],
   events: [
@@ -102,23 +104,29 @@ const goneForGood = { description: 'On SSE: closed for good, do not come back.' 
 const livePage = { schema: z.string(), example: '<!doctype html>…' };
 
 const fromElsewhere = {
-  403: refused(403, 'origin "https://x" is not allowed: add it to server.allowedOrigins'),
-  405: refused(405, 'POST does nothing here: it is asked for with GET'),
+  403: refused(
+    403,
+    'origin "https://x" is not allowed: add it to server.allowedOrigins, or set server.publicUrl if it is this server behind a proxy',
+  ),
   ...refusals(421),
 };
 
 const turnedDown = {
-  ...refusals(400, 503),
-  401: refused(401, 'room "lobby" needs a token: rooms[0].subscribe is "token"'),
+  400: refused(400, `"\\u0000" is not a device: ${DEVICE_ACCEPTS}`, [
+    { path: 'device', message: `"\\u0000" is not a device: ${DEVICE_ACCEPTS}` },
+  ]),
+  401: refused(401, 'room "a" needs a token: rooms[0].subscribe is "token"'),
   404: refused(404, 'there is nothing at "/rooms/a/b": rooms are at /rooms/{room}'),
   ...fromElsewhere,
+  405: refused(405, 'DELETE does nothing here: publish over WebSocket, or with POST /admin/broadcast'),
   406: refused(
     406,
-    'there is no image/png of a room: ask for application/json, text/event-stream or text/html',
+    'a room comes as application/json, text/event-stream, text/html or over WebSocket, not as "image/png"',
   ),
   426: refused(426, 'Sec-WebSocket-Version is "8": send 13'),
-  423: refused(423, 'room "lobby" is closed: come back in 28 s'),
-  429: refused(429, 'too fast: come back in 1 s'),
+  423: refused(423, 'room "a" is closed until 2026-11-20T18:01:04.120Z: room closed'),
+  429: refused(429, '203.0.113.1 has 1000 connections (limits.connectionsPerAddress): come back in a moment'),
+  503: refused(503, 'all 20000 places are taken (limits.connections): come back in a moment'),
   501: refused(501, 'a stream needs the Node server below: pass on its bindings'),
 };
 
@@ -127,8 +135,10 @@ const plain = (description: string) => ({
   content: { 'text/plain': { schema: z.string(), example: 'ok\n' } },
 });
 
-/** Any other refusal, for calls that name none of their own. */
-const anyRefusal = { '4XX': { ...refused(405, 'this takes GET, HEAD'), description: 'Refused.' } };
+/** What can only be looked at. */
+const readOnly = (path: string) => ({
+  405: refused(405, `POST does nothing at ${path}: it takes GET, HEAD`),
+});
 
 const common = { method: 'get' as const, security: [] };
 
@@ -139,12 +149,14 @@ export const publicRoutes: readonly RouteConfig[] = [
     tags: ['Listening'],
     operationId: 'front',
     summary: 'The page to look at first',
+    description: 'Redirects to the lobby until there is more to choose from.',
     responses: {
       302: {
         description: 'To `/rooms/lobby`, as a relative address: it holds behind a path prefix too.',
         headers: z.object({ Location: z.string().openapi({ example: 'rooms/lobby' }) }),
       },
-      ...anyRefusal,
+      ...readOnly('/'),
+      ...refusals(421, 503),
     },
   },
   {
@@ -159,7 +171,12 @@ export const publicRoutes: readonly RouteConfig[] = [
       params: z.object({ room: roomName.openapi({ example: 'lobby' }) }),
       query: z.object({
         ...listening,
-        limit: z.int().optional().openapi({ description: 'JSON: how many messages at most.', default: 10 }),
+        limit: z.int().optional().openapi({
+          description: 'JSON: how many messages at most.',
+          minimum: 1,
+          maximum: 1000,
+          default: 10,
+        }),
       }),
       headers: lastEventId,
     },
@@ -208,19 +225,28 @@ export const publicRoutes: readonly RouteConfig[] = [
     tags: ['Listening'],
     operationId: 'time',
     summary: "The server's clock, for those who have no WebSocket",
+    description:
+      'Answers when the request came and when the answer left, so that a client can work out how far its own clock is off.',
     request: {
       query: z.object({
-        t0: z.number().openapi({ description: "The client's clock, milliseconds.", example: 1795197603001 }),
+        t0: z.number().optional().openapi({
+          description: "The client's clock, milliseconds; it comes back as it is.",
+          example: 1795197603001,
+        }),
       }),
     },
     responses: {
       200: json(
         'When the request came and when the answer left, milliseconds since the epoch.',
-        z.object({ t0: z.number(), t1: z.number(), t2: z.number() }),
+        z.object({ t0: z.number().nullable(), t1: z.number(), t2: z.number() }),
         { t0: 1795197603001, t1: 1795197603004, t2: 1795197603004 },
       ),
-      ...refusals(400),
+      400: refused(400, '"x" is not a time: send milliseconds as a number', [
+        { path: 't0', message: '"x" is not a time: send milliseconds as a number' },
+      ]),
       ...fromElsewhere,
+      405: refused(405, 'POST does nothing here: it is asked for with GET'),
+      ...refusals(503),
     },
   },
   {
@@ -229,7 +255,8 @@ export const publicRoutes: readonly RouteConfig[] = [
     tags: ['Health'],
     operationId: 'live',
     summary: 'Whether the process lives',
-    responses: { 200: plain('It does.'), ...anyRefusal },
+    description: '200 as long as the process answers, whether it takes connections or not.',
+    responses: { 200: plain('It does.'), ...readOnly('/livez') },
   },
   {
     ...common,
@@ -237,7 +264,12 @@ export const publicRoutes: readonly RouteConfig[] = [
     tags: ['Health'],
     operationId: 'ready',
     summary: 'Whether newcomers are welcome',
-    responses: { 200: plain('They are.'), ...refusals(503), ...anyRefusal },
+    description: '503 while the server starts or stops.',
+    responses: {
+      200: plain('They are.'),
+      503: refused(503, 'the server is restarting: come back in a moment'),
+      ...readOnly('/readyz'),
+    },
   },
   {
     ...common,
@@ -254,7 +286,8 @@ export const publicRoutes: readonly RouteConfig[] = [
           'text/plain': { schema: z.string(), example: '# TYPE belfry_rooms gauge\nbelfry_rooms 3\n' },
         },
       },
-      ...refusals(401, 405, 421, 429),
+      ...readOnly('/metrics'),
+      ...refusals(401, 421, 429, 503),
     },
   },
   {
@@ -263,12 +296,15 @@ export const publicRoutes: readonly RouteConfig[] = [
     tags: ['Health'],
     operationId: 'openapi',
     summary: 'This document',
+    description: 'This document, with an `ETag`.',
     responses: {
       200: {
         description: 'OpenAPI 3.1.',
         content: { 'application/yaml': { schema: z.string(), example: 'openapi: 3.1.0\n' } },
       },
-      ...anyRefusal,
+      304: { description: 'The same as before, by its `ETag`.' },
+      ...readOnly('/openapi.yaml'),
+      ...refusals(421, 503),
     },
   },
 ];

@@ -1,9 +1,10 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Administration } from '../hub/administration.ts';
-import { instantField, json, refusals } from './answers.ts';
+import { ROOM_ACCEPTS } from '../hub/names.ts';
+import { instantField, json, refusals, refused, refusedInput } from './answers.ts';
 import { flag, lock, noQuery, reason, roomName, roomPattern } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
-import { pageOf, pageQuery, toPage } from './list.ts';
+import { pageOf, pageQuery, toPage, wrongLimit } from './list.ts';
 
 const roomEntry = z
   .object({
@@ -30,6 +31,9 @@ const example = {
 const params = z.object({ room: roomName.openapi({ example: 'lobby' }) });
 const common = { tags: ['Rooms'], security: [{ token: [] }] };
 
+const wrongRoom = { 400: refusedInput('room', `"-" is not a room name: ${ROOM_ACCEPTS}`) };
+const unknownRoom = { 404: refused(404, 'there is no room "attic": nobody is in it') };
+
 export const roomRoutes = {
   list: createRoute({
     ...common,
@@ -37,6 +41,7 @@ export const roomRoutes = {
     path: '/admin/rooms',
     operationId: 'listRooms',
     summary: 'The rooms, by name',
+    description: 'Rooms with members, those that were left a moment ago, and those that are locked.',
     request: {
       query: pageQuery('rooms', {
         match: roomPattern
@@ -46,7 +51,8 @@ export const roomRoutes = {
     },
     responses: {
       200: json('A page of rooms.', pageOf(roomEntry), { items: [example], next: null }),
-      ...refusals(400, 401, 429),
+      ...wrongLimit,
+      ...refusals(401, 429),
     },
   }),
   get: createRoute({
@@ -54,9 +60,16 @@ export const roomRoutes = {
     method: 'get',
     path: '/admin/rooms/{room}',
     operationId: 'getRoom',
-    summary: 'One room; a locked one is listed until its lock ends',
+    summary: 'One room',
+    description:
+      'Who is in it, its newest message and its lock. A locked room is listed until its lock ends.',
     request: { params, query: noQuery },
-    responses: { 200: json('The room.', roomEntry, example), ...refusals(400, 401, 404, 429) },
+    responses: {
+      200: json('The room.', roomEntry, example),
+      ...wrongRoom,
+      ...unknownRoom,
+      ...refusals(401, 429),
+    },
   }),
   close: createRoute({
     ...common,
@@ -75,9 +88,9 @@ export const roomRoutes = {
           description: 'How long nobody may come in. Default `30s`, with `reconnect=true` `0s`.',
           example: '10m',
         }),
-        reconnect: flag
-          .default('false')
-          .openapi({ description: 'Whether the members may come back when the lock is over.' }),
+        reconnect: flag.optional().openapi({
+          description: 'Whether the members may come back when the lock is over. Default `false`.',
+        }),
       }),
     },
     responses: {
@@ -90,7 +103,9 @@ export const roomRoutes = {
         }),
         { room: 'lobby', connections: 15, lockedUntil: '2026-11-20T18:00:34.120Z' },
       ),
-      ...refusals(400, 401, 403, 404, 429),
+      ...wrongRoom,
+      ...unknownRoom,
+      ...refusals(401, 403, 429),
     },
   }),
   unlock: createRoute({
@@ -99,6 +114,7 @@ export const roomRoutes = {
     path: '/admin/rooms/{room}/lock',
     operationId: 'unlockRoom',
     summary: 'Open a locked room again',
+    description: 'Ends its lock before the time is over.',
     middleware: operatorOnly,
     request: { params, query: noQuery },
     responses: {
@@ -106,7 +122,9 @@ export const roomRoutes = {
         room: 'lobby',
         lockedUntil: null,
       }),
-      ...refusals(400, 401, 403, 404, 429),
+      ...wrongRoom,
+      404: refused(404, 'room "attic" is not locked'),
+      ...refusals(401, 403, 429),
     },
   }),
 };
@@ -125,10 +143,8 @@ export function addRooms(app: OpenAPIHono<AdminEnv>, hub: Administration): void 
   });
   app.openapi(roomRoutes.get, async (c) => c.json(await hub.room(c.req.valid('param').room), 200));
   app.openapi(roomRoutes.close, async (c) => {
-    const query = c.req.valid('query');
-    const reconnect = query.reconnect === 'true';
-    const lockMs = query.lock ?? (reconnect ? 0 : LOCK_MS);
-    const how = { lockMs, reconnect, reason: query.reason };
+    const { reconnect = false, lock: lockMs = reconnect ? 0 : LOCK_MS, reason } = c.req.valid('query');
+    const how = { lockMs, reconnect, reason };
     return c.json(await hub.closeRoom(c.req.valid('param').room, how), 200);
   });
   app.openapi(roomRoutes.unlock, async (c) => {

@@ -1,9 +1,9 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { PageQuery } from '../hub/entries.ts';
-import { instantField, json, refusals } from './answers.ts';
+import { instantField, json, refusals, refused, refusedInput, unknownParameter } from './answers.ts';
 import { noQuery, someName, text } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
-import { pageOf, pageQuery, toPage } from './list.ts';
+import { pageOf, pageQuery, toPage, wrongLimit } from './list.ts';
 
 const cadence = z.union([
   z.object({ every: z.string() }),
@@ -141,6 +141,13 @@ const runExample: z.input<typeof runEntry> = {
   error: null,
 };
 
+const runBefore = {
+  id: '946',
+  due: '2026-11-20T18:00:00.000Z',
+  started: '2026-11-20T18:00:00.001Z',
+  sent: '2026-11-20T18:00:00.001Z',
+};
+
 const explanationExample: z.input<typeof explanation> = {
   schedule: 'clock',
   cadence: { every: '3s' },
@@ -157,18 +164,29 @@ const MOST_EXPLAINED = 100;
 
 const INSTANT = z.iso.datetime({ offset: true });
 
-function acting<Path extends string>(path: Path, operationId: string, summary: string) {
+const unknownSchedule = { 404: refused(404, 'there is no schedule "tides"; known: clock') };
+
+function acting<Path extends string>(
+  path: Path,
+  operationId: string,
+  summary: string,
+  description: string,
+  afterwards = example,
+) {
   return createRoute({
     ...common,
     method: 'post',
     path,
     operationId,
     summary,
+    description,
     middleware: operatorOnly,
     request: { params, query: noQuery },
     responses: {
-      200: json('The schedule afterwards.', scheduleEntry, example),
-      ...refusals(400, 401, 403, 404, 429),
+      200: json('The schedule afterwards.', scheduleEntry, afterwards),
+      ...unknownParameter,
+      ...unknownSchedule,
+      ...refusals(401, 403, 429),
     },
   });
 }
@@ -180,10 +198,12 @@ export const scheduleRoutes = {
     path: '/admin/schedules',
     operationId: 'listSchedules',
     summary: 'The schedules, by name',
+    description: 'When each is due, how it is, and what came of its instants.',
     request: { query: pageQuery('schedules', {}) },
     responses: {
       200: json('A page of schedules.', pageOf(scheduleEntry), { items: [example], next: null }),
-      ...refusals(400, 401, 429),
+      ...wrongLimit,
+      ...refusals(401, 429),
     },
   }),
   get: createRoute({
@@ -192,19 +212,31 @@ export const scheduleRoutes = {
     path: '/admin/schedules/{name}',
     operationId: 'getSchedule',
     summary: 'One schedule',
+    description: 'When it is due, how it is, and what came of its instants.',
     request: { params, query: noQuery },
-    responses: { 200: json('The schedule.', scheduleEntry, example), ...refusals(400, 401, 404, 429) },
+    responses: {
+      200: json('The schedule.', scheduleEntry, example),
+      ...unknownParameter,
+      ...unknownSchedule,
+      ...refusals(401, 429),
+    },
   }),
   runs: createRoute({
     ...common,
     method: 'get',
     path: '/admin/schedules/{name}/runs',
     operationId: 'listRuns',
-    summary: 'What became of the newest instants of a schedule, newest first',
+    summary: 'The newest runs of a schedule, newest first',
+    description: 'What became of the newest instants: sent, unchanged, unheard or failed, and why.',
     request: { params, query: pageQuery('runs', {}) },
     responses: {
-      200: json('A page of runs.', pageOf(runEntry), { items: [runExample], next: null }),
-      ...refusals(400, 401, 404, 429),
+      200: json('A page of runs.', pageOf(runEntry), {
+        items: [runExample, { ...runExample, ...runBefore }],
+        next: null,
+      }),
+      ...wrongLimit,
+      ...unknownSchedule,
+      ...refusals(401, 429),
     },
   }),
   explain: createRoute({
@@ -212,7 +244,9 @@ export const scheduleRoutes = {
     method: 'get',
     path: '/admin/schedules/{name}/explain',
     operationId: 'explainSchedule',
-    summary: 'When a schedule will run, and what daylight saving does to it',
+    summary: 'When a schedule will run',
+    description:
+      'Its next runs, in UTC and on the wall of its timezone, and what daylight saving does to them.',
     request: {
       params,
       query: z.strictObject({
@@ -237,12 +271,30 @@ export const scheduleRoutes = {
     },
     responses: {
       200: json('The runs to come.', explanation, explanationExample),
-      ...refusals(400, 401, 404, 429),
+      400: refusedInput('count', `"0" is not a count: a whole number from 1 to ${MOST_EXPLAINED}`),
+      ...unknownSchedule,
+      ...refusals(401, 429),
     },
   }),
-  run: acting('/admin/schedules/{name}/run', 'runSchedule', 'Send a tick now, of the newest due instant'),
-  pause: acting('/admin/schedules/{name}/pause', 'pauseSchedule', 'Send no more ticks until resumed'),
-  resume: acting('/admin/schedules/{name}/resume', 'resumeSchedule', 'Send ticks again'),
+  run: acting(
+    '/admin/schedules/{name}/run',
+    'runSchedule',
+    'Send a tick now, of the newest due instant',
+    'The feed is read in any case. Answers when it is done; whether it failed is in the schedule.',
+  ),
+  pause: acting(
+    '/admin/schedules/{name}/pause',
+    'pauseSchedule',
+    'Send no more ticks until resumed',
+    'Viewers are told by a `status`. To pause what is paused changes nothing.',
+    { ...example, state: 'paused', next: [] },
+  ),
+  resume: acting(
+    '/admin/schedules/{name}/resume',
+    'resumeSchedule',
+    'Send ticks again',
+    'From the next due instant on. To resume what is not paused changes nothing.',
+  ),
 };
 
 export function addSchedules(app: OpenAPIHono<AdminEnv>, schedules: ScheduleAdministration): void {

@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { type InputError, Refusal } from '../hub/refusal.ts';
-import { instantField, json, refusals } from './answers.ts';
+import { instantField, json, refusals, refused, unknownParameter } from './answers.ts';
 import { noQuery } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';
 
@@ -138,15 +138,22 @@ export const serviceRoutes = {
     path: '/admin/stats',
     operationId: 'getStats',
     summary: 'The figures of the server',
+    description:
+      'What is at this moment, and what was counted since the start. A feed of type `stats` sends the same.',
     request: { query: noQuery },
-    responses: { 200: json('The figures.', statsEntry, statsExample), ...refusals(400, 401, 429) },
+    responses: {
+      200: json('The figures.', statsEntry, statsExample),
+      ...unknownParameter,
+      ...refusals(401, 429),
+    },
   }),
   config: createRoute({
     ...common,
     method: 'get',
     path: '/admin/config',
     operationId: 'getConfig',
-    summary: 'The configuration in force, secrets removed, and the faults of the last reload',
+    summary: 'The configuration in force, and the faults of the last reload',
+    description: 'With every default filled in and all secrets removed.',
     request: { query: noQuery },
     responses: {
       200: json('The configuration.', configEntry, {
@@ -155,7 +162,8 @@ export const serviceRoutes = {
         faults: [{ path: 'schedules[1].every', message: '3 is not a duration: write "3s"' }],
         config: { server: { host: '127.0.0.1', port: 8080 }, schedules: [] },
       }),
-      ...refusals(400, 401, 429),
+      ...unknownParameter,
+      ...refusals(401, 429),
     },
   }),
   reload: createRoute({
@@ -176,7 +184,13 @@ export const serviceRoutes = {
         kept: ['clock'],
         needsRestart: ['server.port'],
       }),
-      ...refusals(400, 401, 403, 409, 422, 429),
+      ...unknownParameter,
+      ...refusals(401, 403, 409, 429),
+      422: refused(
+        422,
+        'belfry.json cannot be used, and what is in force goes on: schedules[1].every: 3 is not a duration: write "3s"',
+        [{ path: 'schedules[1].every', message: '3 is not a duration: write "3s"' }],
+      ),
     },
   }),
 };

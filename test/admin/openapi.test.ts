@@ -19,13 +19,21 @@ interface Content {
 interface Answer {
   readonly content?: Record<string, Content>;
 }
+interface Parameter {
+  readonly name: string;
+  readonly required?: boolean;
+  readonly schema: { readonly type?: string; readonly enum?: unknown; readonly default?: unknown };
+}
 interface Operation {
   readonly operationId: string;
+  readonly description?: string;
+  readonly parameters?: readonly Parameter[];
   readonly security: object[];
   readonly responses: Record<string, Answer>;
   readonly requestBody?: { readonly content: Record<string, Content> };
 }
 const document: {
+  readonly info: { readonly contact: { readonly name: string } };
   readonly components: { readonly schemas: Record<string, object> };
   readonly paths: Record<string, Record<string, Operation>>;
 } = parse(text);
@@ -75,6 +83,36 @@ describe('openapi.yaml', () => {
     const declared = operations.map(({ call }) => call).filter((call) => call.includes(' /admin'));
     expect([...new Set(served)].sort()).toEqual(declared.sort());
     expect(declared).toHaveLength(18);
+  });
+
+  it('names each status that occurs, since ranges break generators', () => {
+    const statuses = operations.flatMap(({ operation }) => Object.keys(operation.responses));
+    expect(statuses.filter((status) => !/^\d{3}$/.test(status))).toEqual([]);
+  });
+
+  it('requires nothing of a request that has a default, and gives fields none', () => {
+    const required = operations.flatMap(({ operation: { parameters = [] } }) =>
+      parameters.filter((parameter) => parameter.required && parameter.schema.default !== undefined),
+    );
+    expect(required).toEqual([]);
+    // Generators make a field with a default a required one, also where it is not listed as such.
+    expect(JSON.stringify(document.components.schemas)).not.toContain('"default":');
+  });
+
+  it('calls a flag a boolean', () => {
+    const flags = operations.flatMap(({ operation: { parameters = [] } }) =>
+      parameters.filter(({ name }) => name === 'slow' || name === 'reconnect'),
+    );
+    expect(flags.map(({ schema }) => [schema.type, schema.enum])).toEqual([
+      ['boolean', undefined],
+      ['boolean', undefined],
+    ]);
+    expect(text).not.toMatch(/- "?(true|false)"?$/m);
+  });
+
+  it('describes each operation and says who is responsible, as the linter of Spectral asks', () => {
+    expect(document.info.contact.name).not.toBe('');
+    for (const { operation } of operations) expect(operation.description?.length).toBeGreaterThan(10);
   });
 
   it('asks for a token under /admin, for figures unless they are open, and nowhere else', () => {
