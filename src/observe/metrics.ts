@@ -1,15 +1,9 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import type { Transport } from '../hub/entries.ts';
 import type { RefusalReason } from '../hub/refusal.ts';
 import { type CountedRun, Figures, type Stats, type Watched } from './figures.ts';
 import { ProcessMetrics } from './process-metrics.ts';
-
-/**
- * Upper bounds in seconds. Fine around what is promised of lateness (2 ms and 6 ms); few of them, as
- * each is a line for each schedule: a thousand schedules take 50 ms to write.
- */
-const LATENESS = [0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.025, 0.1, 0.5, 1, 5, 10];
-const FEED_DURATION = [0.0005, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+import { ScheduleMetrics } from './schedule-metrics.ts';
 
 /**
  * Counts and measures what the parts of a server report, for `/metrics` and for `stats`. It has a
@@ -21,30 +15,7 @@ export class Metrics {
   readonly #figures: Figures;
   readonly #registry = new Registry();
   readonly #process: ProcessMetrics;
-  readonly #runs = this.#counter('belfry_runs_total', 'Runs of a schedule, by what came of them.', [
-    'schedule',
-    'outcome',
-  ]);
-  readonly #missed = this.#counter(
-    'belfry_instants_missed_total',
-    'Due instants that passed while nothing could run; at least, where some were too many to count.',
-    ['schedule'],
-  );
-  readonly #overlapped = this.#counter(
-    'belfry_instants_overlapped_total',
-    'Due instants left out because the feed was still being read.',
-    ['schedule'],
-  );
-  readonly #lateness = this.#histogram(
-    'belfry_tick_lateness_seconds',
-    'How long after the instant it stands for a tick left; runs by hand are not in it.',
-    LATENESS,
-  );
-  readonly #feedDuration = this.#histogram(
-    'belfry_feed_duration_seconds',
-    'How long a feed took for a value, failures included.',
-    FEED_DURATION,
-  );
+  readonly #schedules: ScheduleMetrics;
   readonly #adminCalls = this.#counter(
     'belfry_admin_calls_total',
     'Calls of the admin API, by the operation in openapi.yaml and the status of the answer.',
@@ -54,6 +25,7 @@ export class Metrics {
   constructor(watched: Watched) {
     const figures = new Figures(watched);
     this.#figures = figures;
+    this.#schedules = new ScheduleMetrics(watched.clock);
     this.#process = new ProcessMetrics(this.#registry, watched.clock);
     const { version } = watched;
 
@@ -115,21 +87,18 @@ export class Metrics {
 
   /** A run of a schedule is over: to be called at once. */
   ran(schedule: string, run: CountedRun): void {
-    const { due, tookMs, sent, manual, outcome } = run;
     this.#figures.ran(run);
-    this.#runs.inc({ schedule, outcome });
-    this.#feedDuration.observe({ schedule }, seconds(tookMs));
-    if (sent !== null && !manual) this.#lateness.observe({ schedule }, seconds(sent - due));
+    this.#schedules.ran(schedule, run);
   }
 
   missed(schedule: string, instants: number): void {
     this.#figures.missed(instants);
-    this.#missed.inc({ schedule }, instants);
+    this.#schedules.missed(schedule, instants);
   }
 
   overlapped(schedule: string): void {
     this.#figures.overlapped();
-    this.#overlapped.inc({ schedule });
+    this.#schedules.overlapped(schedule);
   }
 
   /** The computer's clock was set: milliseconds, negative for back. */
@@ -154,10 +123,7 @@ export class Metrics {
 
   /** A schedule is no longer there: its series end, so that reloads do not pile them up. */
   forget(schedule: string): void {
-    for (const outcome of ['sent', 'unchanged', 'unheard', 'failed'])
-      this.#runs.remove({ schedule, outcome });
-    for (const metric of [this.#missed, this.#overlapped, this.#lateness, this.#feedDuration])
-      metric.remove({ schedule });
+    this.#schedules.forget(schedule);
   }
 
   stats(): Stats {
@@ -166,23 +132,13 @@ export class Metrics {
 
   readonly contentType: string = this.#registry.contentType;
 
-  /** Everything in the text format of Prometheus. */
-  text(): Promise<string> {
-    return this.#registry.metrics();
+  /** Everything in the text format of Prometheus; in slices. */
+  async text(): Promise<string> {
+    return (await this.#registry.metrics()) + (await this.#schedules.text());
   }
 
   #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {
     return new Counter({ name, help, labelNames, registers: [this.#registry] });
-  }
-
-  #histogram(name: string, help: string, buckets: number[]): Histogram<'schedule'> {
-    return new Histogram({
-      name,
-      help,
-      labelNames: ['schedule'],
-      buckets,
-      registers: [this.#registry],
-    });
   }
 
   /** A counter that is kept elsewhere, and looked at when it is asked for. */
@@ -216,9 +172,4 @@ type Values = readonly (readonly [labels: Record<string, string>, value: number]
 
 function labelled(name: string, values: Iterable<[string, number]>): Values {
   return [...values].map(([label, value]) => [{ [name]: label }, value]);
-}
-
-/** A clock that was set meanwhile must not make a histogram's sum shrink. */
-function seconds(ms: number): number {
-  return Math.max(ms, 0) / 1000;
 }

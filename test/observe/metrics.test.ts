@@ -112,6 +112,50 @@ describe('what is exported', () => {
     expect(text).toContain('schedule="market"');
   });
 
+  it('is written in slices where there are many schedules', async () => {
+    for (let count = 0; count < 100; count++) watching.ran(`schedule-${count}`);
+    let ms = 0;
+    watching.clock.monotonic = () => ms++;
+    let turns = 0;
+    const turn = () => {
+      turns++;
+      next = setImmediate(turn);
+    };
+    let next = setImmediate(turn);
+    const text = await watching.metrics.text();
+    clearImmediate(next);
+    expect(turns).toBeGreaterThan(10);
+    expect(text.match(/^belfry_tick_lateness_seconds_count/gm)).toHaveLength(100);
+  });
+
+  it('has bucket after bucket what is at or below its bound', async () => {
+    for (const lateMs of [0, 0.5, 0.6, 9_999, 60_000]) watching.ran('a "quoted" \\ name', { lateMs });
+    const text = await watching.metrics.text();
+    const lines = text.match(/^belfry_tick_lateness_seconds_.*$/gm)?.map((line) => line.slice(29));
+    const label = 'schedule="a \\"quoted\\" \\\\ name"';
+    const bounds = [
+      '0.0005',
+      '0.001',
+      '0.002',
+      '0.004',
+      '0.006',
+      '0.01',
+      '0.025',
+      '0.1',
+      '0.5',
+      '1',
+      '5',
+      '10',
+    ];
+    const counts = [2, ...Array(10).fill(3), 4];
+    expect(lines).toEqual([
+      ...bounds.map((le, index) => `bucket{le="${le}",${label}} ${counts[index]}`),
+      `bucket{le="+Inf",${label}} 5`,
+      expect.stringMatching(/^sum\{.*\} 70\.0001/),
+      `count{${label}} 5`,
+    ]);
+  });
+
   it('is counted apart for each server in a process', async () => {
     const other = new Watching();
     other.metrics.refused('token');
