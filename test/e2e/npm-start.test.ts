@@ -45,7 +45,7 @@ describe('npm start', () => {
 /** In a copy, because other tests run what was built in the original. */
 async function npmStart() {
   const cwd = emptyFolder();
-  for (const name of ['package.json', 'tsconfig.json', 'belfry.json', 'src', 'scripts']) {
+  for (const name of ['package.json', 'tsconfig.json', 'belfry.json', 'openapi.yaml', 'src', 'scripts']) {
     cpSync(join(TOP, name), join(cwd, name), { recursive: true });
   }
   symlinkSync(join(TOP, 'node_modules'), join(cwd, 'node_modules'));

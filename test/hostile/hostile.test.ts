@@ -428,8 +428,19 @@ const table: Readonly<Record<string, readonly Row[]>> = {
     [
       'with a hundred thousand rooms',
       broadcast(JSON.stringify({ data: 1, rooms: Array(100_000).fill('a') })),
+      /^413 .*limits\.eventBytes/,
+    ],
+    [
+      'with five hundred thousand wrong rooms',
+      broadcast(`{"data":1,"rooms":[${'1,'.repeat(500_000)}1]}`),
+      /^413 .*limits\.eventBytes/,
+    ],
+    [
+      'with a thousand wrong rooms',
+      broadcast(`{"data":1,"rooms":[${'"-",'.repeat(999)}"-"]}`),
       /^400 .*rooms/,
     ],
+    ['with a million brackets', broadcast('['.repeat(1_000_000)), /^400 .*nested/],
     [
       'with data above the size of an event',
       broadcast(JSON.stringify({ data: 'x'.repeat(65_536) })),
