@@ -138,7 +138,11 @@ class Session {
       await this.#perform(line);
       // Replies leave at the end of the turn; one that is never over would collect them without end.
       if (++this.#performed % MOST_WAITING === 0) await nextTurn();
-      while (isOwed(this.#connection, this.#socket)) await taken(this.#socket);
+      while (isOwed(this.#connection, this.#socket)) {
+        await taken(this.#socket);
+        // What waits is written at the end of a turn, which must not wait for this.
+        await nextTurn();
+      }
       this.#count(-line.bytes);
       if (!this.#isFull(1 / 2)) this.#websocket.resume();
     }

@@ -37,9 +37,11 @@ export function openStream(
   response.flushHeaders();
   socket.setKeepAlive(true, 30_000);
   socket.setTimeout(0);
-  // Half a connection is none: who has ended its side listens no more.
-  socket.once('end', endWithPeer);
   socket.write(retryField(RETRY_MS + Math.random() * RETRY_MS));
+  // Half a connection is none: a client that has ended its side listens no more. It may have done so
+  // while its request waited behind another answer.
+  if (socket.readableEnded) socket.end();
+  else socket.once('end', endWithPeer);
   return {
     sink: new StreamSink(response, socket),
     onGone: (callback) => response.on('close', callback),

@@ -33,7 +33,7 @@ describe('bytes that are nearly right', () => {
     await server.stop();
   });
 
-  test('end neither the process nor the ringing, and get no 5xx', { timeout: TIMEOUT_MS }, async () => {
+  test('end neither the process nor the ringing, and get no 5xx but 505', { timeout: TIMEOUT_MS }, async () => {
     const count = Math.ceil(CASES * SHARE);
     const statuses = new Map<string, number>();
     for (let first = 0; first < count; first += AT_ONCE) {
@@ -45,7 +45,8 @@ describe('bytes that are nearly right', () => {
         const status = answer?.slice('HTTP/1.1 '.length, 'HTTP/1.1 '.length + 3) ?? '';
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
       }
-      const bad = answers.findIndex((answer) => answer === undefined || /^HTTP\/1\.1 5/.test(answer));
+      // 505 is no fault of the server's: the request line names a version that it does not speak.
+      const bad = answers.findIndex((answer) => answer === undefined || /^HTTP\/1\.1 5(?!05 )/.test(answer));
       if (bad >= 0) fail(first + bad, answers[bad] ?? `not answered within ${PATIENCE_MS} ms`);
       const logged = server.logged.find(({ msg }) => /failed|threw|could not/.test(msg));
       if (logged || failures.length > 0) fail(first, JSON.stringify(logged) ?? String(failures[0]));

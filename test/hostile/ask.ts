@@ -45,6 +45,15 @@ export function http(text: string | ((server: TestServer) => string)): Ask {
   };
 }
 
+/** The same, and ends its own side of the connection at once. */
+export function halfClosed(text: string): Ask {
+  return async (server) => {
+    const client = new RawClient(server.port);
+    client.socket.end(text);
+    return (await client.all()) || 'hung up';
+  };
+}
+
 /** The same with the operator's token. */
 export function asOperator(method: string, path: string, body: string | Buffer = '', headers = ''): Ask {
   return http(({ belfry }) => {

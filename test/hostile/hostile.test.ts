@@ -4,7 +4,7 @@ import { createBelfry } from '../../src/server.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { handshake, request } from '../helpers/raw.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
-import { type Ask, asOperator, frame, frames, http, lines } from './ask.ts';
+import { type Ask, asOperator, frame, frames, halfClosed, http, lines } from './ask.ts';
 
 const STAYS = /"reply":"ping","ref":"last"/;
 
@@ -376,6 +376,11 @@ const table: Readonly<Record<string, readonly Row[]>> = {
       'behind a stream',
       http(request('/rooms/a', { Accept: 'text/event-stream' }) + request('/livez').repeat(100)),
       /^(?:hung up|200 text\/event-stream (?!.*HTTP\/1\.1).*)$/s,
+    ],
+    [
+      'of a client that has ended its side already',
+      halfClosed(request('/livez') + request('/rooms/a', { Accept: 'text/event-stream' })),
+      /200 OK.*text\/event-stream.*retry: /s,
     ],
     ['to a room of 200 characters', stream(`/rooms/${'a'.repeat(200)}`), /^400 application\/problem\+json /],
     ['to a room with %00', stream('/rooms/a%00'), /^400 /],
