@@ -39,7 +39,7 @@ const scheduleEntry = z
       unchanged: z.int(),
       missed: z.int(),
       missedAtLeast: z
-        .literal(true)
+        .boolean()
         .optional()
         .openapi({ description: 'Some were too many to count: there were more than `missed`.' }),
       overlapped: z.int(),
@@ -287,7 +287,7 @@ export const scheduleRoutes = {
     'pauseSchedule',
     'Send no more ticks until resumed',
     'Viewers are told by a `status`. To pause what is paused changes nothing.',
-    { ...example, state: 'paused', next: [] },
+    { ...example, state: 'paused', reason: 'paused', next: [] },
   ),
   resume: acting(
     '/admin/schedules/{name}/resume',

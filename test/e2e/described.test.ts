@@ -32,9 +32,14 @@ describe('/openapi.yaml', () => {
     const one = request('/openapi.yaml', {}, 'HEAD');
     const last = request('/openapi.yaml', { Connection: 'close' }, 'HEAD');
     const startedAt = performance.now();
-    const heard = await new RawClient(server.port).say(one.repeat(499) + last).all();
+    let answers = 0;
+    // No socket has more than seventeen requests taken at a time.
+    for (let round = 0; round < 50; round++) {
+      const heard = await new RawClient(server.port).say(one.repeat(9) + last).all();
+      answers += heard.split('HTTP/1.1 200 OK').length - 1;
+    }
     expect(performance.now() - startedAt).toBeLessThan(4000);
-    expect(heard.split('HTTP/1.1 200 OK').length - 1).toBe(500);
+    expect(answers).toBe(500);
   });
 });
 

@@ -33,7 +33,9 @@ describe('bytes that are nearly right', () => {
     await server.stop();
   });
 
-  test('end neither the process nor the ringing, and get no 5xx but 505', { timeout: TIMEOUT_MS }, async () => {
+  test('end neither the process nor the ringing, and get no 5xx but 505', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
     const count = Math.ceil(CASES * SHARE);
     const statuses = new Map<string, number>();
     for (let first = 0; first < count; first += AT_ONCE) {
