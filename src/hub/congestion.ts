@@ -45,16 +45,24 @@ export class Congestion {
   readonly limits: BufferLimits;
   readonly #clock: Clock;
   readonly #onTooSlow: (behind: Behind) => void;
+  readonly #otherBytes: () => number;
   /** Since when each has been above `maxBufferedBytes`, on the monotonic clock; undefined: it is not. */
   readonly #behind = new Map<Behind | UnreadAnswer, number | undefined>();
   #cancel: Cancel | undefined;
   #grownBytes = 0;
   #isLookDue = false;
 
-  constructor(options: { limits: BufferLimits; clock: Clock; onTooSlow: (behind: Behind) => void }) {
+  constructor(options: {
+    limits: BufferLimits;
+    clock: Clock;
+    onTooSlow: (behind: Behind) => void;
+    /** What else is kept to be sent, in bytes. Default: nothing. */
+    otherBytes?: () => number;
+  }) {
     this.limits = options.limits;
     this.#clock = options.clock;
     this.#onTooSlow = options.onTooSlow;
+    this.#otherBytes = options.otherBytes ?? (() => 0);
   }
 
   /** How many connections have unsent bytes, as far as was looked. */
@@ -96,7 +104,7 @@ export class Congestion {
     const { maxBufferedBytes, slowSeconds, totalBufferedBytes } = this.limits;
     const now = this.#clock.monotonic();
     const tooSlow = new Set<Behind | UnreadAnswer>();
-    let total = 0;
+    let total = this.#otherBytes();
     for (const [behind, since] of this.#behind) {
       const { unsentBytes } = behind;
       if (unsentBytes === 0) {

@@ -24,6 +24,7 @@ import { Membership, type MembershipOptions } from './membership.ts';
 import type { Delivering, Sink } from './outbox.ts';
 import { type Letter, Post } from './post.ts';
 import { Refusal } from './refusal.ts';
+import { ReplayFrames } from './replay-frames.ts';
 import { retryAfterMs } from './retry.ts';
 import { Rooms } from './rooms.ts';
 import type { SliceOptions } from './slices.ts';
@@ -81,7 +82,9 @@ export class Hub implements Administration {
     const { clock, buffers, onFault } = options;
     this.events = new HubEmitter(onFault);
     this.#slices = { monotonic: () => clock.monotonic(), sliceMs: () => options.fanoutSliceMs };
+    const frames = new ReplayFrames();
     const congestion = new Congestion({
+      otherBytes: () => frames.bytes,
       limits: buffers,
       clock,
       onTooSlow: ({ connection }) => this.#closeById(connection, CLOSE.tooSlow),
@@ -115,6 +118,7 @@ export class Hub implements Administration {
       rooms: this.#rooms,
       post: this.#post,
       turn,
+      frames,
       events: this.events,
       close: (connection, reason, room) => this.close(connection, reason, room),
     });

@@ -10,7 +10,7 @@ import { Intake } from './intake.ts';
 import type { History, Log } from './log.ts';
 import type { Post } from './post.ts';
 import type { Refusal } from './refusal.ts';
-import { ReplayFrames } from './replay-frames.ts';
+import type { ReplayFrames } from './replay-frames.ts';
 import type { Rooms } from './rooms.ts';
 import type { Turn } from './turn.ts';
 import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
@@ -38,6 +38,7 @@ export interface MembershipParts {
   readonly rooms: Rooms;
   readonly post: Post;
   readonly turn: Turn;
+  readonly frames: ReplayFrames;
   readonly events: HubEmitter;
   readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
 }
@@ -46,7 +47,6 @@ export interface MembershipParts {
 export class Membership {
   readonly #options: MembershipOptions;
   readonly #parts: MembershipParts;
-  readonly #replays = new ReplayFrames();
   readonly #intake: Intake;
   /** What joins took in this turn of the event loop, in milliseconds. */
   #joinedMs = 0;
@@ -139,7 +139,7 @@ export class Membership {
       const entered = rooms.filter((room) => !connection.rooms.has(room));
       for (const room of entered) this.#add(connection, room);
       const { currentTicks, conflates } = this.#options;
-      const frames = this.#replays;
+      const { frames } = this.#parts;
       const current = currentFrames(connection, entered, { currentTicks, conflates, frames });
       this.#joinedMs += this.#options.clock.monotonic() - begunAt;
       const missed = replay(connection, await this.histories(rooms, since), { upTo, mostBytes, frames });

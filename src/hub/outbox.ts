@@ -32,6 +32,9 @@ export interface Delivering {
  */
 const SMALL_BATCH_BYTES = 4096;
 
+/** From here on a frame is written by itself: copying it would cost more, and others share its bytes. */
+const LARGE_FRAME_BYTES = 4096;
+
 /** A frame that waits for its socket, and how many older ones it has replaced. */
 interface Waiting {
   readonly frame: Frame;
@@ -250,30 +253,33 @@ export class Outbox implements Flushable {
 
   /** The socket has room again. */
   #onTaken(): void {
-    if (!this.#waiting) return;
-    const { turn } = this.#delivering;
-    if (turn.mayRefill) {
-      turn.refilled(this.#delivering.congestion.limits.conflateAboveBytes);
-      this.#drain();
-    } else {
-      this.#isDraining = false;
-      turn.flushLater(this);
-    }
+    this.#isDraining = false;
+    const { turn, congestion } = this.#delivering;
+    if (this.#waiting) turn.refill(this, congestion.limits.conflateAboveBytes);
   }
 
   #writeWaiting(bytes: number): void {
-    const parts: Buffer[] = [];
+    let joined: Buffer[] = [];
     let length = 0;
+    const writeJoined = () => {
+      const [only, ...others] = joined;
+      if (only) this.#write(others.length === 0 ? only : Buffer.concat(joined), joined.length);
+      joined = [];
+    };
     for (const [key, { frame, replaced }] of this.#waiting ?? []) {
       if (length >= bytes) break;
       const part = frame.replacing(replaced);
-      parts.push(part);
       length += part.length;
       this.#waitingBytes -= frame.queuedBytes;
       this.#waiting?.delete(key);
+      if (part.length < LARGE_FRAME_BYTES) {
+        joined.push(part);
+        continue;
+      }
+      writeJoined();
+      this.#write(part, 1);
     }
-    const [only, ...others] = parts;
-    if (only) this.#write(others.length === 0 ? only : Buffer.concat(parts), parts.length);
+    writeJoined();
   }
 
   /** What waits, in bytes on the wire. */

@@ -4,8 +4,8 @@ import { Encoding, type EncodingOptions, type Frame, type WireFormat } from './f
 /** What an event and its places in maps take beside its bytes. */
 const OVERHEAD_BYTES = 500;
 
-/** What the frames that are kept may take, in bytes: enough for what a storm of clients is sent. */
-const MAX_BYTES = 4 * 1024 * 1024;
+/** What the frames that are kept may take, in bytes: enough for twenty ticks of 10 KB in a hundred rooms. */
+const MAX_BYTES = 32 * 1024 * 1024;
 
 /**
  * Frames of events that are sent again to clients that join, so that a storm of them encodes each
@@ -14,6 +14,11 @@ const MAX_BYTES = 4 * 1024 * 1024;
 export class ReplayFrames {
   readonly #encodings = new Map<RoomEvent, { encoding: Encoding; bytes: number }>();
   #bytes = 0;
+
+  /** What they take, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   /** The frame of a message or a current tick, with `replay`. The same event gives the same frame. */
   of(event: RoomEvent, format: WireFormat, options?: EncodingOptions): Frame {

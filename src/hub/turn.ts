@@ -4,10 +4,7 @@ export interface Flushable {
   flush(): number;
 }
 
-/**
- * So many bytes are written in one turn to sockets that have room again, all together, before the rest
- * waits for the end of the turn: a peer that reads fast would otherwise keep the event loop to itself.
- */
+/** So many bytes go at once to sockets that have room again, in one turn and where nothing else is due. */
 const MAX_REFILL_BYTES = 1024 * 1024;
 
 /**
@@ -39,6 +36,8 @@ export class Turn {
   #rounds: Flushable[][] = [];
   #isScheduled = false;
   #isBacklogged = false;
+  /** Sockets that have room again, for what waited of them: they come after all rounds. */
+  #refills: Flushable[] = [];
   #refilledBytes = 0;
   #onWritten: (() => void)[] = [];
   /** How often everything that was due has been written. */
@@ -59,14 +58,19 @@ export class Turn {
     return new Promise((resolve) => this.#onWritten.push(resolve));
   }
 
-  /** Whether a socket that has room again may be written to at once. */
-  get mayRefill(): boolean {
-    return this.#refilledBytes < MAX_REFILL_BYTES;
-  }
-
-  /** So many bytes were written outside of a flush. */
-  refilled(bytes: number): void {
-    this.#refilledBytes += bytes;
+  /**
+   * To be called by an outbox whose socket has room again for at most so many bytes, which are written
+   * at once or later in `flush`. A peer that reads fast would otherwise keep the event loop to itself, and
+   * thousands of them would make what is due late.
+   */
+  refill(outbox: Flushable, mostBytes: number): void {
+    const isNothingDue = this.#rounds.length === 0 && this.#refills.length === 0;
+    if (isNothingDue && this.#refilledBytes < MAX_REFILL_BYTES) {
+      this.#refilledBytes += mostBytes;
+      outbox.flush();
+    } else {
+      this.#refills.push(outbox);
+    }
     this.#schedule();
   }
 
@@ -91,10 +95,8 @@ export class Turn {
       this.#refilledBytes = 0;
       this.#flushSlice();
       this.#isBacklogged = this.#rounds.length > 0;
-      if (this.#isBacklogged) {
-        this.#schedule();
-        return;
-      }
+      if (this.#isBacklogged || this.#refills.length > 0) this.#schedule();
+      if (this.#isBacklogged) return;
       this.turnsWritten++;
       this.#options.onFlushed();
       for (const resolve of this.#onWritten.splice(0)) resolve();
@@ -118,8 +120,24 @@ export class Turn {
       if (monotonic() >= endsAt) break;
     }
     if (oldest && !isOldestServed) flushSome(oldest);
+    this.#refill(endsAt);
     const left = [...rounds.filter(({ length }) => length > 0), ...this.#rounds];
     this.#rounds = left.length > 0 ? [...left, []] : left;
+  }
+
+  /** Refills sockets in their order for as long as the slice lasts; a few of them in any case. */
+  #refill(endsAt: number): void {
+    const refills = this.#refills;
+    this.#refills = [];
+    let done = 0;
+    let bytes = 0;
+    while (done < refills.length) {
+      bytes += refills[done++]?.flush() ?? 0;
+      if (bytes < BYTES_A_LOOK && done % FLUSHES_A_LOOK !== 0) continue;
+      bytes = 0;
+      if (this.#options.monotonic() >= endsAt) break;
+    }
+    this.#refills = [...refills.slice(done), ...this.#refills];
   }
 }
 

@@ -6,6 +6,9 @@ import type { ScheduleContext, ScheduleOptions } from './options.ts';
 /** No room's name is longer, so data that differs by room is at its largest with this one. */
 const LONGEST_ROOM = 'x'.repeat(128);
 
+/** For so many rooms the event of a current tick is kept: as many as one connection may be in, and some. */
+const MAX_REPLAYS = 256;
+
 /** What somebody who joins a room is told about one schedule: at most one of the two. */
 export interface CurrentTick {
   readonly tick?: RoomEvent;
@@ -155,6 +158,10 @@ export class MadeTick {
   readonly due: number;
   readonly #tick: Tick;
 
+  /** By room, all with this `next`. */
+  readonly #replays = new Map<string, RoomEvent>();
+  #replayedNext: number | null | undefined;
+
   constructor(event: string, tick: Tick, making: Making, eventBytes: number) {
     const bytes = Buffer.byteLength(inRoom(making.data, LONGEST_ROOM));
     if (bytes > eventBytes) {
@@ -173,10 +180,21 @@ export class MadeTick {
     return this.until === next && (next === null || now < next);
   }
 
-  /** The event for who comes later; `over`: nothing is due after it, as while paused. */
+  /**
+   * The event for a client that joins later; `over`: nothing is due after it, as while paused. Where the
+   * data is the same for all rooms it is the same object for all that join a room meanwhile, so that it
+   * is encoded once for a storm of them.
+   */
   replay(room: string, over: boolean): RoomEvent {
-    const tick = { ...this.#tick, next: over ? null : instantOrNull(this.until) };
-    return { room, ...this.event, data: inRoom(this.data, room), tick, replay: true };
+    const next = over ? null : this.until;
+    if (next !== this.#replayedNext) this.#replays.clear();
+    this.#replayedNext = next;
+    const known = this.#replays.get(room);
+    if (known) return known;
+    const tick = { ...this.#tick, next: instantOrNull(next) };
+    const event: RoomEvent = { room, ...this.event, data: inRoom(this.data, room), tick, replay: true };
+    if (typeof this.data === 'string' && this.#replays.size < MAX_REPLAYS) this.#replays.set(room, event);
+    return event;
   }
 }
 

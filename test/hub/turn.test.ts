@@ -130,6 +130,32 @@ describe('a turn', () => {
     expect(flushed.filter((name) => name === 'large')).toHaveLength(1000);
   });
 
+  test('refills sockets that have room again after what is due, and a few of them in any case', async () => {
+    const { turn, flushed, round } = rig(10, 0.1);
+    const refill = (name: string) =>
+      turn.refill(
+        {
+          flush() {
+            flushed.push(name);
+            return 64 * 1024;
+          },
+        },
+        64 * 1024,
+      );
+    refill('at once');
+    expect(flushed).toEqual(['at once']);
+    round('due', 300);
+    for (let n = 0; n < 20; n++) refill('later');
+    expect(flushed).toHaveLength(1);
+    await settled();
+    const first = flushed.slice(1);
+    expect(first.slice(0, 64)).toEqual(Array(64).fill('due'));
+    expect(first.filter((name) => name === 'later')).toHaveLength(8);
+    await quiet();
+    expect(flushed.filter((name) => name === 'due')).toHaveLength(300);
+    expect(flushed.filter((name) => name === 'later')).toHaveLength(20);
+  });
+
   test('says while a slice was not enough, and when all is written', async () => {
     const { turn, flushed, round } = rig(10, 0.1);
     expect(turn.isBacklogged).toBe(false);
