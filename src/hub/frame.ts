@@ -39,7 +39,6 @@ export class Frame {
   readonly #replaceable: Replaceable | undefined;
   #unencoded: Unencoded | undefined;
   #bytes: Buffer | undefined;
-  #alone: Batch | undefined;
 
   constructor(content: Buffer | Unencoded, replaceable?: Replaceable, queuedBytes = content.length) {
     this.length = content.length;
@@ -66,12 +65,6 @@ export class Frame {
     if (!this.#replaceable || count === 0) return this.bytes;
     const { event, format } = this.#replaceable;
     return format.encode(eventText({ ...event, conflated: count }), event.id);
-  }
-
-  /** The chain that it begins, one for all who are owed it first. */
-  get alone(): Batch {
-    this.#alone ??= new Batch(this);
-    return this.#alone;
   }
 }
 

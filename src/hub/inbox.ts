@@ -1,3 +1,8 @@
+import { nextTurn } from './slices.ts';
+
+/** After so many appends everything else gets its turn. */
+const ROUNDS_A_TURN = 64;
+
 /**
  * Everything that acts on the hub, in one order. Publications that came in the same turn go to the
  * log as one append, and what follows them waits until they are delivered: so a command comes
@@ -8,6 +13,7 @@ export class Inbox<Publication, Command> {
   readonly #perform: (command: Command) => Promise<void>;
   #waiting: ({ publication: Publication } | { command: Command })[] = [];
   #working = false;
+  #done = 0;
 
   /** Neither callback may throw or reject: answers travel inside what is handed in. */
   constructor(options: {
@@ -35,6 +41,8 @@ export class Inbox<Publication, Command> {
 
   async #work(): Promise<void> {
     while (this.#waiting.length > 0) {
+      // A program that publishes in a loop, and awaits each answer, would keep all else waiting.
+      if (++this.#done % ROUNDS_A_TURN === 0) await nextTurn();
       const items = this.#waiting;
       this.#waiting = [];
       let publications: Publication[] = [];

@@ -1,7 +1,9 @@
 export interface IntakeOptions {
   /** How many may pass in one turn of the event loop. */
   readonly mostPerTurn: number;
-  /** Whether nothing may pass at the moment. */
+  /** How many of those that wait may pass when a turn is over. Default: as many. */
+  readonly mostWaitingPerTurn?: number;
+  /** Whether no more than one may pass in this turn. */
   readonly isBlocked: () => boolean;
   /** Called when a turn is over, before those pass that wait. */
   readonly onTurn?: () => void;
@@ -9,7 +11,8 @@ export interface IntakeOptions {
 
 /**
  * Backpressure: lets pieces of work through in the order in which they came, a bounded number in each
- * turn of the event loop, and none while the server is busy with what passed before. Reading from all
+ * turn of the event loop, and one in a turn while the server is busy with what passed before: none at
+ * all would shut everything out where ticks alone keep it busy. Reading from all
  * sockets comes first in a turn and writing to them last, so that without it one turn would collect
  * replies and deliveries without a bound.
  */
@@ -35,6 +38,7 @@ export class Intake {
   }
 
   get #mayPass(): boolean {
+    if (this.#passed === 0) return true;
     return this.#passed < this.#options.mostPerTurn && !this.#options.isBlocked();
   }
 
@@ -50,9 +54,10 @@ export class Intake {
   }
 
   async #letThrough(): Promise<void> {
+    const { mostPerTurn, mostWaitingPerTurn = mostPerTurn } = this.#options;
     let count = 0;
     for (const resolve of this.#waiting) {
-      if (!this.#mayPass) break;
+      if (!this.#mayPass || count >= mostWaitingPerTurn) break;
       this.#passed++;
       count++;
       resolve();

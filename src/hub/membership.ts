@@ -43,6 +43,12 @@ export interface MembershipParts {
   readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
 }
 
+/**
+ * What a join that waited took is known only when the next ones have been let through, and one that
+ * replays much takes some milliseconds.
+ */
+const MAX_WAITING_JOINS_A_TURN = 4;
+
 /** Coming into rooms and leaving them: who enters is told what is current and what it missed. */
 export class Membership {
   readonly #options: MembershipOptions;
@@ -56,6 +62,7 @@ export class Membership {
     this.#parts = parts;
     this.#intake = new Intake({
       mostPerTurn: Number.POSITIVE_INFINITY,
+      mostWaitingPerTurn: MAX_WAITING_JOINS_A_TURN,
       isBlocked: () => this.#joinedMs > this.#options.fanoutSliceMs / 2 || this.#parts.turn.isBacklogged,
       onTurn: () => {
         this.#joinedMs = 0;
@@ -94,6 +101,7 @@ export class Membership {
     // would miss the rest of it if it came back with anything newer.
     const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : newest.id;
     const hello = helloEvent({ connection, rooms: open, server, heartbeatSeconds, resumed, id, time });
+    const releasedAt = clock.monotonic();
     connection.outbox.release([
       new Encoding(hello).in(connection.outbox.format),
       ...[...closings].flatMap(([room, closing]) =>
@@ -101,10 +109,13 @@ export class Membership {
       ),
       ...frames,
     ]);
+    this.#joinedMs += clock.monotonic() - releasedAt;
   }
 
   /** Takes a connection into one more room; throws the room's `Refusal` where it is locked. */
   async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
+    const ready = this.#intake.ready();
+    if (ready) await ready;
     const refusal = this.refusalOf(room);
     if (refusal) throw refusal;
     const { resumed, frames } = await this.#enter(connection, [room], since);
@@ -142,7 +153,10 @@ export class Membership {
       const { frames } = this.#parts;
       const current = currentFrames(connection, entered, { currentTicks, conflates, frames });
       this.#joinedMs += this.#options.clock.monotonic() - begunAt;
-      const missed = replay(connection, await this.histories(rooms, since), { upTo, mostBytes, frames });
+      const histories = await this.histories(rooms, since);
+      const replayedAt = this.#options.clock.monotonic();
+      const missed = replay(connection, histories, { upTo, mostBytes, frames });
+      this.#joinedMs += this.#options.clock.monotonic() - replayedAt;
       return { resumed: resumedOf(missed.histories), frames: [...current, ...missed.frames] };
     } catch (error) {
       this.#parts.close(connection, CLOSE.internal);

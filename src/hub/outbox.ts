@@ -1,4 +1,4 @@
-import type { CloseReason } from './close-reason.ts';
+import { CLOSE, type CloseReason } from './close-reason.ts';
 import type { Congestion } from './congestion.ts';
 import type { Batch, Frame, WireFormat } from './frame.ts';
 import type { Flushable, Turn } from './turn.ts';
@@ -110,8 +110,9 @@ export class Outbox implements Flushable {
       this.#wait(this.#waiting, frame);
       this.#delivering.congestion.grew(frame.queuedBytes);
     } else {
-      if (!this.#batch) this.#delivering.turn.flushLater(this);
-      this.#batch = this.#batch ? this.#batch.with(frame) : frame.alone;
+      const { turn } = this.#delivering;
+      if (!this.#batch) turn.flushLater(this);
+      this.#batch = this.#batch ? this.#batch.with(frame) : turn.batchOf(frame);
       this.#batchBytes += frame.length;
       // What is too much for one write waits at once, so that newer ticks replace older ones meanwhile.
       if (this.#batchBytes > SMALL_BATCH_BYTES && this.#batch.count > 1 && !this.#fitsSocket)
@@ -157,8 +158,8 @@ export class Outbox implements Flushable {
   }
 
   /**
-   * Writes what is queued and `last` behind it, and ends the connection; where more is queued than a
-   * connection may have unsent, `last` alone. What is held back never leaves: it belongs behind messages
+   * Writes what is queued and `last` behind it, and ends the connection; for one that is too slow, or has
+   * more queued than a connection may have unsent, `last` alone. What is held back never leaves: it belongs behind messages
    * that are not here yet, and a client that came back with the id of one of them would miss those for
    * ever. Does nothing the second time.
    */
@@ -167,7 +168,8 @@ export class Outbox implements Flushable {
     this.#forgetHeld();
     if (this.#batch) this.#queueBatch();
     const { maxBufferedBytes } = this.#delivering.congestion.limits;
-    if (this.#sink.bufferedBytes + this.#waitingLength() > maxBufferedBytes) this.#forgetWaiting();
+    const isFarBehind = this.#sink.bufferedBytes + this.#waitingLength() > maxBufferedBytes;
+    if (isFarBehind || reason.code === CLOSE.tooSlow.code) this.#forgetWaiting();
     if (this.#waiting) this.#writeWaiting(Number.POSITIVE_INFINITY);
     this.#write(last.bytes, 1);
     this.discard();

@@ -55,8 +55,6 @@ export class Post {
   delivered = 0;
   /** Of messages that were delivered and not written yet, all connections together. */
   #dueBytes = 0;
-  /** `turnsWritten` when they became due. */
-  #dueInTurn = 0;
 
   constructor(parts: PostParts) {
     this.#parts = parts;
@@ -188,23 +186,17 @@ export class Post {
     this.#deliverDirectly(publication, time, except, messages);
     let endsAt = monotonic() + sliceMs();
     for (const message of messages) {
-      if (this.#isTooMuchDue) await turn.written();
+      if (!turn.isDue) this.#dueBytes = 0;
+      if (this.#dueBytes >= MAX_DUE_BYTES || (this.#dueBytes > 0 && turn.isBacklogged)) {
+        await turn.written();
+        this.#dueBytes = 0;
+      }
       if (monotonic() >= endsAt) {
         await nextTurn();
         endsAt = monotonic() + sliceMs();
       }
       this.#deliverTo(message, except, dataBytes);
     }
-  }
-
-  /** Whether what was delivered has to be written before more is. */
-  get #isTooMuchDue(): boolean {
-    const { turn } = this.#parts;
-    if (turn.turnsWritten !== this.#dueInTurn) {
-      this.#dueInTurn = turn.turnsWritten;
-      this.#dueBytes = 0;
-    }
-    return this.#dueBytes >= MAX_DUE_BYTES || (this.#dueBytes > 0 && turn.isBacklogged);
   }
 
   #deliverTo({ position, id, event }: Message, except: ReadonlySet<string>, dataBytes: number): void {

@@ -117,7 +117,7 @@ export class Rooms {
 
   forget(room: Room): void {
     this.#keep(room.name);
-    if (room.members.size > 0) return;
+    if (room.members.size > 0 || this.#byName.get(room.name) !== room) return;
     this.#byName.delete(room.name);
     for (const { rooms } of this.#selections.values()) rooms.delete(room);
   }

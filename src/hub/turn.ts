@@ -1,3 +1,12 @@
+import { Batch, type Frame } from './frame.ts';
+
+/** The outboxes that became ready by one delivery. */
+interface Round {
+  /** Later rounds have higher numbers. */
+  readonly number: number;
+  readonly outboxes: Flushable[];
+}
+
 /** Something that has bytes to write at the end of the turn. */
 export interface Flushable {
   /** Returns how many bytes were written. */
@@ -33,15 +42,16 @@ export interface TurnOptions {
 export class Turn {
   readonly #options: TurnOptions;
   /** One for each delivery, oldest first, until all of it is written; the last one is still being filled. */
-  #rounds: Flushable[][] = [];
+  #rounds: Round[] = [];
+  #roundNumber = 0;
+  /** The batches that begin with a frame, for outboxes that get the same frames in this turn. */
+  readonly #batches = new Map<Frame, Batch>();
   #isScheduled = false;
   #isBacklogged = false;
   /** Sockets that have room again, for what waited of them: they come after all rounds. */
   #refills: Flushable[] = [];
   #refilledBytes = 0;
-  #onWritten: (() => void)[] = [];
-  /** How often everything that was due has been written. */
-  turnsWritten = 0;
+  #onWritten: { readonly upTo: number; readonly resolve: () => void }[] = [];
 
   constructor(options: TurnOptions) {
     this.#options = options;
@@ -52,10 +62,27 @@ export class Turn {
     return this.#isBacklogged;
   }
 
-  /** Resolves when everything that is due has been handed to the sockets or to the queues before them. */
+  /** Whether anything is due. */
+  get isDue(): boolean {
+    return this.#rounds.some(({ outboxes }) => outboxes.length > 0);
+  }
+
+  /** Resolves when what is due now has been handed to the sockets, whatever becomes due meanwhile. */
   written(): Promise<void> {
-    if (!this.#isScheduled) return Promise.resolve();
-    return new Promise((resolve) => this.#onWritten.push(resolve));
+    const upTo = this.#rounds.findLast(({ outboxes }) => outboxes.length > 0)?.number;
+    if (upTo === undefined) return Promise.resolve();
+    this.newRound();
+    return new Promise((resolve) => this.#onWritten.push({ upTo, resolve }));
+  }
+
+  /** The batch of this frame alone, the same for all outboxes that begin with it in this turn. */
+  batchOf(frame: Frame): Batch {
+    let batch = this.#batches.get(frame);
+    if (!batch) {
+      batch = new Batch(frame);
+      this.#batches.set(frame, batch);
+    }
+    return batch;
   }
 
   /**
@@ -76,15 +103,22 @@ export class Turn {
 
   /** From here on those who become ready are flushed apart from those before. */
   newRound(): void {
-    if (this.#rounds.at(-1)?.length) this.#rounds.push([]);
+    if (this.#rounds.at(-1)?.outboxes.length) this.#rounds.push(this.#round());
   }
 
   /** To be called once by an outbox until it is flushed. */
   flushLater(outbox: Flushable): void {
-    const round = this.#rounds.at(-1);
-    if (round) round.push(outbox);
-    else this.#rounds.push([outbox]);
+    let round = this.#rounds.at(-1);
+    if (!round) {
+      round = this.#round();
+      this.#rounds.push(round);
+    }
+    round.outboxes.push(outbox);
     this.#schedule();
+  }
+
+  #round(): Round {
+    return { number: ++this.#roundNumber, outboxes: [] };
   }
 
   #schedule(): void {
@@ -93,36 +127,43 @@ export class Turn {
     setImmediate(() => {
       this.#isScheduled = false;
       this.#refilledBytes = 0;
+      // Kept longer, they would keep the bytes of frames that are replayed again and again.
+      this.#batches.clear();
       this.#flushSlice();
       this.#isBacklogged = this.#rounds.length > 0;
       if (this.#isBacklogged || this.#refills.length > 0) this.#schedule();
-      if (this.#isBacklogged) return;
-      this.turnsWritten++;
-      this.#options.onFlushed();
-      for (const resolve of this.#onWritten.splice(0)) resolve();
+      if (!this.#isBacklogged) this.#options.onFlushed();
+      this.#tellWritten();
     });
+  }
+
+  #tellWritten(): void {
+    const oldest = this.#rounds[0]?.number ?? Number.POSITIVE_INFINITY;
+    const waiting = this.#onWritten;
+    this.#onWritten = waiting.filter(({ upTo }) => upTo >= oldest);
+    for (const { upTo, resolve } of waiting) if (upTo < oldest) resolve();
   }
 
   #flushSlice(): void {
     const { monotonic, sliceMs } = this.#options;
     const endsAt = monotonic() + sliceMs();
-    const rounds = this.#rounds.filter(({ length }) => length > 0);
+    const rounds = this.#rounds.filter(({ outboxes }) => outboxes.length > 0);
     const [oldest] = rounds;
-    const smallestLast = rounds.toSorted((a, b) => b.length - a.length);
+    const smallestLast = rounds.toSorted((a, b) => b.outboxes.length - a.outboxes.length);
     // What becomes ready from here on, by a write that calls back or between two slices, is a round of
     // its own.
     this.#rounds = [];
     let isOldestServed = false;
     for (let round = smallestLast.at(-1); round; round = smallestLast.at(-1)) {
-      flushSome(round);
+      flushSome(round.outboxes);
       isOldestServed ||= round === oldest;
-      if (round.length === 0) smallestLast.pop();
+      if (round.outboxes.length === 0) smallestLast.pop();
       if (monotonic() >= endsAt) break;
     }
-    if (oldest && !isOldestServed) flushSome(oldest);
+    if (oldest && !isOldestServed) flushSome(oldest.outboxes);
     this.#refill(endsAt);
-    const left = [...rounds.filter(({ length }) => length > 0), ...this.#rounds];
-    this.#rounds = left.length > 0 ? [...left, []] : left;
+    const left = [...rounds, ...this.#rounds].filter(({ outboxes }) => outboxes.length > 0);
+    this.#rounds = left.length > 0 ? [...left, this.#round()] : left;
   }
 
   /** Refills sockets in their order for as long as the slice lasts; a few of them in any case. */

@@ -64,14 +64,16 @@ test('what one line does can stop the next', async () => {
   expect(turns).toEqual([0, 0, 0, 0, 1, 1]);
 });
 
-test('no line passes while what is due has not been written', async () => {
+test('one line passes in a turn while what is due has not been written, the others afterwards', async () => {
   const { line, passed, backlog } = rig();
   backlog(true);
-  for (const number of numbers(3)) line(number);
-  for (let turns = 0; turns < 5; turns++) await settled();
-  expect(passed).toEqual([]);
+  for (const number of numbers(10)) line(number);
+  expect(passed).toEqual([0]);
+  await settled();
+  await settled();
+  expect(passed.length).toBeLessThanOrEqual(3);
   backlog(false);
   await settled();
   await settled();
-  expect(passed).toEqual(numbers(3));
+  expect(passed).toEqual(numbers(10));
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { RoomEvent } from '../../src/hub/event.ts';
 import { Refusal } from '../../src/hub/refusal.ts';
+import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { dataOf, KIB, lines, otherLines, quiet, stage, tickEvent } from './fixture.ts';
 
 const replayed = (event: RoomEvent): RoomEvent => ({ ...event, replay: true });
@@ -288,6 +289,39 @@ describe('joining', () => {
     // A hello each, and four frames that all of them share.
     for (const { encoded } of formats) expect(encoded).toBe(104);
   });
+
+  test.each(['join', 'subscribe'] as const)(
+    '%s with much to replay takes more than one turn for many clients',
+    async (how) => {
+      const clock = new ManualClock();
+      const monotonic = clock.monotonic.bind(clock);
+      let busyMs = 0;
+      clock.monotonic = () => monotonic() + busyMs;
+      const { hub, connect, visit, say, ticks } = await stage({ clock, history: 100 });
+      const since = await say('a', 0);
+      for (let n = 0; n < 50; n++) await say('a', n);
+      const clients = [];
+      for (let n = 0; n < 100; n++) clients.push(how === 'join' ? connect() : await visit('elsewhere'));
+      const of = ticks.of.bind(ticks);
+      ticks.of = (room) => {
+        busyMs += 5;
+        return of(room);
+      };
+      const answered: number[] = [];
+      let turn = 0;
+      for (const [index, { connection }] of clients.entries()) {
+        const done =
+          how === 'join' ? hub.join(connection, ['a'], since) : hub.subscribe(connection, 'a', since);
+        void done.then(() => {
+          answered[index] = turn;
+        });
+      }
+      for (; turn < 200 && answered.filter((each) => each !== undefined).length < 100; turn++)
+        await settled();
+      expect(answered).toHaveLength(100);
+      expect(Math.max(...answered)).toBeGreaterThan(5);
+    },
+  );
 
   test('stops where a listener closes the connection in the midst of it', async () => {
     const { hub, connect } = await stage();

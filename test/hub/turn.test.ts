@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Batch, Frame } from '../../src/hub/frame.ts';
+import { Batch, Frame } from '../../src/hub/frame.ts';
 import { Turn } from '../../src/hub/turn.ts';
 import { settled } from '../helpers/manual-clock.ts';
 import { quiet } from './fixture.ts';
@@ -10,8 +10,9 @@ describe('a batch', () => {
   const [a, b, c] = [frame('a'), frame('b'), frame('c')];
 
   test('is the same for all that are owed the same in the same order, and joined once', () => {
-    const one = a.alone.with(b).with(c);
-    const two = a.alone.with(b).with(c);
+    const first = new Batch(a);
+    const one = first.with(b).with(c);
+    const two = first.with(b).with(c);
     expect(one).toBe(two);
     expect(one.bytes()).toBe(two.bytes());
     expect(one.bytes().toString()).toBe('abc');
@@ -20,6 +21,7 @@ describe('a batch', () => {
   });
 
   test('is another for another order, another frame or another length', () => {
+    const first = new Map([a, b, c].map((each) => [each, new Batch(each)]));
     const texts = [
       [a, b],
       [b, a],
@@ -30,7 +32,7 @@ describe('a batch', () => {
       [a, b],
     ].map((frames) =>
       frames
-        .reduce((batch: Batch | undefined, frame) => batch?.with(frame) ?? frame.alone, undefined)
+        .reduce((batch: Batch | undefined, frame) => batch?.with(frame) ?? first.get(frame), undefined)
         ?.bytes()
         .toString(),
     );
@@ -38,7 +40,7 @@ describe('a batch', () => {
   });
 
   test('of one frame is that frame’s own buffer', () => {
-    expect(a.alone.bytes()).toBe(a.bytes);
+    expect(new Batch(a).bytes()).toBe(a.bytes);
   });
 });
 
@@ -128,6 +130,32 @@ describe('a turn', () => {
       slices++;
     }
     expect(flushed.filter((name) => name === 'large')).toHaveLength(1000);
+  });
+
+  test('says that it is written although more becomes due all the time', async () => {
+    const { turn, round } = rig(10, 0.1);
+    round('first', 300);
+    let isWritten = false;
+    void turn.written().then(() => {
+      isWritten = true;
+    });
+    let slices = 0;
+    for (; !isWritten && slices < 50; slices++) {
+      round('more', 300);
+      await settled();
+    }
+    expect(slices).toBeLessThan(50);
+    expect(turn.isBacklogged).toBe(true);
+  });
+
+  test('has one batch for those that begin with the same frame, and forgets it with the turn', async () => {
+    const { turn, round } = rig(10, 0.1);
+    const a = frame('a');
+    const batch = turn.batchOf(a);
+    expect(turn.batchOf(a)).toBe(batch);
+    round('due', 1);
+    await settled();
+    expect(turn.batchOf(a)).not.toBe(batch);
   });
 
   test('refills sockets that have room again after what is due, and a few of them in any case', async () => {

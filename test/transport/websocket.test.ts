@@ -65,3 +65,35 @@ describe('closeText', () => {
     expect(closeText({ ...CLOSE.normal, reason })).toBe(text);
   });
 });
+
+it('ends the connection alone where the library fails to take a frame apart', async () => {
+  const upgrade = websocketUpgrades({
+    maxPayloadBytes: () => 16_384,
+    onFault(what, error) {
+      throw new Error(what, { cause: error });
+    },
+  });
+  const closed: number[] = [];
+  const onOpen = (websocket: ToldWebSocket) => {
+    // As it was seen once; the parser is not in the library's types.
+    Object.assign(Reflect.get(websocket, '_receiver'), {
+      getInfo() {
+        throw new TypeError("Cannot read properties of undefined (reading '0')");
+      },
+    });
+    websocket.on('error', () => {}).on('close', (code) => closed.push(code));
+  };
+  const server = createServer().on('upgrade', (request, socket, head) =>
+    upgrade({ request, socket, head, onOpen }),
+  );
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const client = new RawClient(typeof address === 'object' && address ? address.port : 0);
+  await client.say(handshake()).until('\r\n\r\n');
+  client.say(frame({ payload: '{}' }));
+  await client.closed;
+  client.socket.destroy();
+  await expect.poll(() => closed).toHaveLength(1);
+  server.close();
+});
