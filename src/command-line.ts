@@ -14,7 +14,7 @@ import type { Config } from './config/schema.ts';
 import { suggest } from './config/suggest.ts';
 import { type FileWatch, watchFile } from './config/watch-file.ts';
 import { Refusal } from './hub/refusal.ts';
-import { createLogger, type Logger } from './observe/logger.ts';
+import { createLogger, type Logger, neverBlock } from './observe/logger.ts';
 import { type Belfry, createBelfry } from './server.ts';
 
 /** The configuration is at fault. */
@@ -90,6 +90,7 @@ function onOutputError(error: NodeJS.ErrnoException): void {
 async function serve(flags: ServeOptions, command: Command): Promise<void> {
   refuseWords(command);
   process.stdout.off('error', onOutputError);
+  neverBlock(process);
   const logger = createLogger(process);
   const { label, path, baseDirectory } = source(flags.config);
   const read = () => applyOverrides(find(flags.config).document, { ...flags, env: process.env });

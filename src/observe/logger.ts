@@ -19,3 +19,15 @@ export function createLogger({ stdout, stderr }: Standard): Logger {
   const forPeople = { format: pretty.prettyFactory({ translateTime: 'HH:MM:ss.l' }) };
   return pino(options, new LogOutput({ log: stdout, errors: stderr, ...(stdout.isTTY && forPeople) }));
 }
+
+/**
+ * Makes terminals queue what they cannot take. Node has them block: where one is not read (Ctrl-S, a
+ * stalled ssh session) the whole server would wait for it, and `LogOutput` could drop nothing.
+ */
+export function neverBlock({ stdout, stderr }: Standard): void {
+  for (const stream of [stdout, stderr]) {
+    // Node has no public way. The types lack the handle, which other streams and later versions may lack too.
+    const { _handle: handle } = stream as { _handle?: { setBlocking?(blocking: boolean): void } };
+    if (stream.isTTY) handle?.setBlocking?.(false);
+  }
+}

@@ -4,8 +4,11 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { requireTool } from '../helpers/browser.ts';
 import { Collected } from './collected.ts';
 import { BELFRY, emptyFolder, fileWith, ready, type Server, serve, start } from './process.ts';
+
+const python = requireTool('python3');
 
 /** Runs `belfry` with its standard streams as a shell directs them, such as `> /dev/full`. */
 function redirected(args: readonly string[], redirection: string) {
@@ -22,6 +25,16 @@ async function refused({ url }: Server, origin: string): Promise<number> {
 
 async function livez({ url }: Server): Promise<number> {
   return (await fetch(`${url}/livez`)).status;
+}
+
+/** Makes the server log long entries until it has said that nobody reads them. Its configuration is in `config`. */
+async function untilUnread(server: Server, config: string): Promise<void> {
+  writeFileSync(config, JSON.stringify({ rooms: Array.from({ length: 90 }, () => 'no rule') }));
+  const reload = { method: 'POST', headers: { authorization: `Bearer ${server.token}` } };
+  for (let n = 0; !server.stderr.all.some((line) => line.startsWith('the log is not read')); n++) {
+    if (n > 1000) throw new Error('more is kept than the bound permits');
+    expect((await fetch(`${server.url}/admin/reload`, reload)).status).toBe(422);
+  }
 }
 
 function fifo(): string {
@@ -96,18 +109,32 @@ describe('a log that cannot be written', () => {
     const slow = reader(path);
     const config = fileWith({});
     const server = await served(`>"${path}"`, ['--config', config]);
-    writeFileSync(config, JSON.stringify({ rooms: Array.from({ length: 90 }, () => 'no rule') }));
-    const reload = { method: 'POST', headers: { authorization: `Bearer ${server.token}` } };
-    for (let n = 0; !server.stderr.all.some((line) => line.startsWith('the log is not read')); n++) {
-      if (n > 1000) throw new Error('more is kept than the bound permits');
-      expect((await fetch(`${server.url}/admin/reload`, reload)).status).toBe(422);
-    }
+    await untilUnread(server, config);
     expect(await livez(server)).toBe(200);
     const { lines } = slow.read();
     const dropped = await lines.find((line) => line.includes('log lines were dropped'));
     expect(JSON.parse(dropped).lines).toBeGreaterThan(0);
     await refused(server, 'https://again.example');
     await lines.find((line) => line.includes('https://again.example'));
+  });
+});
+
+/** Runs a program whose standard output is a terminal; the program itself holds the other end, and reads nothing. */
+const IN_A_TERMINAL = `import os, pty, sys
+ours, its = pty.openpty()
+os.set_inheritable(ours, True)
+os.dup2(its, 1)
+os.execv(sys.argv[1], sys.argv[1:])`;
+
+describe.skipIf(!python)('a terminal that is not read', () => {
+  test('holds nothing up: Ctrl-S, a stalled ssh session', async () => {
+    const config = fileWith({});
+    const args = ['-c', IN_A_TERMINAL, process.execPath, BELFRY, 'serve', '--port', '0', '--config', config];
+    const server = await ready(start(python ?? '', args));
+    await untilUnread(server, config);
+    expect(await livez(server)).toBe(200);
+    server.child.kill('SIGTERM');
+    expect(await server.ended).toBe(0);
   });
 });
 
