@@ -1,13 +1,11 @@
 import { ConfigError, type Fault, faultMessages, pathText } from './faults.ts';
 import { type Config, configSchema, type SchemaOptions } from './schema.ts';
-import { isMadeUp } from './secrets.ts';
+import { isMadeUp, isName, shownPath } from './secrets.ts';
 import { type Substituted, substitute } from './substitute.ts';
 
 /** The most faults that are listed; the rest is counted. */
 const MOST_FAULTS = 100;
 const LONGEST_MESSAGE = 500;
-/** Name of a header or a variable. Anything else may hold the value too: `"authorization: Bearer …"`. */
-const NAME = /^[\w!#$%&'*+.^`|~-]{1,64}$/;
 
 /**
  * Checks a document and completes it with the defaults. Throws a `ConfigError` with every fault.
@@ -16,8 +14,10 @@ const NAME = /^[\w!#$%&'*+.^`|~-]{1,64}$/;
 export function parseConfig(document: unknown, options: SchemaOptions): Config {
   const filled = substitute(document, options.env);
   const result = configSchema(options).safeParse(filled.document, { error: faultMessages(document) });
-  const unset = new Set(filled.faults.map(({ path }) => path));
-  const faults = filled.faults.slice(0, MOST_FAULTS);
+  const unset = new Set(filled.faults.map(({ path }) => pathText(path)));
+  const faults: Fault[] = filled.faults
+    .slice(0, MOST_FAULTS)
+    .map(({ path, message }) => ({ path: pathText(shownPath(document, path)), message }));
   let more = filled.faults.length - faults.length;
   for (const issue of result.error?.issues ?? []) {
     if (faults.length >= MOST_FAULTS) more++;
@@ -36,7 +36,7 @@ interface Issue {
 }
 
 function faultsOf({ code, message, path }: Issue, { conceal }: Substituted): Fault[] {
-  if (isMadeUp(path) && !NAME.test(String(path.at(-1)))) {
+  if (isMadeUp(path) && !isName(path.at(-1) ?? '')) {
     const words = 'holds a name that is none: write letters, digits, - and _ in it, and the value after it';
     return [{ path: pathText(path.slice(0, -1)), message: words }];
   }

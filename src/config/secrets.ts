@@ -89,6 +89,34 @@ export function isSecret(document: unknown, path: readonly PropertyKey[]): boole
   return true;
 }
 
+/** Name of a header or a variable. Anything else may hold the value too: `"authorization: Bearer …"`. */
+const NAME = /^[\w!#$%&'*+.^`|~-]{1,64}$/;
+
+export function isName(key: PropertyKey): boolean {
+  return NAME.test(String(key));
+}
+
+/**
+ * The beginning of a path in a document that a fault may tell: up to the first key that may be secret
+ * itself, because it is no name, or because it stands inside a secret or where no object belongs. Also
+ * for places that no schema has looked at.
+ */
+export function shownPath(document: unknown, path: readonly PropertyKey[]): readonly PropertyKey[] {
+  let place: Place | undefined = root;
+  let value = document;
+  let inSecret = false;
+  for (const [index, step] of path.entries()) {
+    if (typeof step !== 'number' && (inSecret || !isName(step))) return path.slice(0, index);
+    const inner: Place | undefined = place && next(place, step);
+    // Of the options of a feed most hold nothing secret.
+    const isOption = place === feed && ownKinds.has(Object(value).type);
+    inSecret ||= inner?.shown !== undefined || (place !== undefined && inner === undefined && !isOption);
+    place = inner;
+    value = valueAt(value, step);
+  }
+  return path;
+}
+
 /** Whether the key at the end of `path` is one that the file makes up, such as the name of a header. */
 export function isMadeUp(path: readonly PropertyKey[]): boolean {
   let place: Place | undefined = root;

@@ -1,10 +1,15 @@
 import { isObject } from './document.ts';
-import { type Fault, pathText } from './faults.ts';
+
+/** What is wrong with a reference, and where; the keys on the way there may be secrets. */
+export interface ReferenceFault {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
 
 /** A document whose feeds have been filled from the environment. */
 export interface Substituted {
   readonly document: unknown;
-  readonly faults: readonly Fault[];
+  readonly faults: readonly ReferenceFault[];
   /** Puts the names back where a message about `path` would repeat what they stand for. */
   conceal(message: string, path: readonly PropertyKey[]): string;
 }
@@ -14,7 +19,7 @@ type Names = Map<string, string>;
 
 /** Replaces `${NAME}` in every string inside a `feed`; keys stay as they are. The input is not changed. */
 export function substitute(document: unknown, env: NodeJS.ProcessEnv): Substituted {
-  const faults: Fault[] = [];
+  const faults: ReferenceFault[] = [];
   const namesOf: Names[] = [];
 
   const fill = (value: unknown, path: readonly PropertyKey[], names: Names): unknown => {
@@ -30,8 +35,7 @@ export function substitute(document: unknown, env: NodeJS.ProcessEnv): Substitut
     // `${constructor}` is no variable, though every object has one.
     const value = Object.hasOwn(env, name) ? env[name] : undefined;
     if (value === undefined) {
-      const message = `the environment variable ${name} is not set (a plain "\${" is written "$\${")`;
-      faults.push({ path: pathText(path), message });
+      faults.push({ path, message: `${notSet(name)} (a plain "\${" is written "$\${")` });
       return all;
     }
     if (value !== '') names.set(value, name);
@@ -62,6 +66,12 @@ export function substitute(document: unknown, env: NodeJS.ProcessEnv): Substitut
       );
     },
   };
+}
+
+/** What is no name may be part of a secret, such as a password with a `${` in it. */
+function notSet(name: string): string {
+  if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `the environment variable ${name} is not set`;
+  return `what stands between "\${" and "}" is not the name of a variable: write letters, digits and _, not starting with a digit`;
 }
 
 /**

@@ -27,6 +27,16 @@ const LEAKY: readonly [string, unknown][] = [
   ['headers as a list', http({ headers: [`authorization: ${SECRET}`] })],
   ['headers as a string', http({ headers: `authorization: ${SECRET}` })],
   ['a header in its name', http({ headers: { [`authorization: Bearer ${SECRET}`]: '' } })],
+  ['a header in its name, with a variable', http({ headers: { [`authorization: ${SECRET}`]: '${UNSET}' } })],
+  ['a header in a name, with an object', http({ headers: { [`a: ${SECRET}`]: { b: '${UNSET}' } } })],
+  ['headers as a list of objects', http({ headers: [{ [SECRET]: '${UNSET}' }] })],
+  ['a variable in its name', command(['mysql'], { env: { [`PASSWORD=${SECRET}`]: '${UNSET}' } })],
+  ['a command as an object, with a variable', command({ [SECRET]: '${UNSET}' })],
+  ['an argument as an object, with a variable', command(['mysql', { [SECRET]: '${UNSET}' }])],
+  ['an address as an object, with a variable', http({ url: { [SECRET]: '${UNSET}' } })],
+  ['an object in a foreign option', ofFeed({ type: 'own', login: { [SECRET]: '${UNSET}' } })],
+  ['a name of a variable that is none', http({ url: `https://x/\${${SECRET}}` })],
+  ['a name of a variable with a blank', http({ pick: `\${${SECRET} x}` })],
   ['a header with a line break', http({ headers: { authorization: `${SECRET}\n` } })],
   ['a header that is not for a feed to set', http({ headers: { te: SECRET } })],
   ['an address that is none', http({ url: `ann:${SECRET}@x.example/` })],
@@ -74,6 +84,21 @@ describe('faults', () => {
   it('repeat a reference as the file has it, and do not take it for a number', () => {
     const [fault] = faultsOf(() => parseConfig(http({ maxBytes: '${PORT}' }), options));
     expect(fault?.message).toBe('"${PORT}" is not a number');
+  });
+
+  it('name a variable that is not set, and its place', () => {
+    const headers = { 'x-key': '${UNSET}', 'x-other': '${not a name}' };
+    expect(faultsOf(() => parseConfig(http({ headers }), options))).toEqual([
+      {
+        path: 'schedules[0].feed.headers.x-key',
+        message: 'the environment variable UNSET is not set (a plain "${" is written "$${")',
+      },
+      {
+        path: 'schedules[0].feed.headers.x-other',
+        message:
+          'what stands between "${" and "}" is not the name of a variable: write letters, digits and _, not starting with a digit (a plain "${" is written "$${")',
+      },
+    ]);
   });
 
   it('repeat the beginning of what is long', () => {
