@@ -1,13 +1,16 @@
 import { type ChildProcessByStdio, type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import type { Clock } from '../clock.ts';
-import { readAtMost } from './content.ts';
+import { readAtMost, tooLarge } from './content.ts';
 import { FeedError, type Reason } from './reason.ts';
 
 /** How long a command has between SIGTERM and SIGKILL to put things in order. */
 const GRACE_MS = 1_000;
 const MAX_COMPLAINT_CHARACTERS = 200;
+/** What a command may write to standard error however small its `maxBytes` is: warnings are no fault. */
+const LEAST_COMPLAINT_BYTES = 65_536;
 
 export interface RunOptions {
   readonly argv: readonly string[];
@@ -20,7 +23,7 @@ export interface RunOptions {
 
 /**
  * Runs a command without a shell and resolves to what it printed. Rejects where it cannot be started,
- * fails, prints more than `maxBytes`, or `signal` aborts. Settles when all of it is over:
+ * fails, prints more than `maxBytes` (to standard error 64 KiB at least), or `signal` aborts. Settles when all of it is over:
  *
  *     running ── exit ──▶ SIGKILL to the children it left ─────────────────────┐
  *        │                                                                     ▼
@@ -43,8 +46,6 @@ export async function run(options: RunOptions, signal: AbortSignal): Promise<Buf
   });
   // Without a free file descriptor there are no streams, whatever the type says, and `error` follows.
   if (!child.stdout || !child.stderr) return closed.then(() => Buffer.alloc(0));
-  const complaint = firstLine(child.stderr);
-
   // Children out of reach may hold the other ends, and then they never close by themselves.
   const letGo = () => {
     child.stdout.destroy();
@@ -66,6 +67,10 @@ export async function run(options: RunOptions, signal: AbortSignal): Promise<Buf
   });
   const output = readAtMost(child.stdout, maxBytes, `the output of ${name}`);
   output.catch(stop);
+  const mostComplaint = Math.max(maxBytes, LEAST_COMPLAINT_BYTES);
+  const complaint = firstLine(child.stderr, mostComplaint, () =>
+    stop(tooLarge(mostComplaint, `the standard error of ${name}`)),
+  );
   const stopAborted = () => stop(signal.reason);
   signal.addEventListener('abort', stopAborted);
   try {
@@ -114,12 +119,21 @@ function signalGroup({ pid }: ChildProcess, name: NodeJS.Signals): void {
   }
 }
 
-/** Reads to the end, so that nobody waits for us, and keeps the beginning. */
-function firstLine(stream: Readable): () => string {
+/**
+ * Reads to the end, so that nobody waits for us, and keeps the beginning. A stream of more than `maxBytes`
+ * is destroyed, and `onTooLarge` called: reading a flood would take the time of everything else.
+ */
+function firstLine(stream: Readable, maxBytes: number, onTooLarge: () => void): () => string {
+  const decoder = new StringDecoder('utf8');
   let text = '';
+  let bytes = 0;
   stream.on('error', () => {});
-  stream.setEncoding('utf8').on('data', (chunk: string) => {
-    text = (text + chunk).trimStart().slice(0, MAX_COMPLAINT_CHARACTERS);
+  stream.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    text = (text + decoder.write(chunk)).trimStart().slice(0, MAX_COMPLAINT_CHARACTERS);
+    if (bytes <= maxBytes) return;
+    stream.destroy();
+    onTooLarge();
   });
   return () => text.split('\n', 1).join('').trimEnd();
 }

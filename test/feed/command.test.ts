@@ -125,9 +125,26 @@ describe.skipIf(process.platform !== 'linux')('the command feed', () => {
     await expect(read(sh('kill -SEGV $$'))).rejects.toThrow(/^"sh" was ended by SIGSEGV$/);
   });
 
-  it('keeps little of an endless complaint, and reads it all', async () => {
-    const error = await read(sh('head -c 1000000 /dev/zero | tr "\\0" x >&2; exit 1')).catch(String);
+  it('keeps little of a long complaint, and reads it all', async () => {
+    const error = await read(sh('head -c 65536 /dev/zero | tr "\\0" x >&2; exit 1')).catch(String);
     expect(error).toBe(`FeedError: "sh" ended with exit code 1: ${'x'.repeat(200)}`);
+  });
+
+  it('ends a command that floods standard error, and its children', async () => {
+    const endless = sh('sleep 1000 & echo $! > child; yes >&2', { maxBytes: 1000 });
+    const error = await read(endless).catch((reason) => reason);
+    expect(error).toMatchObject({ reason: 'too-large' });
+    expect(error.message).toBe(
+      'the standard error of "sh" is larger than 65536 bytes: raise maxBytes if that is as it should be',
+    );
+    await gone(await pidIn('child'));
+  });
+
+  it('takes as much on standard error as on standard output, and 64 KiB at least', async () => {
+    const complaint = (bytes: number) => sh(`head -c ${bytes} /dev/zero >&2; echo 1`, { maxBytes: 100_000 });
+    expect(await read(complaint(100_000))).toBe('1');
+    await expect(read(complaint(100_001))).rejects.toThrow('is larger than 100000 bytes');
+    expect(await read(sh('head -c 65536 /dev/zero >&2; echo 1', { maxBytes: 10 }))).toBe('1');
   });
 
   it('ignores complaints of a command that succeeds', async () => {
