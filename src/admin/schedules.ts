@@ -23,10 +23,10 @@ const scheduleEntry = z
       .string()
       .nullable()
       .openapi({ description: 'Why, in the word that listeners are told; null where it is `ok`.' }),
-    detail: z
-      .string()
-      .nullable()
-      .openapi({ description: 'The whole of it, which may name the upstream; listeners do not get it.' }),
+    detail: z.string().nullable().openapi({
+      description:
+        'More of it, cut where it is very long; it may name the upstream, and listeners do not get it.',
+    }),
     lastGood: instantField.nullable().openapi({ description: 'When the feed last gave a value.' }),
     next: z.array(instantField).readonly().openapi({ description: 'The next instants due, three at most.' }),
     last: z

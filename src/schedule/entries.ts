@@ -46,7 +46,7 @@ export interface ScheduleEntry {
   readonly since: string;
   /** Why, in the word that listeners are told; null where it is `ok`. */
   readonly reason: Reason | null;
-  /** The whole of it, where there is more to say. For operators: it may name the upstream. */
+  /** More of it, where there is more to say; cut where it is very long. For operators: it may name the upstream. */
   readonly detail: string | null;
   /** When the last value was had; null before the first. */
   readonly lastGood: string | null;

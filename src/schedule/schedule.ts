@@ -20,6 +20,9 @@ type Errand = Pick<Run, 'due' | 'manual' | 'started'> & { readonly since: number
 /** What came of it. */
 type Result = Omit<Run, 'due' | 'manual' | 'started' | 'tookMs'>;
 
+/** How much of what a feed says is kept: an upstream may decide how long it is. */
+const MOST_MESSAGE_CHARACTERS = 500;
+
 const NOTHING_SENT = { sent: null, rooms: 0, connections: 0, bytes: 0 };
 
 /**
@@ -292,7 +295,7 @@ export class Schedule implements Timed {
   }
 
   #failed(due: number, error: unknown): string {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = beginning(error instanceof Error ? error.message : String(error));
     this.#failedDue = due;
     this.#standing.failed(message, reasonOf(error));
     return message;
@@ -307,4 +310,13 @@ export class Schedule implements Timed {
     const due = this.cadence.previous(next === null ? now : next - 1);
     return this.#chain.newest(due, now);
   }
+}
+
+/** A long message is cut between two characters, and ends with "…". */
+function beginning(message: string): string {
+  if (message.length <= MOST_MESSAGE_CHARACTERS) return message;
+  const isSplit = /[\uD800-\uDBFF]/.test(message.charAt(MOST_MESSAGE_CHARACTERS - 1));
+  const cut = message.slice(0, MOST_MESSAGE_CHARACTERS - (isSplit ? 1 : 0));
+  // A copy: what `slice` gives would keep the whole message in memory.
+  return `${Buffer.from(cut).toString()}…`;
 }

@@ -483,6 +483,19 @@ describe('a feed that is read', () => {
     expect(reports.filter(([what]) => what === 'turned')).toEqual([['turned', 'clock', 'error', detail]]);
   });
 
+  it.each([
+    ['letters', 'x'.repeat(12_000), `${'x'.repeat(500)}…`],
+    ['pairs of surrogates', `x${'🔔'.repeat(6000)}`, `x${'🔔'.repeat(249)}…`],
+    ['as many characters as are kept', 'x'.repeat(500), 'x'.repeat(500)],
+  ])('that fails with a long message keeps its beginning: %s', async (_, message, detail) => {
+    const read = () => Promise.reject(new FeedError('refused', message));
+    const { clock, schedules, reports } = start(schedule({ feed: { read } }));
+    await clock.advanceSettled(3000);
+    expect(await schedules.get('clock')).toMatchObject({ reason: 'refused', detail });
+    expect((await schedules.runs('clock', { limit: 1 }))[0]).toMatchObject({ error: detail });
+    expect(reports).toContainEqual(['turned', 'clock', 'error', detail]);
+  });
+
   it('that fails breaks no chain: the next tick names the last one sent', async () => {
     const feed = new FakeFeed();
     const { clock, hub } = start(schedule({ feed }));
