@@ -59,7 +59,13 @@ describe('eventLine', () => {
     expect(line({ ...status, reason: 'timeout', missed: 1 })).toBe(
       'lobby  status  prices: error, there was no answer in time; 1 of its instants left out',
     );
+    expect(line({ ...status, state: 'ok', reason: 'missed', missed: 50, missedAtLeast: true })).toBe(
+      'lobby  status  prices: ok, more than 50 of its instants left out',
+    );
     // What a server of another version may say.
+    expect(line({ ...status, reason: 'timeout', missed: 1, missedAtLeast: 'no' })).toBe(
+      'lobby  status  prices: error, there was no answer in time; 1 of its instants left out',
+    );
     expect(line({ ...status, reason: 'tired' })).toBe('lobby  status  prices: error, tired');
     expect(line({ ...status, reason: 'toString' })).toBe('lobby  status  prices: error, toString');
     expect(line({ ...status, reason: { a: 1 } })).toBe('lobby  status  prices: error');

@@ -69,8 +69,9 @@ describe('README.md', () => {
     for (const [key, byDefault] of numbers) expect([key, told.get(key)]).toEqual([key, String(byDefault)]);
   });
 
-  test('names every reason that a status can give', () => {
-    for (const reason of Object.keys(REASONS)) expect(README).toContain(`\`${reason}\``);
+  test('names every reason that a status can give, and what may be beside it', () => {
+    for (const reason of [...Object.keys(REASONS), 'missedAtLeast'])
+      expect(README).toContain(`\`${reason}\``);
   });
 
   test('shows ticks and messages as they are', async () => {

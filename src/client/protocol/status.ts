@@ -23,11 +23,12 @@ export const REASON_WORDS: Readonly<Record<string, string>> = {
 
 /** Why a schedule is as its `status` says, in words; empty where there is nothing to say. */
 export function reasonWords(data: unknown): string {
-  const { reason, missed } = members(data);
+  const { reason, missed, missedAtLeast } = members(data);
   const known = typeof reason === 'string' && Object.hasOwn(REASON_WORDS, reason);
   // A newer server may have words that are not known here.
   const why = known ? REASON_WORDS[reason] : typeof reason === 'string' ? reason : '';
-  const count = typeof missed === 'number' ? `${missed} of its instants left out` : '';
+  const number = missedAtLeast === true ? `more than ${missed}` : missed;
+  const count = typeof missed === 'number' ? `${number} of its instants left out` : '';
   return [reason === 'missed' && count !== '' ? '' : why, count].filter(Boolean).join('; ');
 }
 
