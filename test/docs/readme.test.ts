@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -169,11 +169,26 @@ describe('README.md', () => {
 
   test('names files and folders that are there', () => {
     const tree = BLOCKS.find(({ text }) => text.startsWith('src/'))?.text ?? '';
-    const names = [...tree.matchAll(/^ {2}([\w./]+)|^(\w+\/)/gm)].map(([, inside, top]) =>
+    const names = [...tree.matchAll(/^ {2}([\w./-]+)|^(\w+\/)/gm)].map(([, inside, top]) =>
       inside === undefined ? (top ?? '') : `src/${inside}`,
     );
     expect(names.length).toBeGreaterThan(10);
     for (const name of names) expect(existsSync(join(TOP, name)), name).toBe(true);
+    const files = readdirSync(join(TOP, 'src')).filter((name) => name.endsWith('.ts'));
+    expect([...new Set(tree.match(/[\w-]+\.ts/g))].sort()).toEqual(files.sort());
+  });
+
+  test('names every program without which tests are skipped', () => {
+    const tests = readdirSync(join(TOP, 'test'), { recursive: true, encoding: 'utf8' });
+    const sources = tests
+      .filter((path) => path.endsWith('.test.ts'))
+      .map((path) => readFileSync(join(TOP, 'test', path), 'utf8'));
+    const programs = sources.flatMap((source) =>
+      [...source.matchAll(/requireTool\((?:'[\w-]+', )?'([\w-]+)'\)/g)].map(([, program]) => program),
+    );
+    expect(programs).toContain('nginx');
+    const [paragraph = ''] = README.match(/^runs the tests\.[\s\S]*?\n\n/m) ?? [];
+    for (const program of new Set(programs)) expect(paragraph).toContain(`\`${program}\``);
   });
 
   test('tells of imports what lint holds', () => {
