@@ -3,13 +3,19 @@ import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { FeedError } from './reason.ts';
 
+/** All of IPv6 that is handed out (IANA); what is outside of it may stand for an IPv4 address. */
+const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
+
 /**
  * Whether an IP address is one of the public internet. All others are not: loopback, private,
  * link-local, unspecified, multicast, carrier-grade NAT, reserved, those that tunnel to or translate
  * into another; an IPv4 address in IPv6 form counts as what it is.
  */
 export function isPublic(address: string): boolean {
-  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'unicast';
+  if (!ipaddr.isValid(address)) return false;
+  const parsed = ipaddr.process(address);
+  const isHandedOut = parsed instanceof ipaddr.IPv4 || parsed.match(GLOBAL_UNICAST);
+  return isHandedOut && parsed.range() === 'unicast';
 }
 
 /** Where names are looked up: `dns.lookup` with all addresses. */

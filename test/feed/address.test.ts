@@ -5,12 +5,18 @@ import { HostGuard, isPublic } from '../../src/feed/address.ts';
 import { FeedError } from '../../src/feed/reason.ts';
 
 describe('isPublic', () => {
-  it.each(['8.8.8.8', '1.1.1.1', '100.63.255.255', '172.32.0.1', '2606:4700::1111', '::ffff:8.8.8.8'])(
-    '%s is public',
-    (address) => {
-      expect(isPublic(address)).toBe(true);
-    },
-  );
+  it.each([
+    '2000::1',
+    '3ffe::1',
+    '8.8.8.8',
+    '1.1.1.1',
+    '100.63.255.255',
+    '172.32.0.1',
+    '2606:4700::1111',
+    '::ffff:8.8.8.8',
+  ])('%s is public', (address) => {
+    expect(isPublic(address)).toBe(true);
+  });
 
   it.each([
     ['loopback', '127.0.0.1'],
@@ -39,6 +45,11 @@ describe('isPublic', () => {
     ['IPv4-mapped loopback', '::ffff:127.0.0.1'],
     ['IPv4-mapped private', '::ffff:c0a8:1'],
     ['IPv4-compatible loopback', '::127.0.0.1'],
+    ['IPv4-compatible loopback in IPv6 form', '::7f00:1'],
+    ['IPv4-compatible private', '::c0a8:1'],
+    ['below what is handed out', '1fff::1'],
+    ['above what is handed out', '4000::1'],
+    ['above what is handed out', 'e000::1'],
     ['IPv4-translated loopback', '::ffff:0:127.0.0.1'],
     ['NAT64 of loopback', '64:ff9b::7f00:1'],
     ['6to4 of loopback', '2002:7f00:1::'],
