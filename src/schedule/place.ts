@@ -73,12 +73,15 @@ export class Place {
     this.#called = [{ due, at }, ...kept];
   }
 
-  /** What it waits for by the clock as it is set now: `steps` is the sum of all steps, `now` the time. */
-  afterSteps(steps: number, now: number): number | null {
+  /**
+   * What it waits for by the clock as it is set now: `steps` is the sum of all steps, `seenUntil` the last
+   * look before those that are new. A step is noticed some time after it, and what is due between comes late.
+   */
+  afterSteps(steps: number, seenUntil: number): number | null {
     const step = steps - this.settledAt;
     if (step === 0) return this.at;
     const { cadence } = this.timed;
-    const next = step < 0 ? cadence.next(now) : this.at;
+    const next = step < 0 ? cadence.next(seenUntil) : this.at;
     const from = this.at === null || (next !== null && next < this.at) ? next : this.at;
     let had = Number.NEGATIVE_INFINITY;
     for (const { due, at } of this.#called) if (due > had && this.#wasInTime(due, at + step)) had = due;
@@ -86,9 +89,9 @@ export class Place {
   }
 
   /** Takes the steps into account; answers with what was new of them. */
-  settle(steps: number, now: number): number {
+  settle(steps: number, seenUntil: number): number {
     const step = steps - this.settledAt;
-    this.at = this.afterSteps(steps, now);
+    this.at = this.afterSteps(steps, seenUntil);
     this.#called = this.#called.map(({ due, at }) => ({ due, at: at + step }));
     this.settledAt = steps;
     return step;

@@ -68,8 +68,12 @@ export class Timetable {
   #order = 0;
   #running = false;
   #timer: Cancel | undefined;
-  /** Both clocks at the last look; their difference moves only when the wall clock steps. */
+  /** How far the wall clock was from the monotonic one at the last look; that moves only when it steps. */
   #offset = 0;
+  /** When that was, on the monotonic clock. */
+  #lookedAt = 0;
+  /** The look before the first step that some place has yet to take into account: the step came after it. */
+  #steppedAfter: number | undefined;
   /** The sum of all steps. */
   #steps = 0;
   #counting = new CountBudget(COUNTING);
@@ -84,7 +88,8 @@ export class Timetable {
   start(): void {
     if (this.#running) return;
     this.#running = true;
-    this.#offset = this.#clock.now() - this.#clock.monotonic();
+    this.#lookedAt = this.#clock.monotonic();
+    this.#offset = this.#clock.now() - this.#lookedAt;
     this.#arm();
   }
 
@@ -111,6 +116,7 @@ export class Timetable {
   /** Forgets all places; leaves no timer. */
   stop(): void {
     this.#running = false;
+    this.#steppedAfter = undefined;
     this.#places.clear();
     this.#unsettled.clear();
     this.#broken.clear();
@@ -121,11 +127,15 @@ export class Timetable {
   /** The time; a step of the clock is noticed. */
   #now(): number {
     const now = this.#clock.now();
-    const offset = now - this.#clock.monotonic();
+    const monotonic = this.#clock.monotonic();
+    const offset = now - monotonic;
     const step = Math.round(offset - this.#offset);
+    const before = this.#lookedAt;
     this.#offset = offset;
+    this.#lookedAt = monotonic;
     if (Math.abs(step) < STEP_MS || !this.#running) return now;
     this.#steps += step;
+    this.#steppedAfter ??= before;
     this.#waiting = [];
     this.#unsettled = new Set(this.#places);
     this.#arm();
@@ -133,9 +143,15 @@ export class Timetable {
     return now;
   }
 
+  /** What is due after this may not have been called: the last look before the steps, as the clock is set now. */
+  #seenUntil(now: number): number {
+    if (this.#steppedAfter === undefined) return now;
+    return Math.min(Math.floor(this.#steppedAfter + this.#offset), now);
+  }
+
   #nextOf(place: Place): number | null {
     const now = this.#now();
-    const at = place.afterSteps(this.#steps, now);
+    const at = place.afterSteps(this.#steps, this.#seenUntil(now));
     // Of several that have passed only the last will be called.
     return at === null || at > now ? at : (place.timed.cadence.previous(now) ?? at);
   }
@@ -163,6 +179,7 @@ export class Timetable {
       this.#settle(place, now);
       if (steps !== this.#steps || passedMs() >= SLICE_MS) return;
     }
+    this.#steppedAfter = undefined;
     let called = 0;
     let askingMs = 0;
     for (let place = this.#waiting.at(-1); place && place.at <= now; place = this.#waiting.at(-1)) {
@@ -181,7 +198,7 @@ export class Timetable {
     this.#unsettled.delete(place);
     let step = 0;
     this.#asking(place, () => {
-      step = place.settle(this.#steps, now);
+      step = place.settle(this.#steps, this.#seenUntil(now));
       if (this.#broken.has(place)) place.at = place.timed.cadence.next(now);
       this.#broken.delete(place);
       this.#enter(place);

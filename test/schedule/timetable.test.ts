@@ -260,7 +260,12 @@ describe('a step of the clock', () => {
   });
 
   it('back by an hour begins anew: no stall', () => {
-    expect(stepped(-HOUR_MS)).toEqual({ after: [-3588, -3587, -3586], missed: 0, steps: [-HOUR_MS] });
+    // Noticed at -3,589.0 of the new time, when that is due.
+    expect(stepped(-HOUR_MS)).toEqual({
+      after: [-3589, -3588, -3587, -3586],
+      missed: 0,
+      steps: [-HOUR_MS],
+    });
   });
 
   it('forward by 1.5 s leaves one out', () => {
@@ -273,14 +278,14 @@ describe('a step of the clock', () => {
   });
 
   it('back by 2.5 s makes the instants come again', () => {
-    // Noticed at 8.5 of the new time.
-    expect(stepped(-2500)).toEqual({ after: [9, 10, 11], missed: 0, steps: [-2500] });
+    // Noticed at 8.5 of the new time, of which 7.5 was seen.
+    expect(stepped(-2500)).toEqual({ after: [8, 9, 10, 11], missed: 0, steps: [-2500] });
   });
 
   it('back by 1.5 s makes shorter intervals come again at once', () => {
-    // Noticed at 8.8 of the new time.
+    // Noticed at 8.8 of the new time, when that is due.
     const { after } = stepped(-1500, interval(100));
-    expect(after.slice(0, 3)).toEqual([8.9, 9, 9.1]);
+    expect(after.slice(0, 3)).toEqual([8.8, 8.9, 9]);
     expect(after.at(-1)).toBe(12.7);
   });
 
@@ -460,6 +465,52 @@ describe('a step of the clock', () => {
 
   it.each([100, -100])('of %d ms is no step', (ms) => {
     expect(stepped(ms)).toMatchObject({ after: [11, 12, 13, 14], missed: 0, steps: [] });
+  });
+
+  it.each([
+    ['latest', 1400, [0], 0],
+    ['skip', 1400, [0], 0],
+    ['latest', 300, [0], 0],
+    // By then it is 1.7 s late.
+    ['skip', 300, [], 1],
+  ] as const)(
+    'back to just before a daily instant does not lose it, although noticed after it (%s, seen last %d ms before)',
+    (missed, beforeMs, dues, passed) => {
+      const { clock, timetable } = setup(HOUR_MS - beforeMs);
+      const daily = new Listener(calendar('0 18 * * *', 'UTC'), missed);
+      timetable.add(daily);
+      clock.advance(beforeMs - 200);
+      clock.step(-HOUR_MS);
+      clock.advance(3000);
+      expect([daily.seconds, daily.passed]).toEqual([dues, passed]);
+      clock.advance(DAY_MS);
+      expect(daily.seconds).toEqual([...dues, 86_400]);
+    },
+  );
+
+  it('back to just before an instant, noticed by a reader after it, has that instant next', () => {
+    const { clock, timetable } = setup(HOUR_MS - 300);
+    const daily = new Listener(calendar('0 18 * * *', 'UTC'));
+    const slot = timetable.add(daily);
+    clock.step(-HOUR_MS);
+    clock.advance(500);
+    expect(slot.next).toBe(START);
+    clock.advance(0);
+    expect(daily.seconds).toEqual([0]);
+    expect(slot.next).toBe(START + DAY_MS);
+  });
+
+  it('back twice before it was taken into account loses nothing of the time since the first', () => {
+    const { clock, timetable } = setup(2 * HOUR_MS - 300);
+    const daily = new Listener(calendar('0 18 * * *', 'UTC'));
+    const slot = timetable.add(daily);
+    clock.step(-HOUR_MS);
+    clock.advance(500);
+    expect(slot.next).toBe(START + DAY_MS);
+    clock.step(-HOUR_MS);
+    expect(slot.next).toBe(START);
+    clock.advance(0);
+    expect(daily.seconds).toEqual([0]);
   });
 
   it('before the start is none', () => {
