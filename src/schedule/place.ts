@@ -27,6 +27,15 @@ interface Called {
   readonly at: number;
 }
 
+interface Beginning {
+  readonly order: number;
+  readonly after: number;
+  /** The sum of all steps of the clock. */
+  readonly steps: number;
+  /** Whose calls count as its own. */
+  readonly before: Place | undefined;
+}
+
 /** How many of the newest calls are kept; with the latest instant among all of them. */
 const KEPT = 3;
 
@@ -55,11 +64,12 @@ export class Place {
   settledAt: number;
   #called: Called[] = [];
 
-  constructor(timed: Timed, { order, after, steps }: { order: number; after: number; steps: number }) {
+  constructor(timed: Timed, { order, after, steps, before }: Beginning) {
     this.timed = timed;
     this.order = order;
-    this.at = timed.cadence.next(after);
     this.settledAt = steps;
+    if (before) this.#called = before.#calledBy(steps);
+    this.at = this.#notHad(timed.cadence.next(after), 0);
   }
 
   /** It was called for an instant. */
@@ -83,18 +93,28 @@ export class Place {
     const { cadence } = this.timed;
     const next = step < 0 ? cadence.next(seenUntil) : this.at;
     const from = this.at === null || (next !== null && next < this.at) ? next : this.at;
-    let had = Number.NEGATIVE_INFINITY;
-    for (const { due, at } of this.#called) if (due > had && this.#wasInTime(due, at + step)) had = due;
-    return from !== null && from <= had ? cadence.next(had) : from;
+    return this.#notHad(from, step);
   }
 
   /** Takes the steps into account; answers with what was new of them. */
   settle(steps: number, seenUntil: number): number {
     const step = steps - this.settledAt;
     this.at = this.afterSteps(steps, seenUntil);
-    this.#called = this.#called.map(({ due, at }) => ({ due, at: at + step }));
+    this.#called = this.#calledBy(steps);
     this.settledAt = steps;
     return step;
+  }
+
+  /** The instant, or the first one after those that were called in time by the clock of a step later. */
+  #notHad(from: number | null, step: number): number | null {
+    let had = Number.NEGATIVE_INFINITY;
+    for (const { due, at } of this.#called) if (due > had && this.#wasInTime(due, at + step)) had = due;
+    return from !== null && from <= had ? this.timed.cadence.next(had) : from;
+  }
+
+  /** What was called, by the clock after all these steps. */
+  #calledBy(steps: number): Called[] {
+    return this.#called.map(({ due, at }) => ({ due, at: at + steps - this.settledAt }));
   }
 
   #wasInTime(due: number, at: number): boolean {

@@ -44,6 +44,8 @@ export class Schedule implements Timed {
   readonly #tally: Tally;
   /** Its place in the timetable; absent while paused or stopped. */
   #slot: Slot | undefined;
+  /** The place it has or had last, also before it was changed: the next one goes on from what was called there. */
+  #lastSlot: Slot | undefined;
   /** Set by a stop; resolves when the feed has ended. */
   #ended: Promise<void> | undefined;
   /** The newest instant whose value could not be had: joining does not try it again. */
@@ -77,7 +79,8 @@ export class Schedule implements Timed {
     // An instant that the timetable is about to call is this one's.
     const after = Math.min(this.#context.clock.now(), (before?.next ?? Number.POSITIVE_INFINITY) - 1);
     before?.stop();
-    if (!this.#standing.paused) this.#slot = this.#context.timetable.add(this, after);
+    this.#lastSlot = before ? before.#lastSlot : undefined;
+    if (!this.#standing.paused) this.#enter(after);
     this.#standing.start(before?.options);
   }
 
@@ -103,7 +106,7 @@ export class Schedule implements Timed {
 
   resume(): void {
     if (!this.#standing.paused || this.#ended) return;
-    this.#slot = this.#context.timetable.add(this);
+    this.#enter(this.#context.clock.now());
     this.#standing.resume();
   }
 
@@ -204,6 +207,11 @@ export class Schedule implements Timed {
     const made = await coming;
     if (!made && this.#chain.sends === sends) this.#chain.owe();
     return made?.replay(room, this.#slot === undefined);
+  }
+
+  #enter(after: number): void {
+    this.#slot = this.#context.timetable.add(this, { after, before: this.#lastSlot });
+    this.#lastSlot = this.#slot;
   }
 
   #leave(): Promise<void> {

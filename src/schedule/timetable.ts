@@ -93,11 +93,20 @@ export class Timetable {
     this.#arm();
   }
 
-  /** From the first instant after `after` on, `timed` is called; where that has passed, at once. */
-  add(timed: Timed, after?: number): Slot {
+  /**
+   * From the first instant after `after` on, now if not given, `timed` is called; where that has passed,
+   * at once. `before`: the place that this one goes on from, removed or not: what was called there is not
+   * called again after a small correction of the clock.
+   */
+  add(timed: Timed, { after, before }: { after?: number; before?: Slot | undefined } = {}): Slot {
     this.start();
     const now = this.#now();
-    const place = new Place(timed, { order: this.#order++, after: after ?? now, steps: this.#steps });
+    const place = new Place(timed, {
+      order: this.#order++,
+      after: after ?? now,
+      steps: this.#steps,
+      before: before instanceof PlaceSlot ? before.place : undefined,
+    });
     this.#places.add(place);
     this.#enter(place);
     if (this.#waiting.at(-1) === place) this.#arm();

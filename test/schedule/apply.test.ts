@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Feed } from '../../src/feed/feed.ts';
-import { interval } from '../../src/schedule/cadence.ts';
+import { calendar, interval } from '../../src/schedule/cadence.ts';
 import { settled } from '../helpers/manual-clock.ts';
 import { at, FakeFeed, LOOKING_FOR_STEPS, schedule, start } from './fixture.ts';
 
@@ -94,6 +94,28 @@ describe('a schedule that has changed', () => {
       schedules.apply([schedule({ feed: { compute: () => String(count) } })]);
     }
     expect(hub.story).toEqual(Array.from({ length: 10 }, (_, index) => `tick ${3 * (index + 1)}`));
+  });
+
+  it.each([
+    ['a calendar', calendar('3 0 18 * * *', 'UTC')],
+    ['an interval', interval(3000)],
+  ])('sends nothing twice after a small correction of the clock: %s', async (_name, cadence) => {
+    for (const how of ['changed', 'paused', 'changed while paused', 'set before the change']) {
+      const { clock, hub, schedules } = start(schedule({ cadence }));
+      clock.advance(4000);
+      const sent = hub.ticks;
+      expect(hub.dues, how).toEqual([3]);
+      if (how.includes('paused')) await schedules.pause('clock');
+      if (how === 'set before the change') clock.step(-3000);
+      if (how.includes('change')) schedules.apply([schedule({ cadence, timeoutMs: 9000 })]);
+      if (how.includes('paused')) await schedules.resume('clock');
+      if (how !== 'set before the change') clock.step(-3000);
+      schedules.of('lobby');
+      clock.advance(4000);
+      expect(hub.ticks, how).toEqual(sent);
+      expect(hub.statuses().map(({ reason }) => reason)).not.toContain('clock');
+      await schedules.stop();
+    }
   });
 
   it('has the instant that was due while the loop was blocked', () => {

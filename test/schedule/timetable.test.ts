@@ -75,7 +75,7 @@ describe('Timetable', () => {
   it('calls at once for an instant that has passed since it was asked to begin', () => {
     const { clock, timetable } = setup(500);
     const listener = new Listener(interval(3000));
-    timetable.add(listener, START - 1);
+    timetable.add(listener, { after: START - 1 });
     expect(listener.seconds).toEqual([]);
     clock.advance(0);
     expect(listener.seconds).toEqual([0]);
@@ -511,6 +511,47 @@ describe('a step of the clock', () => {
     expect(slot.next).toBe(START);
     clock.advance(0);
     expect(daily.seconds).toEqual([0]);
+  });
+
+  it.each([
+    ['a daily instant', calendar('0 18 * * *', 'UTC'), DAY_MS],
+    ['an interval', interval(3000), 3000],
+  ])('back by 3 s runs nothing twice where another took over its place: %s', (_name, cadence, period) => {
+    // The step comes after that, before it, and while nobody has the place.
+    for (const order of ['taken over, set', 'set, taken over', 'left, set, taken over']) {
+      const { clock, timetable } = setup(-1000);
+      const first = new Listener(cadence);
+      const second = new Listener(cadence);
+      let slot = timetable.add(first);
+      clock.advance(2000);
+      for (const act of order.split(', ')) {
+        if (act === 'left') timetable.remove(slot);
+        else if (act === 'set') clock.step(-3000);
+        else {
+          timetable.remove(slot);
+          slot = timetable.add(second, { before: slot });
+        }
+      }
+      expect(slot.next, order).toBe(START + period);
+      clock.advance(3000);
+      expect([first.seconds, second.seconds], order).toEqual([[0], []]);
+      clock.advance(period);
+      expect(second.seconds, order).toEqual([period / 1000]);
+      timetable.stop();
+    }
+  });
+
+  it('back by an hour makes an instant come again for who took over the place', () => {
+    const { clock, timetable } = setup(-1000);
+    const first = new Listener(calendar('0 18 * * *', 'UTC'));
+    const second = new Listener(calendar('0 18 * * *', 'UTC'));
+    const slot = timetable.add(first);
+    clock.advance(2000);
+    timetable.remove(slot);
+    clock.step(-HOUR_MS);
+    timetable.add(second, { before: slot });
+    clock.advance(2 * HOUR_MS);
+    expect([first.seconds, second.seconds]).toEqual([[0], [0]]);
   });
 
   it('before the start is none', () => {
