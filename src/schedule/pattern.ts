@@ -85,7 +85,11 @@ function faultOf(text: string, { name, min, max, names }: Field): string | undef
     const outside = numbers.find((number) => Number(number) < min || Number(number) > max);
     if (outside !== undefined) return `there is no ${name} ${outside}: ${accepted}`;
     const [from = '0', to = from] = numbers;
-    if (Number(from) > Number(to)) return `the ${name}s ${from}-${to} run backwards: ${accepted}`;
+    if (Number(from) > Number(to)) {
+      // Around the end, as it is meant; with a step the two parts would not go on from each other.
+      const around = range === `${from}-${to}` && step === '1' && `write ${from}-${max},${min}-${to}`;
+      return `the ${name}s ${from}-${to} run backwards: ${around || accepted}`;
+    }
     const most = max - min + (name === 'weekday' ? 0 : 1);
     if (/^\d+$/.test(step) && (Number(step) < 1 || Number(step) > most))
       return `a step of ${step} is none for ${name}s: write 1 to ${most}`;

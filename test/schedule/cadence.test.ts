@@ -130,12 +130,32 @@ describe('calendar', () => {
     ['0 0 * 13 *', 'there is no month 13: write 1 to 12 or JAN to DEC'],
     ['0 0 * * 8', 'there is no weekday 8: write 0 to 7 or SUN to SAT'],
     ['0 0 * * 8#1', 'there is no weekday 8: write 0 to 7 or SUN to SAT'],
-    ['5-1 * * * *', 'the minutes 5-1 run backwards: write 0 to 59'],
+    ['5-1 * * * *', 'the minutes 5-1 run backwards: write 5-59,0-1'],
+    ['0 22-2 * * *', 'the hours 22-2 run backwards: write 22-23,0-2'],
+    ['0 22-2/2 * * *', 'the hours 22-2 run backwards: write 0 to 23'],
+    ['0 0 28-3 * *', 'the days 28-3 run backwards: write 28-31,1-3'],
+    ['0 0 * 11-2 *', 'the months 11-2 run backwards: write 11-12,1-2'],
+    ['0 0 * * 5-1', 'the weekdays 5-1 run backwards: write 5-7,0-1'],
     ['*/0 * * * *', 'a step of 0 is none for minutes: write 1 to 60'],
     ['0 0-12/25 * * *', 'a step of 25 is none for hours: write 1 to 24'],
   ])('refuses "%s", naming the value as it is written: %s', (pattern, fault) => {
     expect(() => calendar(pattern, 'UTC')).toThrow(`"${pattern}" is not a calendar pattern: ${fault}`);
   });
+
+  it.each(['5-1 * * * *', '0 22-2 * * *', '0 0 28-3 * *', '0 0 * 11-2 *', '0 0 * * 5-1'])(
+    'accepts what it offers instead of "%s"',
+    (pattern) => {
+      let told = '';
+      try {
+        calendar(pattern, 'UTC');
+      } catch (error) {
+        told = String(error);
+      }
+      const [, backwards = '', offer = ''] = /(\S+) run backwards: write (\S+)$/.exec(told) ?? [];
+      expect(offer).not.toBe('');
+      expect(calendar(pattern.replace(backwards, offer), 'UTC').next(0)).not.toBeNull();
+    },
+  );
 
   it.each([
     '0 0 * * 7',

@@ -125,6 +125,19 @@ describe('how a set of times is written', () => {
   });
 });
 
+it('a step says "every" where the list of its values does not', () => {
+  const night = (pattern: string) =>
+    instants(
+      between(
+        calendar(pattern, 'Europe/Berlin'),
+        Date.parse('2026-03-28T23:00:00Z'),
+        Date.parse('2026-03-29T10:00:00Z'),
+      ),
+    );
+  expect(night('0,30 2 * * *')).toEqual(['2026-03-29T01:00:00.000Z']);
+  expect(night('*/30 2 * * *')).toEqual([]);
+});
+
 const list = (min: number, max: number) =>
   fc.oneof(
     fc
