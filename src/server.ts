@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { AddressSockets } from './access/address-sockets.ts';
-import { type AccessRules, enter } from './access/admit.ts';
+import { type AccessRules, type Entry, enter } from './access/admit.ts';
 import { CONTROL_FRAMES, messageLimits, RoomMessageRates } from './access/message-rate.ts';
 import { RoomLimits } from './access/room-limits.ts';
 import { Seats } from './access/seats.ts';
@@ -94,6 +94,8 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     },
     server: `belfry ${version}`,
     processId: randomBytes(4).toString('hex'),
+    onRoomMade: (room) => roomLimits.made(room),
+    onRoomEnded: (room) => roomLimits.ended(room),
     onFault,
   });
   const metrics: Metrics = new Metrics({
@@ -138,6 +140,12 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   const isServing = () => lifecycle.phase === 'running' || lifecycle.phase === 'draining';
   const closed = () =>
     whyClosed(lifecycle.phase, (drainEndsAt ?? 0) - clock.monotonic(), hub.connectionCount);
+  const roomLimits = new RoomLimits({
+    limits,
+    roomCount: () => hub.roomCount,
+    exists: (room) => hub.hasRoom(room),
+    isNamed: (room) => settings.rooms.isNamed(room),
+  });
   const access: AccessRules = {
     get clients() {
       return settings.clients;
@@ -148,13 +156,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     get rooms() {
       return settings.rooms;
     },
-    roomLimits: new RoomLimits({
-      limits,
-      clock,
-      roomCount: () => hub.roomCount,
-      exists: (room) => hub.hasRoom(room),
-      isNamed: (room) => settings.rooms.isNamed(room),
-    }),
+    roomLimits,
     seats: new Seats({ limits, clock }),
     closed,
     lockOf: (room) => hub.refusalOf(room),
@@ -172,9 +174,9 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     countPublish: (room) => roomMessages.take(room),
     checkSubscribe(room, connection) {
       settings.rooms.checkSubscribe(room);
-      access.roomLimits.checkSubscribe(room, connection.rooms, entrantOf(connection));
+      roomLimits.checkSubscribe(room, connection.rooms, entrantOf(connection));
     },
-    countSubscribe: (room, connection) => access.roomLimits.count([room], entrantOf(connection)),
+    reserveRoom: (room, connection) => roomLimits.reserve([room], entrantOf(connection)),
   };
   const actions = builtInActions(actionParts);
   const heartbeat = new Heartbeat({ clock, hub, times: server });
@@ -203,14 +205,11 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onGone: gone,
     close: hub.close.bind(hub),
   };
-  const join = (
-    connection: Connection,
-    { rooms, since }: { rooms: readonly string[]; since?: string | undefined },
-  ) => {
+  const join = (connection: Connection, { rooms, since, reservation }: Entry) => {
     metrics.connected(connection.transport);
-    return hub
-      .join(connection, rooms, since)
-      .catch((error) => onFault('somebody could not be welcomed', error));
+    const joined = hub.join(connection, rooms, since);
+    reservation.until(joined);
+    return joined.catch((error) => onFault('somebody could not be welcomed', error));
   };
   const openWebSocket = websocketUpgrades({ maxPayloadBytes: () => limits.maxPayloadBytes, onFault });
   const upgrade = upgradeGate({

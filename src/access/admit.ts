@@ -3,9 +3,9 @@ import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/n
 import { Refusal, shown } from '../hub/refusal.ts';
 import type { Client, ClientAddresses } from './client-address.ts';
 import type { Origins } from './origins.ts';
-import type { RoomLimits } from './room-limits.ts';
+import type { Reservation, RoomLimits } from './room-limits.ts';
 import type { RoomRules } from './room-rules.ts';
-import type { Seat, Seats } from './seats.ts';
+import { type Seat, type Seats, seatLeftBy } from './seats.ts';
 
 /** Somebody before a room: over WebSocket, SSE or plain HTTP, they are all asked the same. */
 export interface Caller {
@@ -28,6 +28,8 @@ export interface Admission {
 /** What somebody may have who stays, and the place that was taken for it. */
 export interface Entry extends Admission {
   readonly seat: Seat;
+  /** Of its rooms; leaving the seat cancels it. */
+  readonly reservation: Reservation;
 }
 
 export interface AccessRules {
@@ -65,9 +67,13 @@ export function admit(caller: Caller, rules: AccessRules): Admission {
 export function enter(caller: Caller, rules: AccessRules): Entry {
   const { admission, client } = decide(caller, rules);
   rules.roomLimits.checkConnect(admission.rooms, client);
-  const seat = rules.seats.take(client);
-  rules.roomLimits.count(admission.rooms, client);
-  return { ...admission, seat };
+  const taken = rules.seats.take(client);
+  const reservation = rules.roomLimits.reserve(admission.rooms, client);
+  const seat = seatLeftBy(() => {
+    taken.leave();
+    reservation.cancel();
+  });
+  return { ...admission, seat, reservation };
 }
 
 function decide(caller: Caller, rules: AccessRules): { admission: Admission; client: Client } {

@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.ts';
 import { CLOSE } from '../hub/close-reason.ts';
 import { Refusal } from '../hub/refusal.ts';
 import { retryAfterMs } from '../hub/retry.ts';
@@ -21,7 +20,6 @@ export interface RoomLimitsOptions {
   readonly exists: (room: string) => boolean;
   /** Whether a rule names the room exactly: it is never refused for the sake of other rooms. */
   readonly isNamed: (room: string) => boolean;
-  readonly clock: Pick<Clock, 'monotonic'>;
 }
 
 /** Who wants to enter. */
@@ -30,29 +28,37 @@ export type Entrant = Pick<Client, 'address' | 'isLocal'>;
 /** A room that somebody has to leave first comes free after about this, and a time at random. */
 const FULL_MS = 10_000;
 
-/** Within this a room that is about to be entered exists, or its client went away before. */
-const COMING_MS = 1000;
-
-/** How often at most all rooms of an address that has enough are looked at. */
-const SWEEP_MS = 100;
-
-/** How many rooms are looked at for each new one: more than one, so that the table shrinks. */
-const LOOKS = 2;
-
 /** An address, and the rooms that did not exist before one of its connections entered them. */
 interface Opener {
   readonly address: string;
   readonly rooms: Set<string>;
-  sweptAtMs: number;
+}
+
+/** A room that was granted to joins that are not over yet. */
+interface Coming {
+  readonly room: string;
+  joins: number;
+  /** Whether it does now: then it is counted with the other rooms. */
+  exists: boolean;
+}
+
+/** Rooms that were granted to a join: until it is over they count, whether or not they exist. */
+export interface Reservation {
+  /** To be called when the join begins: it ends the reservation, however it ends, and nothing else does. */
+  until(joined: Promise<unknown>): void;
+  /** Ends the reservation where no join has begun. */
+  cancel(): void;
 }
 
 /** How many rooms there may be, how many of them through one address, and how many a connection may be in. */
 export class RoomLimits {
   readonly #options: RoomLimitsOptions;
   readonly #openers = new Map<string, Opener>();
-  /** Each room with the address that opened it, and when that was. */
-  readonly #opened = new Map<string, { readonly opener: Opener; readonly atMs: number }>();
-  #sweep = this.#opened.keys();
+  /** Each room with the address that opened it. */
+  readonly #opened = new Map<string, Opener>();
+  readonly #coming = new Map<string, Coming>();
+  /** How many of those that are coming do not exist. */
+  #missing = 0;
 
   constructor(options: RoomLimitsOptions) {
     this.#options = options;
@@ -76,12 +82,13 @@ export class RoomLimits {
    * there is no room for more rooms.
    */
   checkConnect(rooms: readonly string[], entrant: Entrant): void {
-    const made = this.#made(rooms).length;
+    const made = this.#newOf(rooms).length;
     if (made === 0) return;
     if (this.#isLimited(entrant)) this.#checkAddress(countedAs(entrant.address), made);
     const { limits, roomCount } = this.#options;
-    if (roomCount() + made <= limits.rooms) return;
-    throw tooMany(503, `there are ${roomCount()} rooms, the most there may be (limits.rooms)`);
+    const count = roomCount() + this.#missing;
+    if (count + made <= limits.rooms) return;
+    throw tooMany(503, `there are ${count} rooms, and there may be ${limits.rooms} (limits.rooms)`);
   }
 
   /**
@@ -102,82 +109,114 @@ export class RoomLimits {
   }
 
   /**
-   * To be called just before rooms are entered: those that do not exist yet count as opened by this
-   * address for as long as they exist, whoever else is in them.
+   * To be called when rooms are granted. Those that do not exist, or end meanwhile, count for everybody
+   * until the join is over; and new ones as opened by this address for as long as they exist, whoever
+   * else is in them.
    */
-  count(rooms: readonly string[], entrant: Entrant): void {
-    if (!this.#isLimited(entrant)) return;
-    const made = this.#made(rooms);
-    if (made.length === 0) return;
-    const address = countedAs(entrant.address);
-    const opener = this.#openers.get(address) ?? { address, rooms: new Set(), sweptAtMs: 0 };
-    const atMs = this.#options.clock.monotonic();
-    for (const room of made) {
-      this.#forgetSome();
-      this.#forget(room);
-      this.#opened.set(room, { opener, atMs });
-      opener.rooms.add(room);
-    }
-    // Last: it was forgotten if one of these was all it had.
-    this.#openers.set(address, opener);
+  reserve(rooms: readonly string[], entrant: Entrant): Reservation {
+    if (this.#isLimited(entrant)) this.#open(this.#newOf(rooms), entrant.address);
+    const coming = rooms.map((room) => this.#expect(room));
+    return reservation(() => {
+      for (const each of coming) this.#release(each);
+    });
+  }
+
+  /** To be called when a room has come to exist. */
+  made(room: string): void {
+    this.#setExists(room, true);
+  }
+
+  /** To be called when a room has ceased to exist. */
+  ended(room: string): void {
+    this.#setExists(room, false);
+    if (!this.#coming.has(room)) this.#forget(room);
   }
 
   #isLimited({ isLocal }: Entrant): boolean {
     return !isLocal && this.#options.limits.roomsPerAddress !== Number.POSITIVE_INFINITY;
   }
 
-  /** Those that would come to exist, without those that may always. */
-  #made(rooms: readonly string[]): string[] {
+  /** Those that would come to exist and are not counted yet, without those that may always. */
+  #newOf(rooms: readonly string[]): string[] {
     const { exists, isNamed } = this.#options;
-    return rooms.filter((room) => !exists(room) && !isNamed(room));
+    return rooms.filter((room) => !exists(room) && !this.#coming.has(room) && !isNamed(room));
   }
 
   #checkAddress(address: string, made: number): void {
     const { roomsPerAddress } = this.#options.limits;
-    const opener = this.#openers.get(address);
-    const hasEnough = () => (opener?.rooms.size ?? 0) + made > roomsPerAddress;
-    if (opener && hasEnough()) this.#forgetEnded(opener);
-    if (!hasEnough()) return;
+    const opened = this.#openers.get(address)?.rooms.size ?? 0;
+    if (opened + made <= roomsPerAddress) return;
     throw tooMany(
       429,
-      `${address} has opened ${opener?.rooms.size ?? 0} rooms that are still there: at most ${roomsPerAddress} (limits.roomsPerAddress)`,
+      `${address} has opened ${opened} rooms that are still there: at most ${roomsPerAddress} (limits.roomsPerAddress)`,
       'too many rooms from this address',
     );
   }
 
-  /** Nobody says when a room ends, so it is noticed here, not at every refusal. */
-  #forgetEnded(opener: Opener): void {
-    const now = this.#options.clock.monotonic();
-    if (now - opener.sweptAtMs < SWEEP_MS) return;
-    opener.sweptAtMs = now;
-    for (const room of opener.rooms) this.#forgetIfEnded(room);
-  }
-
-  #forgetSome(): void {
-    for (let looks = 0; looks < LOOKS; looks++) {
-      const next = this.#sweep.next();
-      if (next.done) {
-        this.#sweep = this.#opened.keys();
-        return;
-      }
-      this.#forgetIfEnded(next.value);
+  #open(rooms: readonly string[], from: string): void {
+    if (rooms.length === 0) return;
+    const address = countedAs(from);
+    const opener = this.#openers.get(address) ?? { address, rooms: new Set() };
+    this.#openers.set(address, opener);
+    for (const room of rooms) {
+      this.#opened.set(room, opener);
+      opener.rooms.add(room);
     }
   }
 
-  #forgetIfEnded(room: string): void {
-    const { exists, clock } = this.#options;
-    const atMs = this.#opened.get(room)?.atMs;
-    if (atMs === undefined || clock.monotonic() - atMs < COMING_MS || exists(room)) return;
-    this.#forget(room);
+  #expect(room: string): Coming {
+    let coming = this.#coming.get(room);
+    if (!coming) {
+      coming = { room, joins: 0, exists: this.#options.exists(room) };
+      this.#coming.set(room, coming);
+      if (!coming.exists) this.#missing++;
+    }
+    coming.joins++;
+    return coming;
+  }
+
+  #release(coming: Coming): void {
+    coming.joins--;
+    if (coming.joins > 0) return;
+    this.#coming.delete(coming.room);
+    if (coming.exists) return;
+    this.#missing--;
+    this.#forget(coming.room);
+  }
+
+  #setExists(room: string, exists: boolean): void {
+    const coming = this.#coming.get(room);
+    if (!coming || coming.exists === exists) return;
+    coming.exists = exists;
+    this.#missing += exists ? -1 : 1;
   }
 
   #forget(room: string): void {
-    const opener = this.#opened.get(room)?.opener;
+    const opener = this.#opened.get(room);
     if (!opener) return;
     this.#opened.delete(room);
     opener.rooms.delete(room);
     if (opener.rooms.size === 0) this.#openers.delete(opener.address);
   }
+}
+
+function reservation(release: () => void): Reservation {
+  let isOver = false;
+  const end = () => {
+    if (isOver) return;
+    isOver = true;
+    release();
+  };
+  let hasBegun = false;
+  return {
+    until(joined) {
+      hasBegun = true;
+      joined.then(end, end);
+    },
+    cancel() {
+      if (!hasBegun) end();
+    },
+  };
 }
 
 function tooMany(status: 429 | 503, detail: string, reason: string = CLOSE.full.reason): Refusal {

@@ -87,7 +87,7 @@ export class Seats {
     const visits = this.#isLimited(client) ? this.#visit(client.address) : undefined;
     this.#taken++;
     if (visits) visits.connections++;
-    return seat(() => {
+    return seatLeftBy(() => {
       this.#taken--;
       if (visits) visits.connections--;
     });
@@ -143,7 +143,8 @@ export function countedAs(address: string): string {
   return `${[a, b, c, d].map((part) => part.toString(16)).join(':')}::/64`;
 }
 
-function seat(giveBack: () => void): Seat {
+/** A seat that gives back what it stands for when it is left. */
+export function seatLeftBy(giveBack: () => void): Seat {
   let isTaken = true;
   const leave = () => {
     if (!isTaken) return;

@@ -26,7 +26,7 @@ import { type Letter, Post } from './post.ts';
 import { Refusal } from './refusal.ts';
 import { ReplayFrames } from './replay-frames.ts';
 import { retryAfterMs } from './retry.ts';
-import { Rooms } from './rooms.ts';
+import { Rooms, type RoomsOptions } from './rooms.ts';
 import type { SliceOptions } from './slices.ts';
 import { Turn } from './turn.ts';
 import type { Resumed } from './welcome.ts';
@@ -35,7 +35,7 @@ import type { Resumed } from './welcome.ts';
 const MAX_LINES_A_TURN = 64;
 
 /** Looked at anew each time, so that a reload can change what is behind it. */
-export interface HubOptions extends MembershipOptions {
+export interface HubOptions extends MembershipOptions, Pick<RoomsOptions, 'onRoomMade' | 'onRoomEnded'> {
   /** Whether ticks in a room may be replaced by newer ones for who does not keep up. */
   readonly conflates: (room: string) => boolean;
   /** The most bytes of JSON text in an event's data. */

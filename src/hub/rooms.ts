@@ -8,6 +8,10 @@ export interface RoomsOptions {
   readonly emptyRoomMs: number;
   /** Whether ticks in a room may be replaced by newer ones for who does not keep up. */
   readonly conflates: (room: string) => boolean;
+  /** Hears of each room that has come to exist. */
+  readonly onRoomMade?: (room: string) => void;
+  /** Hears of each room that has ceased to exist, until `clear`. */
+  readonly onRoomEnded?: (room: string) => void;
 }
 
 /** The rooms that some patterns describe, kept up to date as rooms come and go. */
@@ -64,6 +68,7 @@ export class Rooms {
       for (const selection of this.#selections.values()) {
         if (selection.matches(name)) selection.rooms.add(room);
       }
+      this.#options.onRoomMade?.(name);
     }
     return room;
   }
@@ -120,6 +125,7 @@ export class Rooms {
     if (room.members.size > 0 || this.#byName.get(room.name) !== room) return;
     this.#byName.delete(room.name);
     for (const { rooms } of this.#selections.values()) rooms.delete(room);
+    this.#options.onRoomEnded?.(room.name);
   }
 
   /** Forgets all rooms, and leaves no timer behind. */

@@ -1,3 +1,4 @@
+import type { Reservation } from '../access/room-limits.ts';
 import type { Clock } from '../clock.ts';
 import { CLOSE } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
@@ -15,8 +16,8 @@ export interface ActionParts {
   readonly countPublish: (room: string) => void;
   /** Throws a `Refusal` where the room's rule, or a limit, does not let the caller listen. */
   readonly checkSubscribe: (room: string, connection: Connection) => void;
-  /** Counts a room that a client is about to enter. */
-  readonly countSubscribe: (room: string, connection: Connection) => void;
+  /** Reserves a room that a client is about to enter. */
+  readonly reserveRoom: (room: string, connection: Connection) => Reservation;
 }
 
 /** The actions that every server has. An embedding program adds its own to the map. */
@@ -26,7 +27,7 @@ export function builtInActions({
   checkPublish,
   countPublish,
   checkSubscribe,
-  countSubscribe,
+  reserveRoom,
 }: ActionParts): Map<string, Action> {
   async function publish({ connection, sent }: ActionCall) {
     const room = ownRoom(sent, connection, 403);
@@ -49,8 +50,10 @@ export function builtInActions({
     if (room === undefined) throw Refusal.invalid('room', '"room" is missing: name the room to subscribe to');
     const since = textOf(sent, 'since', 'an id as a string') || undefined;
     checkSubscribe(room, connection);
-    countSubscribe(room, connection);
-    const resumed = await hub.subscribe(connection, room, since);
+    const reservation = reserveRoom(room, connection);
+    const subscribed = hub.subscribe(connection, room, since);
+    reservation.until(subscribed);
+    const resumed = await subscribed;
     return { room, resumed: resumed[room] };
   }
 

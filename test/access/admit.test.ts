@@ -47,7 +47,6 @@ function roomLimits({ roomCount = 0, roomsPerAddress = 10 } = {}): RoomLimits {
     roomCount: () => roomCount,
     exists: () => false,
     isNamed: (room) => room === 'named',
-    clock: new ManualClock(),
   });
 }
 
@@ -209,7 +208,7 @@ describe('enter', () => {
 
   it('admits, and takes a place until it is left', () => {
     const rules = accessRules();
-    const { seat, ...admission } = enter(caller('/rooms/lobby'), rules);
+    const { seat, reservation: _, ...admission } = enter(caller('/rooms/lobby'), rules);
     expect(admission).toEqual(ask('/rooms/lobby', {}, rules));
     expect(rules.seats.taken).toBe(1);
     seat.leave();
@@ -232,7 +231,9 @@ describe('enter', () => {
       roomLimits: roomLimits({ roomsPerAddress: 2 }),
       seats: seats({ connections: 1 }),
     });
-    enter(caller('/rooms?room=a&room=b'), rules).seat.leave();
+    const first = enter(caller('/rooms?room=a&room=b'), rules);
+    first.reservation.until(Promise.resolve());
+    first.seat.leave();
     expect(refusal(come('/rooms/c', rules))).toMatchObject({
       status: 429,
       message: expect.stringContaining('limits.roomsPerAddress'),
@@ -242,6 +243,15 @@ describe('enter', () => {
     enter(caller('/rooms/named'), rules);
     expect(refusal(() => enter(caller('/rooms/d', {}, '10.0.0.8'), rules)).status).toBe(503);
     expect(rules.roomLimits.remembered).toBe(2);
+  });
+
+  it('reserves rooms until the seat is left, where nobody joins', () => {
+    const rules = accessRules({ roomLimits: roomLimits({ roomCount: 9 }) });
+    const { seat } = enter(caller('/rooms/a', {}, '10.0.0.7'), rules);
+    expect(refusal(come('/rooms/b', rules)).message).toContain('limits.rooms');
+    seat.leave();
+    expect(rules.seats.taken).toBe(0);
+    enter(caller('/rooms/b'), rules);
   });
 
   it('refuses when all places are taken, or all that one address may have', () => {

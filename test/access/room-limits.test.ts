@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type Entrant, RoomLimits } from '../../src/access/room-limits.ts';
 import { Refusal } from '../../src/hub/refusal.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import { settled } from '../helpers/manual-clock.ts';
 
 const stranger = { address: '203.0.113.1', isLocal: false };
 
@@ -11,7 +11,6 @@ function limits(there: string[], rooms: number, roomsPerConnection = Number.POSI
     roomCount: () => there.length,
     exists: (room) => there.includes(room),
     isNamed: (room) => room === 'named',
-    clock: new ManualClock(),
   });
   return {
     checkNumber: (asked: string[]) => it.checkNumber(asked),
@@ -23,21 +22,29 @@ function limits(there: string[], rooms: number, roomsPerConnection = Number.POSI
 /** Rooms that are entered as far as they may be; `there` holds those that exist. */
 function perAddress(roomsPerAddress = 3, rooms = Number.POSITIVE_INFINITY) {
   const there = new Set<string>();
-  const clock = new ManualClock();
   const it = new RoomLimits({
     limits: { rooms, roomsPerConnection: Number.POSITIVE_INFINITY, roomsPerAddress },
     roomCount: () => there.size,
     exists: (room) => there.has(room),
     isNamed: (room) => room.startsWith('named'),
-    clock,
   });
   const enter = (asked: string[], entrant: string | Entrant = stranger) => {
     const who = typeof entrant === 'string' ? { address: entrant, isLocal: false } : entrant;
     it.checkConnect(asked, who);
-    it.count(asked, who);
-    for (const room of asked) there.add(room);
+    const reservation = it.reserve(asked, who);
+    for (const room of asked) make(room);
+    reservation.until(Promise.resolve());
   };
-  return { it, there, clock, enter };
+  const make = (room: string) => {
+    if (there.has(room)) return;
+    there.add(room);
+    it.made(room);
+  };
+  const end = (room: string) => {
+    there.delete(room);
+    it.ended(room);
+  };
+  return { it, make, end, enter };
 }
 
 function statusOf(act: () => void): number {
@@ -150,33 +157,33 @@ describe('the limit of rooms that an address opens', () => {
     expect(endless.remembered).toBe(0);
   });
 
-  test('gives a room back when it has ended, not when its client has left', () => {
-    const { there, clock, enter } = perAddress();
+  test('gives a room back when it has ended, not when its client has left', async () => {
+    const { end, enter } = perAddress();
     enter(['a', 'b', 'c']);
-    clock.advance(5000);
+    await settled();
     expect(statusOf(() => enter(['d']))).toBe(429);
-    there.delete('b');
-    clock.advance(100);
+    end('b');
     enter(['d']);
     expect(statusOf(() => enter(['e']))).toBe(429);
   });
 
-  test('counts a room for who opened it last', () => {
-    const { there, clock, enter } = perAddress();
+  test('counts a room for who opened it last', async () => {
+    const { end, enter } = perAddress();
     enter(['a', 'b', 'c']);
-    there.delete('a');
+    await settled();
+    end('a');
     enter(['a'], '203.0.113.2');
-    clock.advance(5000);
     enter(['d']);
     expect(statusOf(() => enter(['e']))).toBe(429);
   });
 
-  test('counts what is about to be entered, until it is or its client is gone', () => {
-    const { it, clock } = perAddress();
-    it.count(['a', 'b', 'c'], stranger);
+  test('counts what is about to be entered, however long that takes, until its client is gone', () => {
+    const { it } = perAddress();
+    const reservation = it.reserve(['a', 'b', 'c'], stranger);
     expect(statusOf(() => it.checkConnect(['d'], stranger))).toBe(429);
-    clock.advance(1000);
-    expect(statusOf(() => it.checkConnect(['d'], stranger))).toBe(200);
+    expect(statusOf(() => it.checkConnect(['a', 'b'], stranger))).toBe(200);
+    reservation.cancel();
+    expect(statusOf(() => it.checkConnect(['d', 'e', 'f'], stranger))).toBe(200);
     expect(it.remembered).toBe(0);
   });
 
@@ -195,10 +202,9 @@ describe('the limit of rooms that an address opens', () => {
         return there.has(room);
       },
       isNamed: () => false,
-      clock: new ManualClock(),
     });
     const rooms = Array.from({ length: 1000 }, (_, index) => `r${index}`);
-    it.count(rooms, stranger);
+    it.reserve(rooms, stranger);
     for (const room of rooms) there.add(room);
     looked = 0;
     for (let asked = 0; asked < 1000; asked++) {
@@ -207,14 +213,79 @@ describe('the limit of rooms that an address opens', () => {
     expect(looked).toBeLessThan(3000);
   });
 
-  test('remembers no room for much longer than it exists', () => {
-    const { it, there, clock, enter } = perAddress();
-    for (let come = 0; come < 20_000; come++) {
+  test('remembers no room for longer than it exists', async () => {
+    const { it, end, enter } = perAddress();
+    for (let come = 0; come < 2000; come++) {
       enter([`room-${come}`], `10.0.${come % 200}.${come % 250}`);
-      clock.advance(5);
-      there.delete(`room-${come - 1}`);
+      await settled();
+      if (come > 0) end(`room-${come - 1}`);
     }
-    // Those of the last second, in which they could still be about to be entered, and as many again.
-    expect(it.remembered).toBeLessThan(500);
+    expect(it.remembered).toBe(1);
+  });
+});
+
+describe('rooms that were granted and do not exist yet', () => {
+  const local = { address: '127.0.0.1', isLocal: true };
+
+  test.each([stranger, local])('count for everybody: %j', (entrant) => {
+    const { it } = perAddress(Number.POSITIVE_INFINITY, 3);
+    it.reserve(['a', 'b'], entrant);
+    expect(statusOf(() => it.checkConnect(['c'], local))).toBe(200);
+    expect(() => it.checkConnect(['c', 'd'], stranger)).toThrow(
+      'there are 2 rooms, and there may be 3 (limits.rooms)',
+    );
+    expect(statusOf(() => it.checkSubscribe('c', new Set(), stranger))).toBe(200);
+  });
+
+  test('count once, however many wait for them', () => {
+    const { it } = perAddress(Number.POSITIVE_INFINITY, 3);
+    for (let come = 0; come < 10; come++) {
+      expect(statusOf(() => it.checkConnect(['a', 'b'], stranger))).toBe(200);
+      it.reserve(['a', 'b'], stranger);
+    }
+    expect(statusOf(() => it.checkConnect(['c', 'd'], stranger))).toBe(503);
+  });
+
+  test('count as rooms once they exist, and again where they end before all have come', () => {
+    const { it, make, end } = perAddress(Number.POSITIVE_INFINITY, 2);
+    const first = it.reserve(['a'], stranger);
+    const second = it.reserve(['a'], stranger);
+    make('a');
+    first.cancel();
+    expect(statusOf(() => it.checkConnect(['b'], stranger))).toBe(200);
+    end('a');
+    expect(statusOf(() => it.checkConnect(['b', 'c'], stranger))).toBe(503);
+    second.cancel();
+    expect(statusOf(() => it.checkConnect(['b', 'c'], stranger))).toBe(200);
+  });
+
+  test.each(['resolves', 'rejects'])(
+    'are given up when the join %s, not when the seat is left',
+    async (end) => {
+      const { it } = perAddress(3, 3);
+      const reservation = it.reserve(['a', 'b', 'c'], stranger);
+      let finish = () => {};
+      const joined = new Promise<void>((resolve, reject) => {
+        finish = end === 'resolves' ? resolve : () => reject(new Error('it failed'));
+      });
+      reservation.until(joined);
+      reservation.cancel();
+      expect(statusOf(() => it.checkConnect(['d'], local))).toBe(503);
+      finish();
+      await settled();
+      reservation.cancel();
+      expect(statusOf(() => it.checkConnect(['d', 'e', 'f'], stranger))).toBe(200);
+      expect(it.remembered).toBe(0);
+    },
+  );
+
+  test('count where they existed when they were granted and have ended since', () => {
+    const { it, make, end } = perAddress(Number.POSITIVE_INFINITY, 2);
+    make('a');
+    const reservation = it.reserve(['a'], stranger);
+    end('a');
+    expect(statusOf(() => it.checkConnect(['b', 'c'], stranger))).toBe(503);
+    reservation.cancel();
+    expect(statusOf(() => it.checkConnect(['b', 'c'], stranger))).toBe(200);
   });
 });

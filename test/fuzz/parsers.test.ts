@@ -118,7 +118,7 @@ describe('a parser never fails, whatever it reads:', () => {
       checkPublish: () => {},
       countPublish: () => {},
       checkSubscribe: () => {},
-      countSubscribe: () => {},
+      reserveRoom: () => ({ until() {}, cancel() {} }),
     });
     const table = new ActionTable({
       actions,
@@ -152,7 +152,6 @@ describe('a parser never fails, whatever it reads:', () => {
       roomLimits: new RoomLimits({
         limits: { rooms: few, roomsPerConnection: few, roomsPerAddress: few },
         isNamed: () => false,
-        clock: new ManualClock(),
         roomCount: () => 0,
         exists: () => false,
       }),

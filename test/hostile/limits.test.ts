@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { SocketGuest } from '../helpers/guest.ts';
-import { exchange, handshake, request } from '../helpers/raw.ts';
+import { exchange, handshake, RawClient, request } from '../helpers/raw.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
 /** Named as a proxy, a client on this machine is measured like any other. */
@@ -111,6 +113,35 @@ describe('limits', () => {
     expect((await refused('/rooms/other')).status).toBe(503);
     await join('/rooms/lobby', { 'X-Forwarded-For': '203.0.113.2' });
     expect((await greedy.ask({ action: 'subscribe', room: 'lobby' })).data).toMatchObject({ room: 'lobby' });
+  });
+
+  test('of rooms hold in a burst of handshakes, though joins wait for each other', async () => {
+    let calls = 0;
+    // With it each join takes as long as all of one turn may.
+    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + calls++ };
+    const limits = { rooms: 200, fanoutSliceMs: 1 };
+    server = await startServer({ limits, server: { emptyRoomSeconds: 0 } }, { clock });
+    const clients = Array.from({ length: 200 }, () => new RawClient(server.port));
+    await Promise.all(clients.map(({ socket }) => socket.connecting && once(socket, 'connect')));
+    // Connections are accepted in their order: now those are, and what they send is read in one turn.
+    await server.admin('/stats');
+    clients.forEach((client, index) => {
+      const rooms = Array.from({ length: 40 }, (_, room) => `room=r${index}-${room}`);
+      client.say(handshake(`/rooms?${rooms.join('&')}`));
+    });
+    const heads = await Promise.all(clients.map((client) => client.until('\r\n\r\n')));
+    const welcome = clients.filter((_, index) => heads[index]?.startsWith('HTTP/1.1 101 '));
+    expect(welcome).toHaveLength(5);
+    expect(heads.filter((head) => head.startsWith('HTTP/1.1 503 '))).toHaveLength(195);
+    await Promise.all(welcome.map((client) => client.until('"hello"')));
+    expect(await server.admin('/stats')).toMatchObject({ rooms: 200 });
+    for (const { socket } of clients) socket.destroy();
+    await vi.waitFor(async () => expect(await server.admin('/stats')).toMatchObject({ rooms: 0 }));
+    // Nothing stays reserved.
+    for (const half of [0, 1]) {
+      const rooms = Array.from({ length: 100 }, (_, room) => `room=new${half}-${room}`);
+      await join(`/rooms?${rooms.join('&')}`);
+    }
   });
 
   test('of rooms per address answer 429 until the rooms have ended, and SSE with a stream that says when', async () => {

@@ -12,7 +12,13 @@ async function gate(parts: Partial<GateParts>, listener: RequestListener = () =>
   server.on(
     'upgrade',
     upgradeGate({
-      enter: () => ({ rooms: [], peer: { remoteAddress: '' }, since: undefined, seat }),
+      enter: () => ({
+        rooms: [],
+        peer: { remoteAddress: '' },
+        since: undefined,
+        seat,
+        reservation,
+      }),
       accept: (_request, socket) => socket.end('accepted'),
       onRefused: (reason) => refused.push(reason),
       onFault: (_what, error) => faults.push(error),
@@ -29,6 +35,7 @@ async function gate(parts: Partial<GateParts>, listener: RequestListener = () =>
 }
 
 const seat = { leave() {}, leaveWith() {} };
+const reservation = { until() {}, cancel() {} };
 
 it('cuts a socket whose request cannot be accepted, and reports why', async () => {
   const fault = new Error('a fault');
