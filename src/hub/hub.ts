@@ -236,9 +236,11 @@ export class Hub implements Administration {
 
   // Administration
 
-  async publish(publication: Publication): Promise<Published> {
+  /** What `beforehand` throws, called once all else is checked, refuses the publication. */
+  async publish(publication: Publication, beforehand?: () => void): Promise<Published> {
     checkPublication(publication, this.#options.eventBytes);
     if (publication.dryRun) return this.#post.dryRun(publication);
+    beforehand?.();
     return new Promise((resolve, reject) => this.#inbox.publish({ publication, resolve, reject }));
   }
 

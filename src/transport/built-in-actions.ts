@@ -35,13 +35,14 @@ export function builtInActions({
     if (sent.data === undefined) throw Refusal.invalid('data', '"data" is missing: send any JSON');
     const event = textOf(sent, 'event', 'the name of an event as a string') ?? 'message';
     const isForSelf = flagOf(sent, 'self') !== false;
-    countPublish(room);
-    const { id, connections } = await hub.publish({
+    const publication = {
       target: { rooms: [room], except: isForSelf ? [] : [connection.id] },
       event,
       data: JSON.stringify(sent.data),
       from: connection.sender,
-    });
+    };
+    // What is refused is not delivered, and so not counted.
+    const { id, connections } = await hub.publish(publication, () => countPublish(room));
     return { id, connections };
   }
 

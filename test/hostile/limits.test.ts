@@ -210,6 +210,21 @@ describe('limits', () => {
     for (const guest of guests) expect(guest.socket.readyState).toBe(guest.socket.OPEN);
   });
 
+  test('of messages in a room count no message that is refused for another reason', async () => {
+    await start({ roomMessagesPerSecond: 1, eventBytes: 100 });
+    const guest = await join();
+    const wrong = [
+      [400, { event: 'belfry:x y' }],
+      [400, { event: 'hello' }],
+      [413, { data: 'x'.repeat(101) }],
+    ] as const;
+    for (const [status, line] of wrong) {
+      expect((await guest.ask({ action: 'publish', data: 1, ...line })).error).toMatchObject({ status });
+    }
+    expect((await guest.ask({ action: 'publish', data: 1 })).error).toBeUndefined();
+    expect((await guest.ask({ action: 'publish', data: 1 })).error).toMatchObject({ status: 429 });
+  });
+
   test('of failed tokens answer 429 after ten in a minute', async () => {
     await start({}, behindProxy);
     const attempt = (address: string) =>
