@@ -763,6 +763,18 @@ describe('a run by hand', () => {
 });
 
 describe('the current tick', () => {
+  it('is the same object for all that join a room, so that it is encoded once; another one after the next tick', () => {
+    const { clock, schedules } = start(schedule());
+    clock.advance(3000);
+    const [first] = schedules.of('lobby').ticks;
+    expect(first?.room).toBe('lobby');
+    expect(schedules.of('lobby').ticks[0]).toBe(first);
+    expect(schedules.of('attic').ticks[0]).toMatchObject({ room: 'attic', data: first?.data });
+    expect(schedules.of('lobby').ticks[0]).toBe(first);
+    clock.advance(3000);
+    expect(schedules.of('lobby').ticks[0]).not.toBe(first);
+  });
+
   const tickOf = (event: RoomEvent | undefined) =>
     event?.tick && [secondsOf(event.tick.due), secondsOf(event.tick.previous), secondsOf(event.tick.next)];
 
