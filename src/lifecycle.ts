@@ -28,7 +28,8 @@ export class Lifecycle {
   readonly #parts: LifecycleParts;
   readonly #hurry = new AbortController();
   #phase: Phase = 'new';
-  #opening: Promise<unknown> | undefined;
+  /** Settled when nothing of a start goes on any more; never rejects. */
+  #starting: Promise<unknown> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(parts: LifecycleParts) {
@@ -46,19 +47,10 @@ export class Lifecycle {
   async start<Result>(open: () => Promise<Result>): Promise<Result> {
     if (this.#phase !== 'new') throw new Error(WHY_NO_START[this.#phase]);
     this.#phase = 'starting';
-    const opening = this.#parts.prepare().then(() => (this.#isStarting ? open() : aborted()));
-    this.#opening = opening;
-    try {
-      const result = await opening;
-      if (!this.#isStarting) return aborted();
-      this.#parts.begin();
-      this.#phase = 'running';
-      return result;
-    } catch (error) {
-      if (this.#isStarting) await this.#parts.abandon();
-      if (this.#isStarting) this.#phase = 'new';
-      throw error;
-    }
+    const starting = this.#start(open);
+    // Why it failed is told to the caller.
+    this.#starting = starting.catch(() => {});
+    return starting;
   }
 
   /** To the end from wherever it is; every call gives the same promise, any `signal` hastens it. */
@@ -79,11 +71,26 @@ export class Lifecycle {
     return this.#phase === 'starting';
   }
 
+  async #start<Result>(open: () => Promise<Result>): Promise<Result> {
+    try {
+      await this.#parts.prepare();
+      if (!this.#isStarting) return aborted();
+      const result = await open();
+      if (!this.#isStarting) return aborted();
+      this.#parts.begin();
+      this.#phase = 'running';
+      return result;
+    } catch (error) {
+      if (this.#isStarting) await this.#parts.abandon();
+      if (this.#isStarting) this.#phase = 'new';
+      throw error;
+    }
+  }
+
   async #stop(): Promise<void> {
     this.#phase = 'draining';
     try {
-      // Why it failed is told by `start`.
-      await this.#opening?.catch(() => {});
+      await this.#starting;
       await this.#parts.end(this.#hurry.signal);
     } finally {
       this.#phase = 'stopped';
