@@ -204,7 +204,9 @@ export class Listener {
   /** What is not HTTP is told so, behind the answers to what was. */
   #answerFault(error: NodeJS.ErrnoException, socket: Duplex): void {
     if (error.code === 'ECONNRESET' || !(socket instanceof Socket)) socket.destroy();
-    else this.#refused(refusalOf(error), (it) => this.#pipelineOf(socket).refuseMalformed(it));
+    // Node tells of it again for each later read.
+    else if (!this.#sockets.get(socket)?.isEnding)
+      this.#refused(refusalOf(error), (it) => this.#pipelineOf(socket).refuseMalformed(it));
   }
 
   #refused(refusal: Refusal, write: (refusal: Refusal) => void): void {

@@ -70,6 +70,11 @@ export class Pipeline implements UnreadAnswer {
     return !this.#isEnding && this.#waiting.length < MAX_WAITING && !this.#isStreaming;
   }
 
+  /** Whether nothing more is taken for good, so that what comes needs no answer. */
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
   get unsentBytes(): number {
     return this.#socket.writableLength;
   }

@@ -189,6 +189,29 @@ describe('what is malformed', () => {
     const isCurrent = server.say(`${chunked}zz\r\n`);
     expect(statuses(await isCurrent.all())).toEqual(['400']);
   });
+
+  it('is refused and counted once, though Node tells of it again for each later read', async () => {
+    const refused: string[] = [];
+    let socket = new Socket();
+    const server = await held({ onRefused: (reason) => refused.push(reason) }, (incoming) => {
+      socket = incoming.socket;
+    });
+    const client = server.say(request('/unfinished'));
+    await server.starts(1);
+    const nonsense = 'nonsense\r\n\r\n';
+    let bytes = request('/unfinished').length + nonsense.length;
+    client.say(nonsense);
+    await vi.waitFor(() => expect(refused).toHaveLength(1));
+    const listeners = socket.listenerCount('close');
+    for (let reads = 0; reads < 20; reads++) {
+      client.say('more\r\n');
+      bytes += 'more\r\n'.length;
+      await vi.waitFor(() => expect(socket.bytesRead).toBe(bytes), { interval: 1 });
+    }
+    expect(refused).toHaveLength(1);
+    expect(socket.listenerCount('close')).toBe(listeners);
+    client.reset();
+  });
 });
 
 describe('an upgrade behind an answer that is not finished', () => {
