@@ -1,4 +1,4 @@
-import type { RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener, RequestError } from '@hono/node-server';
 import { problem, problemResponse } from '../access/problem.ts';
 import { Refusal, type RefusalReason } from '../hub/refusal.ts';
@@ -6,18 +6,19 @@ import { headFault } from './request-head.ts';
 
 /**
  * Below Node's server, above a Hono app: requests that are ambiguous, or that no `Request` can be made
- * of, are told why. What it returns resolves when all of the answer has been written.
+ * of, are told why. The promise it returns resolves when all of the answer has been written, or
+ * a stream of events has begun.
  */
 export function requestListener(
   fetch: Parameters<typeof getRequestListener>[0],
   onRefused: (reason: RefusalReason) => void = () => {},
-): RequestListener {
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const listener = getRequestListener(fetch, {
     overrideGlobalObjects: false,
     errorHandler: (error) =>
       problemResponse(error instanceof RequestError ? new Refusal(400, error.message) : error),
   });
-  return (request, response) => {
+  return async (request, response) => {
     const fault = headFault(request);
     if (!fault) return listener(request, response);
     onRefused(fault.reason);

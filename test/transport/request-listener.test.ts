@@ -5,7 +5,14 @@ import { listenerOf } from '../helpers/listener.ts';
 import { exchange, request } from '../helpers/raw.ts';
 
 const app = new Hono().get('/livez', (c) => c.text('ok'));
-const { listener } = listenerOf({ request: requestListener(app.fetch) });
+const answer = requestListener(app.fetch);
+const written: boolean[] = [];
+const { listener } = listenerOf({
+  request: async (incoming, response) => {
+    await answer(incoming, response);
+    written.push(response.writableEnded);
+  },
+});
 let port: number;
 
 beforeAll(async () => {
@@ -24,6 +31,15 @@ describe('requestListener', () => {
     expect(refused.status).toBe(400);
     expect(refused.headers.get('content-type')).toBe('application/problem+json');
     expect(JSON.parse(refused.body)).toMatchObject({ status: 400, detail });
+  });
+
+  it.each([
+    ['an answer', {}],
+    ['a refusal', { Expect: 'tea' }],
+  ])('resolves when %s has been written', async (_, headers) => {
+    written.length = 0;
+    await exchange(port, request('/livez', { ...headers, Connection: 'close' }));
+    expect(written).toEqual([true]);
   });
 
   it('hands the others on', async () => {
