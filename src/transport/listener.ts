@@ -13,6 +13,7 @@ import { Refusal, type RefusalReason } from '../hub/refusal.ts';
 import { ignoreUpgrade, isWebSocketUpgrade } from './ignored-upgrade.ts';
 import { Pipeline, type UnreadAnswers } from './pipeline.ts';
 import { writeProblem } from './raw-problem.ts';
+import { KEPT_HEADERS } from './request-head.ts';
 
 /** How long sockets may take to end by themselves once the server has stopped. */
 const FAREWELL_MS = 1000;
@@ -87,6 +88,7 @@ export class Listener {
       requestTimeout: { get: () => (headersMs(limits) === 0 ? 0 : headersMs(limits) + BODY_MS) },
     });
     server.timeout = unreadMs;
+    server.maxHeadersCount = KEPT_HEADERS;
     // Who sends all, and then the end of it, still gets the answers: not in Node's types.
     Object.assign(server, { httpAllowHalfOpen: true });
 

@@ -75,10 +75,10 @@ describe('Listener', () => {
 
   it.each([
     [
-      'with 1,000 headers',
-      request('/livez').replace('\r\n\r\n', `\r\n${'a:\r\n'.repeat(1000)}\r\n`),
+      'with 101 headers',
+      request('/livez').replace('\r\n\r\n', `\r\n${'a:\r\n'.repeat(100)}\r\n`),
       431,
-      'at most 999',
+      'at most 100',
     ],
     ['with two hosts', request('/livez').replace('Host', 'Host: localhost\r\nHost'), 400, 'two Host headers'],
     ['with an expectation', request('/livez', { Expect: 'tea' }), 417, 'Expect is "tea"'],
@@ -93,8 +93,8 @@ describe('Listener', () => {
     expect(JSON.parse(refused.body)).toMatchObject({ status, detail: expect.stringContaining(detail) });
   });
 
-  it('takes up to 999 headers, and sees the last of them', async () => {
-    const headers = `${'a:\r\n'.repeat(996)}Origin: https://evil.example\r\nConnection: close\r\n`;
+  it('takes up to 100 headers, and sees the last of them', async () => {
+    const headers = `${'a:\r\n'.repeat(97)}Origin: https://evil.example\r\nConnection: close\r\n`;
     const refused = await exchange(
       server.port,
       request('/rooms/lobby').replace('\r\n\r\n', `\r\n${headers}\r\n`),

@@ -78,7 +78,7 @@ describe('the upgrade gate', () => {
       '/rooms/lobby',
       { 'X-More': `x\r\n${'a:\r\n'.repeat(1000)}Origin: https://evil.example` },
       431,
-      'at most 999',
+      'at most 100',
     ],
     ['a foreign origin', '/rooms/lobby', { Origin: 'https://x' }, 403, 'server.allowedOrigins'],
   ])('answers %s with a problem, and hangs up', async (_, target, headers, status, detail) => {
