@@ -4,9 +4,13 @@ import type { Cancel, Clock } from '../clock.ts';
 import type { UnreadAnswer } from '../hub/congestion.ts';
 import type { Refusal } from '../hub/refusal.ts';
 import { writeProblem } from './raw-problem.ts';
+import { headBytes } from './request-head.ts';
 
 /** How many requests of one socket may wait for the answer before them. Clients pipeline a few, if any. */
 const MAX_WAITING = 16;
+
+/** How many bytes the heads of these may take. The one that exceeds it is taken, and none behind it. */
+const MAX_WAITING_HEAD_BYTES = 16_384;
 
 /** How long the answers before a refusal may take until the socket is cut instead. */
 const REFUSAL_WAIT_MS = 5000;
@@ -32,13 +36,17 @@ interface Exchange {
   readonly response: ServerResponse;
 }
 
+interface Waiting extends Exchange {
+  readonly headBytes: number;
+}
+
 /**
  * The requests of one socket: one is answered at a time, the others wait. Node parses all that one
  * read brings, up to 64 KiB of requests, and would start every one of them; their answers would then be
  * kept whole for a client that reads none. RFC 9112, 9.3.2 lets a server close behind any answer.
  *
  * ```
- *   parsed ─▶ waiting (at most 16) ─▶ current ─▶ finished, when the peer has taken it ─▶ next
+ *   parsed ─▶ waiting (at most 16, and 16 KiB) ─▶ current ─▶ finished, when the peer has taken it ─▶ next
  *                 └─ one too many: the rest is not read, and the last that waits ends the connection
  * ```
  */
@@ -48,7 +56,8 @@ export class Pipeline implements UnreadAnswer {
   #current: Exchange | undefined;
   /** The newest request that was taken: a fault of the parser may be one of its body. */
   #newest: Exchange | undefined;
-  readonly #waiting: Exchange[] = [];
+  readonly #waiting: Waiting[] = [];
+  #waitingHeadBytes = 0;
   /** Written behind the answers. */
   #refusal: Refusal | undefined;
   /** Nothing more is taken. */
@@ -67,7 +76,8 @@ export class Pipeline implements UnreadAnswer {
   /** Whether another request will be answered. Nothing ever is behind a stream, which ends the connection. */
   get takesMore(): boolean {
     if (!this.isBusy) return !this.#isEnding;
-    return !this.#isEnding && this.#waiting.length < MAX_WAITING && !this.#isStreaming;
+    if (this.#isEnding || this.#isStreaming) return false;
+    return this.#waiting.length < MAX_WAITING && this.#waitingHeadBytes < MAX_WAITING_HEAD_BYTES;
   }
 
   /** Whether nothing more is taken for good, so that what comes needs no answer. */
@@ -88,8 +98,16 @@ export class Pipeline implements UnreadAnswer {
     if (!this.takesMore) return;
     const exchange = { request, response };
     this.#newest = exchange;
-    if (this.isBusy) this.#waiting.push(exchange);
+    if (this.isBusy) this.#wait(exchange);
     else this.#start(exchange);
+  }
+
+  #wait({ request, response }: Exchange): void {
+    // Node has parsed them to look for `Expect`, and parses them again when they are read.
+    Object.assign(request, { headers: undefined });
+    const bytes = headBytes(request);
+    this.#waiting.push({ request, response, headBytes: bytes });
+    this.#waitingHeadBytes += bytes;
   }
 
   /** Reads no more, where a request came although nothing more is taken. Node must have let go of the socket. */
@@ -134,6 +152,7 @@ export class Pipeline implements UnreadAnswer {
     const { request, response } = this.#newest ?? {};
     if (!request || !response || request.complete) this.refuse(refusal);
     else if (this.#waiting.at(-1)?.request === request) {
+      // Nothing more is taken, so that its bytes count no more.
       this.#waiting.pop();
       this.refuse(refusal);
     } else if (response.headersSent) this.cut();
@@ -177,7 +196,10 @@ export class Pipeline implements UnreadAnswer {
       return;
     }
     const next = this.#waiting.shift();
-    if (next) this.#start(next);
+    if (next) {
+      this.#waitingHeadBytes -= next.headBytes;
+      this.#start(next);
+    }
     // The one that waited was malformed.
     else this.#endWithRefusal();
   }

@@ -10,6 +10,14 @@ const MAX_HEADERS = 100;
 /** For Node, which drops the others in silence, an `Origin` perhaps: one more, so that these are seen. */
 export const KEPT_HEADERS = MAX_HEADERS + 1;
 
+/** Of a string on the heap, and of the place it has in an array, beside its characters. */
+const STRING_BYTES = 32;
+
+/** About how many bytes of memory the head of a request takes. */
+export function headBytes({ url = '', rawHeaders }: IncomingMessage): number {
+  return rawHeaders.reduce((bytes, { length }) => bytes + STRING_BYTES + length, url.length);
+}
+
 /**
  * What is wrong with the head of a request that Node's parser lets pass, on whatever way it goes on:
  * for the values that decide who may come in must not be ambiguous.

@@ -105,6 +105,41 @@ describe('requests that are pipelined', () => {
     expect(server.started).toHaveLength(17);
   });
 
+  it.each([
+    ['long', { 'X-Long': 'x'.repeat(15_000) }, 3],
+    ['many short', Object.fromEntries(Array.from({ length: 90 }, (_, index) => [`a${index}`, 'b'])), 4],
+  ])('are fewer where they have %s headers', async (_, headers, answered) => {
+    const refused: string[] = [];
+    const server = await held({ onRefused: (reason) => refused.push(reason) });
+    const client = server.say(request('/held') + request('/now', headers).repeat(16));
+    await server.starts(1);
+    await vi.waitFor(() => expect(refused).toEqual(['rate']));
+    server.release();
+    expect(statuses(await client.all())).toHaveLength(answered);
+    expect(server.started).toHaveLength(answered);
+  });
+
+  it('are counted only while they wait', async () => {
+    const server = await held();
+    const long = request('/now', { 'X-Long': 'x'.repeat(10_000) });
+    const client = server.say(long + long);
+    for (let answers = 2; answers < 20; answers += 2) {
+      await vi.waitFor(() => expect(statuses(client.heard)).toHaveLength(answers));
+      client.say(long + long);
+    }
+    await vi.waitFor(() => expect(statuses(client.heard)).toHaveLength(20));
+    client.reset();
+  });
+
+  it('keep their headers while they wait', async () => {
+    const server = await held({}, (incoming, response) => {
+      response.end(`${incoming.headers['x-name']} ${incoming.headers.host}`);
+    });
+    const named = (name: string, more = {}) => request('/', { 'X-Name': name, ...more });
+    const heard = await server.say(named('a') + named('b') + named('c', { Connection: 'close' })).all();
+    expect(heard.match(/[abc] 127\.0\.0\.1/g)).toEqual(['a 127.0.0.1', 'b 127.0.0.1', 'c 127.0.0.1']);
+  });
+
   it('keep their bodies while they wait', async () => {
     const body = 'b'.repeat(1_000_000);
     const server = await held({}, async (incoming, response) => {
