@@ -38,9 +38,12 @@ const MIB = 1024 * KIB;
 const WEBSOCKET_BYTES = 10 * KIB;
 const STREAM_BYTES = 14 * KIB;
 const CONNECTION_HEAP_BYTES = 8 * KIB;
-/** With a head that is nearly as long as Node takes, 16 KiB. */
-const SOCKET_BYTES = 24 * KIB;
-const SOCKET_HEAP_BYTES = 4 * KIB;
+/**
+ * With an unread answer to a request of 16 KiB, fifteen requests that wait behind it, the last of them
+ * as long, and as much again half received.
+ */
+const SOCKET_BYTES = 112 * KIB;
+const SOCKET_HEAP_BYTES = 110 * KIB;
 /** A room in a connection's set and the connection in the room's. */
 const MEMBERSHIP_BYTES = 70;
 /** A room with its name, its maps and a timer, and what the log remembers of it; measured 300 bytes. */
@@ -100,7 +103,7 @@ function termsOf(limits: Limits): Term[] {
       what: 'other sockets',
       bytes: others * SOCKET_BYTES,
       heapBytes: others * SOCKET_HEAP_BYTES,
-      derivation: `${count(others)} × ${kib(SOCKET_BYTES)}, a request half received in each`,
+      derivation: `${count(others)} × ${kib(SOCKET_BYTES)}, requests that wait in each`,
       keys: ['sockets'],
     },
     {

@@ -199,11 +199,13 @@ describe('check', () => {
   });
 
   test('tells the most memory that the limits permit, and what it is made of', async () => {
-    const limits = { connections: 1024, roomsPerConnection: 1, totalBufferedBytes: 1_048_576, rooms: 1 };
+    const counts = { sockets: 2048, connections: 1024, roomsPerConnection: 1, rooms: 1 };
+    const limits = { ...counts, totalBufferedBytes: 1_048_576 };
     const { stdout, stderr } = await outcome(['check', fileWith({ limits })]);
     expect(stdout.slice(1)).toEqual([
-      "memory: at most 102 MiB beside the program's own 90 MiB:",
-      '  connections 1024 × 28 KiB, a message half received in each = 28 MiB',
+      "memory: at most 212 MiB beside the program's own 90 MiB:",
+      '  connections 1024 × 26 KiB, a message half received in each = 26 MiB',
+      '  other sockets 1024 × 112 KiB, requests that wait in each = 112 MiB',
       '  unsent limits.totalBufferedBytes = 1 MiB',
       '  memberships 1024 × 1 rooms × 70 B = 1 MiB',
       '  history limits.totalHistoryBytes = 64 MiB',
