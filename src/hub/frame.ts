@@ -88,6 +88,11 @@ export class Batch {
     this.count = before ? before.count + 1 : 1;
   }
 
+  /** The frame of a batch that is not longer, the last one of any other. */
+  get first(): Frame {
+    return this.#frame;
+  }
+
   with(frame: Frame): Batch {
     if (this.#next && this.#next.#frame === frame) return this.#next;
     const known = this.#branches?.get(frame);

@@ -142,19 +142,22 @@ export class Outbox implements Flushable {
   }
 
   flush(): number {
-    const { bytes: before } = this.#delivering.totals;
     const batch = this.#batch;
     if (batch) {
-      if (this.#keepsUp && (this.#batchBytes <= SMALL_BATCH_BYTES || this.#fitsSocket)) {
+      const bytes = this.#batchBytes;
+      if (!this.#waiting && this.#keepsUp && (bytes <= SMALL_BATCH_BYTES || this.#fitsSocket)) {
         this.#batch = undefined;
         this.#batchBytes = 0;
         this.#write(batch.bytes(), batch.count);
-      } else {
-        this.#queueBatch();
+        return bytes;
       }
+      this.#queueBatch();
     }
-    if (this.#waiting && !this.#isDraining) this.#drain();
-    return this.#delivering.totals.bytes - before;
+    if (!this.#waiting || this.#isDraining) return 0;
+    const { totals } = this.#delivering;
+    const { bytes: before } = totals;
+    this.#drain();
+    return totals.bytes - before;
   }
 
   /**

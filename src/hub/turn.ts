@@ -46,6 +46,7 @@ export class Turn {
   #roundNumber = 0;
   /** The batches that begin with a frame, for outboxes that get the same frames in this turn. */
   readonly #batches = new Map<Frame, Batch>();
+  #lastBatch: Batch | undefined;
   #isScheduled = false;
   #isBacklogged = false;
   /** Sockets that have room again, for what waited of them: they come after all rounds. */
@@ -77,11 +78,14 @@ export class Turn {
 
   /** The batch of this frame alone, the same for all outboxes that begin with it in this turn. */
   batchOf(frame: Frame): Batch {
+    // Nearly always that of the member of the room before this one.
+    if (frame === this.#lastBatch?.first) return this.#lastBatch;
     let batch = this.#batches.get(frame);
     if (!batch) {
       batch = new Batch(frame);
       this.#batches.set(frame, batch);
     }
+    this.#lastBatch = batch;
     return batch;
   }
 
@@ -129,6 +133,7 @@ export class Turn {
       this.#refilledBytes = 0;
       // Kept longer, they would keep the bytes of frames that are replayed again and again.
       this.#batches.clear();
+      this.#lastBatch = undefined;
       this.#flushSlice();
       this.#isBacklogged = this.#rounds.length > 0;
       if (this.#isBacklogged || this.#refills.length > 0) this.#schedule();
