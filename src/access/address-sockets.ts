@@ -2,7 +2,7 @@ import { isLoopback } from '../loopback.ts';
 import type { ClientAddresses } from './client-address.ts';
 import { countedAs } from './seats.ts';
 
-/** Read anew for each socket; `Infinity` is no limit. */
+/** Read again for each socket; `Infinity` is no limit. */
 export interface AddressSocketLimits {
   readonly connectionsPerAddress: number;
 }

@@ -17,7 +17,7 @@ export interface MessageLimits {
   readonly refusals: Rate;
 }
 
-/** Read anew for each message; `Infinity` is no limit. */
+/** Read again for each message; `Infinity` is no limit. */
 export interface MessageRateOptions {
   readonly messagesPerSecond: number;
   readonly messageBurst: number;
@@ -80,7 +80,7 @@ export class RoomMessageRates {
   readonly #byRoom = new Map<string, TokenBucket>();
   #sweep = this.#byRoom.entries();
 
-  /** `perSecond` is asked anew for each message; `Infinity` is no limit. */
+  /** `perSecond` is read again for each message; `Infinity` is no limit. */
   constructor(perSecond: () => number, clock: Pick<Clock, 'monotonic'>) {
     this.#rate = {
       clock,

@@ -4,7 +4,7 @@ import { retryAfterMs } from '../hub/retry.ts';
 import type { Client } from './client-address.ts';
 import { countedAs } from './seats.ts';
 
-/** Read anew for each room; `Infinity` is no limit. */
+/** Read again for each room; `Infinity` is no limit. */
 export interface RoomNumbers {
   readonly rooms: number;
   /** How many rooms one connection may be in. */

@@ -6,7 +6,7 @@ import { retryAfterMs } from '../hub/retry.ts';
 import type { Client } from './client-address.ts';
 import { type Rate, TokenBucket } from './token-bucket.ts';
 
-/** Read anew for each newcomer; `Infinity` is no limit. */
+/** Read again for each newcomer; `Infinity` is no limit. */
 export interface SeatLimits {
   readonly connections: number;
   readonly connectionsPerAddress: number;

@@ -50,7 +50,7 @@ function pathText(path: readonly PropertyKey[]): string {
   }, '');
 }
 
-/** How large a body may be; asked anew for each. */
+/** How large a body may be; read again for each. */
 export interface BodyLimits {
   readonly maxBodyBytes: number;
   /** The most bytes that one event may have, which is what a body is sent for. */

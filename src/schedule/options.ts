@@ -63,7 +63,7 @@ export interface ScheduleContext {
   readonly hub: Listeners;
   /** Must not throw. */
   readonly report: Report;
-  /** The most bytes that the data of one event may have; asked anew for each. */
+  /** The most bytes that the data of one event may have; read again for each. */
   eventBytes(): number;
 }
 

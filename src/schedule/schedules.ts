@@ -28,7 +28,7 @@ export interface SchedulesOptions {
   readonly clock: Clock;
   readonly hub: Listeners;
   readonly report: Report;
-  /** The most bytes that the data of one event may have; asked anew for each. */
+  /** The most bytes that the data of one event may have; read again for each. */
   eventBytes(): number;
 }
 
