@@ -24,9 +24,15 @@ const UNREAD_MS = 30_000;
 /** How long a request may take beyond its headers: a mebibyte at 17 KiB a second. */
 const BODY_MS = 60_000;
 
-/** Deadlines are looked at so often, so that a socket outlives its own by a tenth at most. */
+/**
+ * Deadlines are looked at so often, so that a socket outlives its own by a tenth at most. Node finds all
+ * expired sockets in one go: the more often it looks, the fewer they are.
+ */
 const LOOKS_PER_DEADLINE = 10;
-const LONGEST_LOOK_MS = 1000;
+const LONGEST_LOOK_MS = 250;
+
+/** So many expired sockets are answered and closed in one turn of the event loop, about 2 ms. */
+const EXPIRED_PER_TURN = 32;
 
 /** What happens for each socket while there are too many is logged once in this time. */
 const QUIET_MS = 60_000;
@@ -67,6 +73,8 @@ export class Listener {
   /** What is answered on each socket; `undefined` before the first request and after an upgrade. */
   readonly #sockets = new Map<Duplex, Pipeline | undefined>();
   readonly #saidAt = new Map<string, number>();
+  /** Sockets that did not send a request in time and are not answered yet. */
+  readonly #expired: Socket[] = [];
 
   constructor(parts: ListenerParts) {
     this.#parts = parts;
@@ -206,9 +214,30 @@ export class Listener {
   /** What is not HTTP is told so, behind the answers to what was. */
   #answerFault(error: NodeJS.ErrnoException, socket: Duplex): void {
     if (error.code === 'ECONNRESET' || !(socket instanceof Socket)) socket.destroy();
-    // Node tells of it again for each later read.
-    else if (!this.#sockets.get(socket)?.isEnding)
-      this.#refused(refusalOf(error), (it) => this.#pipelineOf(socket).refuseMalformed(it));
+    // Node reports it again for each later read.
+    else if (this.#sockets.get(socket)?.isEnding) return;
+    else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') this.#expire(socket);
+    else this.#refuseMalformed(socket, refusalOf(error));
+  }
+
+  #expire(socket: Socket): void {
+    this.#expired.push(socket);
+    if (this.#expired.length === 1) setImmediate(() => this.#answerExpired());
+  }
+
+  /** Thousands of sockets may expire at the same moment: they are answered in slices. */
+  #answerExpired(): void {
+    for (const socket of this.#expired.splice(0, EXPIRED_PER_TURN)) {
+      const refusal = new Refusal(408, 'the request did not come in time');
+      this.#safely(socket, () => this.#refuseMalformed(socket, refusal));
+    }
+    if (this.#expired.length > 0) setImmediate(() => this.#answerExpired());
+  }
+
+  #refuseMalformed(socket: Socket, refusal: Refusal): void {
+    // It may have gone since it expired.
+    if (socket.destroyed) return;
+    this.#refused(refusal, (it) => this.#pipelineOf(socket).refuseMalformed(it));
   }
 
   #refused(refusal: Refusal, write: (refusal: Refusal) => void): void {
@@ -282,8 +311,6 @@ function refusalOf({ code, message }: NodeJS.ErrnoException): Refusal {
       return new Refusal(431, `the headers are too large: at most ${maxHeaderSize} bytes with the address`);
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new Refusal(413, 'the chunk extensions are too large');
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return new Refusal(408, 'the request did not come in time');
     default:
       return new Refusal(400, `this is not HTTP/1.1: ${message}`);
   }

@@ -190,6 +190,24 @@ describe('sockets', () => {
     await listener.close();
   });
 
+  it('which expire at the same moment are answered in slices', async () => {
+    let inTurn = 0;
+    const mostInTurn = { refused: 0 };
+    const { listener } = listenerOf({
+      limits: { ...limits, headersSeconds: 0.5 },
+      onRefused() {
+        if (inTurn++ === 0) setImmediate(() => (inTurn = 0));
+        mostInTurn.refused = Math.max(mostInTurn.refused, inTurn);
+      },
+    });
+    const { port } = await listener.listen('127.0.0.1', 0);
+    const clients = await Promise.all(Array.from({ length: 200 }, () => open(port)));
+    const answers = await Promise.all(clients.map((client) => client.say('GET /').all()));
+    for (const answer of answers) expect(answer).toContain('408 Request Timeout');
+    expect(mostInTurn.refused).toBeLessThanOrEqual(32);
+    await listener.close();
+  });
+
   it('that cannot be accepted are logged once a minute, and the server goes on', async () => {
     const listen = vi.spyOn(Server.prototype, 'listen');
     const { listener, faults } = listenerOf({});
