@@ -14,7 +14,7 @@ const CASES = whole('FUZZ_CASES', 5000);
 const AT_ONCE = 50;
 /** No single turn of the server's event loop may take longer. */
 const STANDSTILL_MS = 250;
-/** The program with some garbage: what conversations leave behind is nothing. */
+/** The program, 32 MiB of frames for replays, little history, and garbage: conversations leave nothing else. */
 const MOST_MIB = 400;
 const PATIENCE_MS = 5000;
 /** Of a step, in characters. */
@@ -25,6 +25,8 @@ const BAD_LINE = /failed|threw|could not|Warning/;
 const CONFIG = {
   server: { heartbeatSeconds: 1, idleSeconds: 5, emptyRoomSeconds: 0.2, drainSeconds: 0 },
   rooms: [{ match: '*', publish: 'members' }],
+  // What rooms keep grows up to this in the first 50,000 conversations, and must not hide what should not.
+  limits: { totalHistoryBytes: 4 * 1024 * 1024 },
   schedules: [
     { name: 'clock', every: '200ms', rooms: ['witness', 'calm-*'], feed: { type: 'time' } },
     { name: 'other', every: '1s', rooms: ['wild-*'], feed: { type: 'message', data: 'x'.repeat(1000) } },
