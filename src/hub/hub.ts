@@ -82,7 +82,7 @@ export class Hub implements Administration {
     const { clock, buffers, onFault } = options;
     this.events = new HubEmitter(onFault);
     this.#slices = { monotonic: () => clock.monotonic(), sliceMs: () => options.fanoutSliceMs };
-    const frames = new ReplayFrames();
+    const frames = new ReplayFrames(buffers);
     const congestion = new Congestion({
       otherBytes: () => frames.bytes,
       limits: buffers,

@@ -1,14 +1,18 @@
+import type { BufferLimits } from './congestion.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding, type EncodingOptions, type Frame, type WireFormat } from './frame.ts';
 
 /**
  * What an event takes beside its bytes: objects, map entries, its text, and the rest of the pool that its
- * bytes hold on to. Measured with 40,000 ticks of 300 bytes; with less the bound below was exceeded threefold.
+ * bytes hold on to. Measured with 40,000 ticks of 300 bytes; 500 let them take three times the bound below.
  */
-const OVERHEAD_BYTES = 2000;
+const OVERHEAD_BYTES = 3000;
 
 /** What the frames that are kept may take, in bytes: enough for twenty ticks of 10 KB in a hundred rooms. */
 const MAX_BYTES = 32 * 1024 * 1024;
+
+/** And this part of `totalBufferedBytes`, in which they are counted: connections need the rest. */
+const MAX_PART = 1 / 8;
 
 /**
  * Frames of events that are sent again to clients that join, so that a storm of them encodes each
@@ -16,7 +20,12 @@ const MAX_BYTES = 32 * 1024 * 1024;
  */
 export class ReplayFrames {
   readonly #encodings = new Map<RoomEvent, { encoding: Encoding; bytes: number }>();
+  readonly #limits: Pick<BufferLimits, 'totalBufferedBytes'>;
   #bytes = 0;
+
+  constructor(limits: Pick<BufferLimits, 'totalBufferedBytes'>) {
+    this.#limits = limits;
+  }
 
   /** What they take, in bytes. */
   get bytes(): number {
@@ -37,8 +46,9 @@ export class ReplayFrames {
   #keep(event: RoomEvent, encoding: Encoding, bytes: number): void {
     this.#encodings.set(event, { encoding, bytes });
     this.#bytes += bytes;
+    const maxBytes = Math.min(MAX_BYTES, this.#limits.totalBufferedBytes * MAX_PART);
     for (const [oldest, kept] of this.#encodings) {
-      if (this.#bytes <= MAX_BYTES) return;
+      if (this.#bytes <= maxBytes) return;
       this.#encodings.delete(oldest);
       this.#bytes -= kept.bytes;
     }
