@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Cancel, Clock } from '../clock.ts';
 import type { UnreadAnswer } from '../hub/congestion.ts';
 import type { Refusal } from '../hub/refusal.ts';
@@ -17,6 +17,9 @@ const REFUSAL_WAIT_MS = 5000;
 
 /** The same for the requests that were taken where the rest was not. */
 const LAST_ANSWERS_MS = 30_000;
+
+/** How long a client may go on sending a request that has its answer, which ends the connection. */
+const REST_OF_REQUEST_MS = 3000;
 
 /** Hears of unread answers while they are unread. Both calls do nothing the second time. */
 export interface UnreadAnswers {
@@ -66,6 +69,7 @@ export class Pipeline implements UnreadAnswer {
   constructor(socket: Socket, parts: PipelineParts) {
     this.#socket = socket;
     this.#parts = parts;
+    socket.destroySoon = () => this.#endSoon();
   }
 
   /** Whether an answer is unfinished. */
@@ -188,6 +192,23 @@ export class Pipeline implements UnreadAnswer {
     // In a turn of its own: one read brings up to 17 requests, and others wait as well.
     if (this.#waiting.length > 0) setImmediate(() => this.#startNext());
     else this.#endWithRefusal();
+  }
+
+  /**
+   * Called by Node when the answer that ends the connection has been written. A socket that is closed while
+   * its client still sends is reset, and the client may never read its answer (RFC 9112, 9.6).
+   */
+  #endSoon(): void {
+    const destroySoon = () => Socket.prototype.destroySoon.call(this.#socket);
+    const { request } = this.#current ?? {};
+    if (!request || request.complete) {
+      destroySoon();
+      return;
+    }
+    this.#isEnding = true;
+    request.once('close', destroySoon);
+    this.#cutAfter(REST_OF_REQUEST_MS);
+    this.#socket.end();
   }
 
   #startNext(): void {

@@ -69,6 +69,40 @@ afterEach(async () => {
 
 const statuses = (heard: string) => heard.match(/(?<=HTTP\/1\.1 )\d+/g);
 
+describe('the last answer of a connection', () => {
+  it.each([
+    ['that the server ends', {}],
+    ['that the client asked to end', { Connection: 'close' }],
+  ])('%s is read by a client that still sends its request', async (_, headers) => {
+    let onAnswered = () => {};
+    const answered = new Promise<void>((resolve) => {
+      onAnswered = resolve;
+    });
+    const { port } = await held({}, (incoming, response) => {
+      if (!('connection' in incoming.headers)) response.setHeader('Connection', 'close');
+      response.end('the answer');
+      response.once('close', () => setImmediate(onAnswered));
+    });
+    const client = new RawClient(port);
+    client.socket.pause();
+    client.say(request('/', { ...headers, 'Content-Length': '12' }, 'POST')).say('four');
+    await answered;
+    // Where the server has closed the socket the first write resets the connection, and the second fails.
+    client.socket.write('more', () => client.socket.write('last', () => client.socket.resume()));
+    expect(await client.all()).toContain('the answer');
+  });
+
+  it('is not waited for without end', async () => {
+    const { port } = await held({}, (_, response) => response.setHeader('Connection', 'close').end('now'));
+    const client = new RawClient(port).say(request('/', { 'Content-Length': '1000' }, 'POST')).say('four');
+    await client.until('now');
+    await client.closed;
+    const trickle = setInterval(() => client.say('m'), 100);
+    await new Promise((resolve) => client.socket.once('close', resolve));
+    clearInterval(trickle);
+  });
+});
+
 describe('requests that are pipelined', () => {
   it('are answered one at a time, in their order', async () => {
     const server = await held();
