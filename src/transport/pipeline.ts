@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Cancel, Clock } from '../clock.ts';
 import type { UnreadAnswer } from '../hub/congestion.ts';
 import type { Refusal } from '../hub/refusal.ts';
@@ -18,8 +18,8 @@ const REFUSAL_WAIT_MS = 5000;
 /** The same for the requests that were taken where the rest was not. */
 const LAST_ANSWERS_MS = 30_000;
 
-/** How long a client may go on sending a request that has its answer, which ends the connection. */
-const REST_OF_REQUEST_MS = 3000;
+/** How long a client may take to close its side behind the last answer. */
+const CLIENT_CLOSE_MS = 3000;
 
 /** Hears of unread answers while they are unread. Both calls do nothing the second time. */
 export interface UnreadAnswers {
@@ -65,6 +65,8 @@ export class Pipeline implements UnreadAnswer {
   #refusal: Refusal | undefined;
   /** Nothing more is taken. */
   #isEnding = false;
+  /** The last answer has been written, and the server's side of the socket is closed. */
+  #isAnswered = false;
 
   constructor(socket: Socket, parts: PipelineParts) {
     this.#socket = socket;
@@ -117,6 +119,10 @@ export class Pipeline implements UnreadAnswer {
   /** Reads no more, where a request came although nothing more is taken. Node must have let go of the socket. */
   dropRest(): void {
     const last = this.#waiting.at(-1);
+    if (this.#isAnswered) {
+      this.#listenInPlaceOfNode();
+      return;
+    }
     if (!last) {
       this.cut();
       return;
@@ -196,19 +202,14 @@ export class Pipeline implements UnreadAnswer {
 
   /**
    * Called by Node when the answer that ends the connection has been written. A socket that is closed while
-   * its client still sends is reset, and the client may never read its answer (RFC 9112, 9.6).
+   * its client still sends is reset, and the client may never read its answers: so the client's side stays
+   * open for a while, and what comes is dropped (RFC 9112, 9.6).
    */
   #endSoon(): void {
-    const destroySoon = () => Socket.prototype.destroySoon.call(this.#socket);
-    const { request } = this.#current ?? {};
-    if (!request || request.complete) {
-      destroySoon();
-      return;
-    }
     this.#isEnding = true;
-    request.once('close', destroySoon);
-    this.#cutAfter(REST_OF_REQUEST_MS);
+    this.#isAnswered = true;
     this.#socket.end();
+    this.#cutAfter(CLIENT_CLOSE_MS);
   }
 
   #startNext(): void {

@@ -2,13 +2,13 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { problem } from '../access/problem.ts';
 
-/** How long a peer may take to read the last bytes for it before its socket is cut. */
+/** How long a peer may take to read the last bytes for it, and to close its side, before its socket is cut. */
 const FAREWELL_MS = 3000;
 
 /**
  * Answers on a bare socket with a problem of RFC 9457 and ends it: for requests that no
- * `ServerResponse` was made for. Whoever goes on sending, does not hang up or reads nothing, is not
- * waited for.
+ * `ServerResponse` was made for. A peer that goes on sending would lose the answer if the socket were
+ * closed at once (RFC 9112, 9.6), so what it sends is dropped for a while.
  */
 export function writeProblem(socket: Duplex, error: unknown): void {
   if (!socket.writable) {
@@ -24,9 +24,7 @@ export function writeProblem(socket: Duplex, error: unknown): void {
   }).map(([name, value]) => `${name}: ${value}\r\n`);
   // Without a listener a reset would end the process.
   socket.on('error', () => socket.destroy());
-  socket.once('finish', () => socket.destroy());
   destroySoon(socket);
-  // Bytes that nobody has read would turn the end into a reset, and the answer might be lost.
   socket.resume();
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`);
 }

@@ -69,6 +69,14 @@ afterEach(async () => {
 
 const statuses = (heard: string) => heard.match(/(?<=HTTP\/1\.1 )\d+/g);
 
+/**
+ * Writes, and only then reads. Where the server has closed the socket the first write resets the connection,
+ * and the second fails.
+ */
+function sendTwice({ socket }: RawClient, text: string): void {
+  socket.write(text, () => socket.write(text, () => setImmediate(() => socket.resume())));
+}
+
 describe('the last answer of a connection', () => {
   it.each([
     ['that the server ends', {}],
@@ -87,9 +95,26 @@ describe('the last answer of a connection', () => {
     client.socket.pause();
     client.say(request('/', { ...headers, 'Content-Length': '12' }, 'POST')).say('four');
     await answered;
-    // Where the server has closed the socket the first write resets the connection, and the second fails.
-    client.socket.write('more', () => client.socket.write('last', () => client.socket.resume()));
+    sendTwice(client, 'more');
     expect(await client.all()).toContain('the answer');
+  });
+
+  it('is read by a client that sends more requests than are taken', async () => {
+    let started = 0;
+    let onAnswered = () => {};
+    const answered = new Promise<void>((resolve) => {
+      onAnswered = resolve;
+    });
+    const { port } = await held({}, (_, response) => {
+      if (++started === 17) response.once('close', () => setImmediate(onAnswered));
+      response.end('now');
+    });
+    const client = new RawClient(port);
+    client.socket.pause();
+    client.say(request('/').repeat(100));
+    await answered;
+    sendTwice(client, request('/'));
+    expect((await client.all()).match(/HTTP\/1.1 200/g)).toHaveLength(17);
   });
 
   it('is not waited for without end', async () => {
