@@ -13,14 +13,14 @@ import { emptyFolder, start } from './process.ts';
 
 /** Elsewhere than on Linux `127.0.0.2` is not an address of every machine. */
 const NGINX = process.platform === 'linux' ? requireTool('nginx') : undefined;
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-/** What the README tells to write. */
-const DOCUMENTED = /^```nginx\n([\s\S]*?)^```$/m.exec(README)?.[1] ?? '';
+const PAGE = readFileSync(new URL('../../docs/proxies.md', import.meta.url), 'utf8');
+/** The lines that it tells to write. */
+const DOCUMENTED = /^```nginx\n([\s\S]*?)^```$/m.exec(PAGE)?.[1] ?? '';
 const PLAIN = 'location / {\n    proxy_pass http://127.0.0.1:8080;\n}\n';
 /** Who comes from another machine than the proxy's. */
 const ELSEWHERE = '127.0.0.2';
 
-describe.skipIf(NGINX === undefined)('behind nginx, with the lines of the README', () => {
+describe.skipIf(NGINX === undefined)('behind nginx, with the lines of docs/proxies.md', () => {
   test('the page, with all that it loads', async () => {
     const { ask, url } = await behind(DOCUMENTED);
     const page = await ask('/rooms/lobby', { accept: 'text/html' });

@@ -189,11 +189,10 @@ describe('the names', () => {
     expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
-  it('are those that the README explains, with their types and labels', async () => {
+  it('are those that docs/metrics.md explains, with their types and labels', async () => {
     everythingHappens();
-    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-    const [chapter = ''] = readme.split('\n## Figures to watch\n')[1]?.split('\n## ') ?? [];
-    const documented = [...chapter.matchAll(/^\| `(\w+)` \| (\w+) \| (.*?) ?\|/gm)].map(
+    const page = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+    const documented = [...page.matchAll(/^\| `(\w+)` \| (\w+) \| (.*?) ?\|/gm)].map(
       ([, name = '', type = '', labels = '']) => [name, [type, ...(labels.match(/\w+/g) ?? [])].join(' ')],
     );
     expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(await exported()));

@@ -1,0 +1,189 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { EventSource } from 'eventsource';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { parseConfig } from '../../src/config/parse.ts';
+import { feedKinds } from '../../src/feed/kinds.ts';
+import { Collected } from '../e2e/collected.ts';
+import { isTick, type Received, visit } from '../e2e/listeners.ts';
+import { fileWith, ownEnv, type Server, serve, start } from '../e2e/process.ts';
+import { BLOCKS, blocks, TOP } from './documents.ts';
+
+const run = promisify(execFile);
+const WITH_COMMANDS = [...new Set(BLOCKS.filter(({ kind }) => kind === 'sh run').map(({ path }) => path))];
+const ADDRESS = /(?<=\/\/)127\.0\.0\.1:8080/g;
+
+/** Every block of code in README.md and docs/ is tried. */
+describe('the blocks of the documents', () => {
+  test('are all of a kind that a test tries', () => {
+    const tried = [
+      'sh run',
+      'sh stream',
+      'sh serve',
+      'js browser',
+      'js program',
+      'json config',
+      ...['tick', 'message', 'status', 'hello', 'heartbeat', 'closing', 'reply', 'error'].map(
+        (name) => `json ${name}`,
+      ),
+    ];
+    // The lines for nginx are tried in e2e/nginx.test.ts.
+    const elsewhere = ['nginx', 'text'];
+    const others = BLOCKS.filter(({ kind }) => ![...tried, ...elsewhere].includes(kind));
+    // `npm start` is tried in e2e/npm-start.test.ts; the second is how these tests are run.
+    expect(others.map(({ text }) => text)).toEqual([
+      'npm ci && npm start\n',
+      'npm ci && npm test\n',
+      'npm install ../belfry @hono/node-server@1\n',
+    ]);
+    for (const kind of tried) expect(blocks(kind), kind).not.toEqual([]);
+  });
+
+  test('show configurations without faults', () => {
+    const env = { OPS_TOKEN: 'a', MONITOR_TOKEN: 'b', PRICES_TOKEN: 'c' };
+    for (const text of blocks('json config')) {
+      expect(() => parseConfig(JSON.parse(text), { feedKinds, env })).not.toThrow();
+    }
+  });
+
+  test('show objects with the fields that a client receives', async () => {
+    const schedules = [
+      { name: 'clock', every: '200ms', rooms: ['lobby'], feed: { type: 'time' } },
+      { name: 'prices', every: '200ms', rooms: ['lobby'], feed: { type: 'file', path: 'missing' } },
+    ];
+    const server = { heartbeatSeconds: 0.3 };
+    const rooms = [{ match: '*', publish: 'members' }];
+    const { url, token } = await serve({ config: { server, rooms, schedules } });
+    const member = await visit(`${url}/rooms/lobby`);
+    const quiet = await visit(`${url}/rooms/quiet`);
+    const { received } = member;
+    await admin({ url, token }, 'POST', '/broadcast', '{"rooms":"lobby","data":"hi"}');
+    member.send({ action: 'publish', ref: 1, data: 'mine' });
+    member.send({ action: 'publish', ref: 2 });
+    const found = {
+      hello: await received.find(({ event }) => event === 'hello'),
+      tick: await received.find((one) => isTick(one) && one.tick?.previous !== null),
+      message: await received.find(({ event }) => event === 'message'),
+      status: await received.find(({ event }) => event === 'status'),
+      heartbeat: await quiet.received.find(({ event }) => event === 'heartbeat'),
+      reply: await received.find(({ ref }) => ref === 1),
+      error: await received.find(({ ref }) => ref === 2),
+    };
+    await admin({ url, token }, 'DELETE', '/rooms/lobby?reason=maintenance');
+    const closing = await received.find(({ event }) => event === 'closing');
+    for (const [kind, object] of Object.entries({ ...found, closing })) {
+      const shown = blocks(`json ${kind}`).map((text) => JSON.parse(text));
+      for (const each of shown) expect(shapeOf(each), kind).toEqual(shapeOf(object));
+    }
+    // These are the same whenever they are sent.
+    expect(JSON.parse(blocks('json closing')[0] ?? '')).toEqual(closing);
+    expect(JSON.parse(blocks('json error')[0] ?? '').error).toEqual(found.error.error);
+  });
+
+  test.each(WITH_COMMANDS)('of %s are command lines that work one after the other', async (path) => {
+    const lines = BLOCKS.filter((block) => block.path === path && block.kind === 'sh run')
+      .flatMap(({ text }) => text.split('\n'))
+      .filter((line) => line !== '' && !line.startsWith('#'));
+    const { url, token } = await shipped();
+    await visit(`${url}/rooms/lobby`);
+    // A status of 400 or more is an error to curl then.
+    const home = dirname(fileWith('fail\n', '.curlrc'));
+    const options = { cwd: TOP, env: { ...ownEnv(), CURL_HOME: home, BELFRY_ADMIN_TOKEN: token } };
+    for (const line of lines) {
+      const text = line.replace(ADDRESS, new URL(url).host);
+      const { stdout, stderr } = await run('bash', ['-c', text], options);
+      expect(stderr, line).toBe('');
+      expect(stdout, line).not.toBe('');
+    }
+  });
+
+  test('have command lines that show what happens', async () => {
+    const { url } = await shipped();
+    for (const block of blocks('sh stream')) {
+      const line = `exec ${block.trim().replace(ADDRESS, new URL(url).host)}`;
+      const running = start('bash', ['-c', line], { cwd: TOP });
+      await running.stdout.find((text) => text.includes('"unixMs"'));
+      running.child.kill('SIGINT');
+      await running.ended;
+    }
+  });
+
+  test('have a command line that lets other machines connect', async () => {
+    const line = (blocks('sh serve')[0] ?? '').trim().replace('--port 8080', '--port 0');
+    const running = start('bash', ['-c', `${line} & wait`], { cwd: TOP, group: true });
+    await running.stderr.find((text) => text === 'Whoever reaches 0.0.0.0 can connect.');
+  });
+
+  test('have lines for a page that receive ticks, and what they publish themselves', async () => {
+    const { url } = await shipped();
+    const heard = new Collected<Received>();
+    const opened: { close(): void }[] = [];
+    onTestFinished(() => {
+      for (const each of opened) each.close();
+    });
+    const kept = <Made extends { close(): void }>(made: Made): Made => {
+      opened.push(made);
+      return made;
+    };
+    // Both are made with `new`, which a function that returns an object allows.
+    const parts = {
+      WebSocket: function open(address: string) {
+        return kept(new WebSocket(address));
+      },
+      EventSource: function open(address: string) {
+        return kept(new EventSource(address));
+      },
+      console: { log: (object: Received) => heard.push(object) },
+    };
+    for (const block of blocks('js browser')) {
+      const code = block.replace(ADDRESS, new URL(url).host);
+      new Function(...Object.keys(parts), code)(...Object.values(parts));
+    }
+    await heard.several(3, ({ tick }) => tick !== undefined);
+    await heard.find(({ reply, error }) => reply === 'publish' && error === undefined);
+    await heard.several(3, ({ data }) => JSON.stringify(data) === '{"text":"hello"}');
+  });
+
+  test('have programs that run to their end', async () => {
+    expect(blocks('js program')).toHaveLength(2);
+    for (const text of blocks('js program')) {
+      const program = fileWith(text, 'program.mjs');
+      const folder = dirname(program);
+      mkdirSync(join(folder, 'node_modules'));
+      symlinkSync(TOP, join(folder, 'node_modules/belfry'));
+      symlinkSync(join(TOP, 'node_modules/@hono'), join(folder, 'node_modules/@hono'));
+      const running = start(process.execPath, [program], { cwd: folder });
+      expect(await running.ended).toBe(0);
+      expect(running.stderr.all).toEqual([]);
+      expect(running.stdout.all).toEqual([
+        expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/rooms\/lobby$/),
+        "lobby { text: 'up' }",
+      ]);
+    }
+  });
+});
+
+/** A server with the shipped configuration, in a file of its own. */
+function shipped(): Promise<Server> {
+  return serve({ config: JSON.parse(readFileSync(join(TOP, 'belfry.json'), 'utf8')) });
+}
+
+async function admin(
+  { url, token }: Pick<Server, 'url' | 'token'>,
+  method: string,
+  path: string,
+  body?: string,
+): Promise<void> {
+  const headers = { authorization: `Bearer ${token}` };
+  const response = await fetch(`${url}/admin${path}`, { method, headers, ...(body && { body }) });
+  expect(response.status).toBe(200);
+}
+
+/** The keys of an object and of what is in it, in their order. */
+function shapeOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value === null ? 'null' : typeof value;
+  return Object.entries(value).map(([key, inside]) => [key, shapeOf(inside)]);
+}

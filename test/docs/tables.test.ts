@@ -1,0 +1,224 @@
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { parseConfig } from '../../src/config/parse.ts';
+import { feedKinds } from '../../src/feed/kinds.ts';
+import { REASONS } from '../../src/feed/reason.ts';
+import { CLOSE } from '../../src/hub/close-reason.ts';
+import type { RefusalReason } from '../../src/hub/refusal.ts';
+import { createBelfry } from '../../src/server.ts';
+import { visit } from '../e2e/listeners.ts';
+import { BELFRY, serve } from '../e2e/process.ts';
+import { documentAt, named, TOP, table } from './documents.ts';
+
+const run = promisify(execFile);
+const CONFIGURATION = 'docs/configuration.md';
+const DELIVERY = 'docs/delivery.md';
+
+/** A part of a JSON Schema, as far as tests look into it. */
+interface Schema {
+  readonly properties: Readonly<Record<string, Schema>>;
+  readonly items: Schema;
+  readonly oneOf: readonly Schema[];
+  readonly const?: string;
+  readonly default?: unknown;
+}
+
+const schema: Schema = JSON.parse(readFileSync(join(TOP, 'belfry.schema.json'), 'utf8'));
+const openapi = parse(readFileSync(join(TOP, 'openapi.yaml'), 'utf8'));
+
+describe('docs/configuration.md', () => {
+  const { server, admin, rooms, schedules, limits } = schema.properties;
+  // The schema leaves out the default of a list whose entries are changed by parsing.
+  const inForce = parseConfig({}, { feedKinds, env: {} });
+  test.each([
+    ['Schedules', schedules?.items, {}],
+    ['Rooms', rooms?.items, {}],
+    ['Tokens of the admin API', admin?.properties.tokens?.items, {}],
+    ['Server', server, inForce.server],
+    ['Limits', limits, inForce.limits],
+  ])('has each key of its chapter "%s", with its default', (heading, part, defaults: object) => {
+    const told = table(CONFIGURATION, 'key', heading).map(([key, byDefault]) => [key, byDefault]);
+    expect(told.sort()).toEqual(
+      Object.entries(part?.properties ?? {})
+        .map(([key, of]) => [
+          `\`${key}\``,
+          defaultOf({ ...of, default: Object(defaults)[key] ?? of.default }),
+        ])
+        .sort(),
+    );
+  });
+
+  test('has no chapter less than the file has keys', () => {
+    const keys = Object.keys(schema.properties);
+    expect(keys.sort()).toEqual(['$schema', 'admin', 'limits', 'rooms', 'schedules', 'server']);
+    const page = documentAt(CONFIGURATION);
+    for (const key of keys) expect(page.includes(`\`${key}`) || page.includes(`"${key}"`), key).toBe(true);
+  });
+
+  test('has each type of feed, with its keys and their defaults', () => {
+    const told = table(CONFIGURATION, '`type`').map(([type, keys = '']) => [
+      type,
+      keys === '' ? [] : keys.split(', ').sort(),
+    ]);
+    const kinds = schedules?.items.properties.feed?.oneOf ?? [];
+    expect(kinds.length).toBeGreaterThan(5);
+    expect(told.sort()).toEqual(
+      kinds
+        .map(({ properties: { type, ...options } }) => [
+          `\`"${type?.const}"\``,
+          Object.entries(options)
+            .map(([key, of]) => `\`${key}\`${of.default === undefined ? '' : ` (${defaultOf(of)})`}`)
+            .sort(),
+        ])
+        .sort(),
+    );
+  });
+
+  test('has each command, with its options', async () => {
+    const help = async (...args: string[]) =>
+      (await run(process.execPath, [BELFRY, ...args, '--help'])).stdout;
+    const commands = (await help()).split('\nCommands:\n')[1]?.matchAll(/^ {2}(\w+)/gm) ?? [];
+    const names = [...commands].map(([, name = '']) => name).filter((name) => name !== 'help');
+    const told = table(CONFIGURATION, 'command');
+    expect(told.map(([command]) => command).sort()).toEqual(names.map((name) => `\`${name}\``).sort());
+    const texts = await Promise.all(names.map((name) => help(name)));
+    for (const [at, name] of names.entries()) {
+      const options = [...(texts[at] ?? '').matchAll(/^ {2}(?:-\w, )?(--\w+)/gm)].map(([, option]) => option);
+      const [, does = ''] = told.find(([command]) => command === `\`${name}\``) ?? [];
+      const given = named(does).filter((option) => option.startsWith('--'));
+      expect([name, ...given, '--help']).toEqual([name, ...options]);
+    }
+  });
+
+  test('has each environment variable', () => {
+    const sources = readdirSync(join(TOP, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => readFileSync(join(TOP, 'src', path), 'utf8'));
+    const used = new Set(sources.flatMap((source) => source.match(/\bBELFRY_[A-Z_]+\b/g) ?? []));
+    const told = table(CONFIGURATION, 'variable').flatMap(([variable = '']) => named(variable));
+    expect(told.sort()).toEqual([...used].sort());
+  });
+});
+
+describe('docs/delivery.md', () => {
+  test('has each close code, with its reason and whether to reconnect', () => {
+    expect(table(DELIVERY, 'code')).toEqual(
+      Object.values(CLOSE).map(({ code, reason, reconnect }) => [
+        String(code),
+        reason,
+        reconnect ? 'yes' : 'no',
+      ]),
+    );
+  });
+
+  test('has each reason that a status can give', () => {
+    const told = table(DELIVERY, '`reason`').map(([reason]) => reason);
+    expect(told.sort()).toEqual(
+      Object.keys(REASONS)
+        .map((reason) => `\`${reason}\``)
+        .sort(),
+    );
+    expect(documentAt(DELIVERY)).toContain('"missedAtLeast":true');
+  });
+
+  test('has each field of a tick', () => {
+    const told = table(DELIVERY, 'field of `tick`').flatMap(([field = '']) => named(field));
+    expect(told).toEqual(Object.keys(openapi.components.schemas.Tick.properties));
+  });
+
+  test('has each action that a client may send', async () => {
+    const { url } = await serve();
+    const member = await visit(`${url}/rooms/lobby`);
+    member.send({ action: 'unknown', ref: 1 });
+    const { error } = await member.received.find(({ ref }) => ref === 1);
+    const told = table(DELIVERY, 'action').flatMap(([action = '']) => named(action));
+    expect(error?.detail).toContain(`"unknown" is not one of ${told.join(', ')};`);
+  });
+});
+
+describe('docs/admin.md', () => {
+  test('has each call of the admin API, with the role that it needs', () => {
+    const paths = Object.entries<Record<string, { responses: object }>>(openapi.paths);
+    const calls = paths
+      .filter(([path]) => path.startsWith('/admin'))
+      .flatMap(([path, methods]) =>
+        Object.entries(methods).map(([method, { responses }]) => [
+          `\`${method.toUpperCase()} ${path}\``,
+          '403' in responses ? 'operator' : 'viewer',
+        ]),
+      );
+    expect(calls.length).toBeGreaterThan(15);
+    const told = table('docs/admin.md', 'call').map(([call, role]) => [call, role]);
+    expect(told.sort()).toEqual(calls.sort());
+  });
+});
+
+describe('docs/metrics.md', () => {
+  // The metrics themselves are compared in observe/metrics.test.ts.
+  test('has each reason of a refusal', () => {
+    // The type checker holds this to `RefusalReason`, of which nothing is there at run time.
+    const reasons = {
+      address: true,
+      attempts: true,
+      conflict: true,
+      draining: true,
+      full: true,
+      host: true,
+      input: true,
+      internal: true,
+      lock: true,
+      method: true,
+      origin: true,
+      rate: true,
+      representation: true,
+      role: true,
+      rooms: true,
+      rule: true,
+      size: true,
+      timeout: true,
+      token: true,
+      type: true,
+      unknown: true,
+      upgrade: true,
+    } satisfies Record<RefusalReason, true>;
+    const told = table('docs/metrics.md', 'reason').flatMap(([reason = '']) => named(reason));
+    expect(told).toEqual(Object.keys(reasons));
+  });
+});
+
+describe('docs/embedding.md', () => {
+  const names = (title: string) => table('docs/embedding.md', title).flatMap(([name = '']) => named(name));
+
+  test('has each member of what createBelfry returns', () => {
+    expect(names('member').sort()).toEqual(Object.keys(createBelfry({}, { env: {} })).sort());
+  });
+
+  test('has each name that the package exports, types included', () => {
+    const { exports } = JSON.parse(readFileSync(join(TOP, 'package.json'), 'utf8'));
+    const declarations = readFileSync(join(TOP, exports['.'].types), 'utf8');
+    expect(declarations).not.toMatch(/^export (?:\*|default)/m);
+    const lists = [...declarations.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].flatMap(([, list = '']) =>
+      list.split(',').map((name) =>
+        name
+          .trim()
+          .replace(/^type /, '')
+          .replace(/^.* as /, ''),
+      ),
+    );
+    const declared = [
+      ...declarations.matchAll(
+        /^export (?:declare )?(?:abstract )?(?:function|class|const|interface|type) (\w+)/gm,
+      ),
+    ].map(([, name = '']) => name);
+    expect(names('name').sort()).toEqual([...lists, ...declared].filter((name) => name !== '').sort());
+  });
+});
+
+/** As the tables write it. */
+function defaultOf(part: Schema): string {
+  return part.default === undefined ? '' : `\`${JSON.stringify(part.default)}\``;
+}
