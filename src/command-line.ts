@@ -13,7 +13,7 @@ import { describeMemory } from './config/memory-budget.ts';
 import type { Config } from './config/schema.ts';
 import { suggest } from './config/suggest.ts';
 import { type FileWatch, watchFile } from './config/watch-file.ts';
-import { Refusal } from './hub/refusal.ts';
+import { Refusal } from './hub/errors.ts';
 import { createLogger, type Logger, neverBlock } from './observe/logger.ts';
 import { type Belfry, createBelfry } from './server.ts';
 

@@ -4,7 +4,7 @@ import { type Handler, Hono } from 'hono';
 import { etag } from 'hono/etag';
 import { problemResponse } from './access/problem.ts';
 import { type AdminParts, createAdmin } from './admin/admin.ts';
-import { Refusal, type RefusalReason, reasonOf } from './hub/refusal.ts';
+import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
 import { createPages } from './pages/pages.ts';
 import { hostCheck } from './transport/host-check.ts';
 import { type NodeEnv, type RoomUrlParts, roomUrl } from './transport/room-url.ts';

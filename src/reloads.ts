@@ -5,7 +5,7 @@ import { ConfigError, type Fault } from './config/faults.ts';
 import { type Config, configJsonSchema } from './config/schema.ts';
 import { shownConfig } from './config/shown-config.ts';
 import type { FeedKind } from './feed/feed.ts';
-import { Refusal } from './hub/refusal.ts';
+import { Refusal } from './hub/errors.ts';
 import type { Phase } from './lifecycle.ts';
 import type { Logger } from './observe/logger.ts';
 import type { Applied } from './schedule/schedules.ts';

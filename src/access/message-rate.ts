@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal } from '../hub/errors.ts';
 import { type Rate, TokenBucket } from './token-bucket.ts';
 
 /** How much more than the burst may be refused at once, until the connection is closed. */

@@ -1,4 +1,4 @@
-import { Refusal, shown } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/errors.ts';
 import { isLoopback } from '../loopback.ts';
 
 export interface OriginRules {

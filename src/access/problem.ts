@@ -1,4 +1,4 @@
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal } from '../hub/errors.ts';
 
 /** An HTTP answer that says what went wrong, ready for a `Response` or a bare socket. */
 export interface Problem {

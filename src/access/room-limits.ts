@@ -1,5 +1,5 @@
 import { CLOSE } from '../hub/close-reason.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal } from '../hub/errors.ts';
 import { retryAfterMs } from '../hub/retry.ts';
 import type { Client } from './client-address.ts';
 import { countedAs } from './seats.ts';

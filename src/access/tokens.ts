@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal } from '../hub/errors.ts';
 
 /** A `viewer` reads, an `operator` also acts. */
 export type Role = 'viewer' | 'operator';

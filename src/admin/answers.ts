@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { z } from '@hono/zod-openapi';
-import type { InputError } from '../hub/refusal.ts';
+import type { InputError } from '../hub/errors.ts';
 
 /** What answers are declared with. */
 

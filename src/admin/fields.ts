@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { durationMs } from '../duration.ts';
+import { shown } from '../hub/errors.ts';
 import {
   DEVICE_ACCEPTS,
   EVENT_ACCEPTS,
@@ -10,7 +11,6 @@ import {
   PATTERN_ACCEPTS,
   ROOM_ACCEPTS,
 } from '../hub/names.ts';
-import { shown } from '../hub/refusal.ts';
 
 /** What requests are made of: each field checks one value and says what it would accept. */
 

@@ -2,7 +2,7 @@ import type { Context, MiddlewareHandler } from 'hono';
 import { countedAs } from '../access/seats.ts';
 import { type TokenCheck, type TokenHolder, tokenHolder } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal } from '../hub/errors.ts';
 import { isLoopback } from '../loopback.ts';
 
 /** What the calls know besides the request. */

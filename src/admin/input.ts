@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Hook } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import type { z } from 'zod';
-import { type InputError, Refusal, shown } from '../hub/refusal.ts';
+import { type InputError, Refusal, shown } from '../hub/errors.ts';
 import type { AdminEnv } from './guard.ts';
 
 /** A hostile body can be wrong in a hundred thousand places; so many of them are told. */

@@ -1,5 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import type { PageQuery } from '../hub/entries.ts';
+import type { PageQuery } from '../hub/views.ts';
 import { instantField, json, refusals, refused, refusedInput, unknownParameter } from './answers.ts';
 import { noQuery, someName, text } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';

@@ -1,5 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import { type InputError, Refusal } from '../hub/refusal.ts';
+import { type InputError, Refusal } from '../hub/errors.ts';
 import { instantField, json, refusals, refused, unknownParameter } from './answers.ts';
 import { noQuery } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';

@@ -1,3 +1,5 @@
+import type { JsonText, Sender } from './event.ts';
+import type { Target } from './target.ts';
 import type {
   ConnectionEntry,
   ConnectionsQuery,
@@ -5,9 +7,7 @@ import type {
   RoomClosed,
   RoomEntry,
   RoomsQuery,
-} from './entries.ts';
-import type { JsonText, Sender } from './event.ts';
-import type { Target } from './target.ts';
+} from './views.ts';
 
 /** What somebody wants published. */
 export interface Publication {

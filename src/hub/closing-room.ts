@@ -2,12 +2,12 @@ import { type Clock, instant } from '../clock.ts';
 import type { CloseRoom } from './administration.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
 import { type Connection, closingText } from './connection.ts';
-import type { RoomClosed } from './entries.ts';
-import { Refusal } from './refusal.ts';
+import { Refusal } from './errors.ts';
 import { retryAfterMs } from './retry.ts';
 import { type Lock, lockedUntil, type Room } from './room.ts';
 import type { Rooms } from './rooms.ts';
 import { inSlices, type SliceOptions } from './slices.ts';
+import type { RoomClosed } from './views.ts';
 
 /** What closing a room does to its members, handed in by the hub. */
 export interface Leaving {

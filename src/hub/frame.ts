@@ -1,5 +1,5 @@
-import type { Transport } from './entries.ts';
 import { eventText, type JsonText, type RoomEvent, type SizedText, sizedText } from './event.ts';
+import type { Transport } from './views.ts';
 
 /** How events become the bytes of one transport; a value that `transport/` owns. */
 export interface WireFormat {

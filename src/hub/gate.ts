@@ -1,14 +1,14 @@
 import type { Publication } from './administration.ts';
+import { Refusal, shown } from './errors.ts';
 import {
   EVENT_ACCEPTS,
-  isExact,
   isDisplayEvent,
   isEventName,
+  isExact,
   isRoomPattern,
   isServerEvent,
   PATTERN_ACCEPTS,
 } from './names.ts';
-import { Refusal, shown } from './refusal.ts';
 import { targetRooms } from './target.ts';
 
 /** The keys of a target. */

@@ -1,10 +1,26 @@
+import type { History } from '../log/log.ts';
 import type { Administration, CloseRoom, Publication } from './administration.ts';
+import { Intake } from './backpressure.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
 import { closeRoom } from './closing-room.ts';
-import { type BufferLimits, Congestion, type UnreadAnswer } from './congestion.ts';
 import { Connection, type Peer } from './connection.ts';
 import type { Delivered, Delivery } from './delivery.ts';
 import { Directory } from './directory.ts';
+import { Refusal } from './errors.ts';
+import { sizedTexts } from './event.ts';
+import { Turn } from './flush-scheduler.ts';
+import { checkPublication } from './gate.ts';
+import { HubEmitter } from './hub-events.ts';
+import { Inbox } from './inbox.ts';
+import { Membership, type MembershipOptions } from './join.ts';
+import { listConnections, listRooms, roomEntries } from './listing.ts';
+import type { Delivering, Sink } from './outbox.ts';
+import { type Letter, Post } from './publisher.ts';
+import { ReplayFrames } from './replay-frames.ts';
+import { retryAfterMs } from './retry.ts';
+import { Rooms, type RoomsOptions } from './rooms.ts';
+import type { SliceOptions } from './slices.ts';
+import { type BufferLimits, Congestion, type UnreadAnswer } from './slow-consumers.ts';
 import type {
   ConnectionEntry,
   ConnectionsQuery,
@@ -12,23 +28,7 @@ import type {
   RoomClosed,
   RoomEntry,
   RoomsQuery,
-} from './entries.ts';
-import { sizedTexts } from './event.ts';
-import { checkPublication } from './gate.ts';
-import { HubEmitter } from './hub-events.ts';
-import { Inbox } from './inbox.ts';
-import { Intake } from './intake.ts';
-import { listConnections, listRooms, roomEntries } from './listing.ts';
-import type { History } from './log.ts';
-import { Membership, type MembershipOptions } from './membership.ts';
-import type { Delivering, Sink } from './outbox.ts';
-import { type Letter, Post } from './post.ts';
-import { Refusal } from './refusal.ts';
-import { ReplayFrames } from './replay-frames.ts';
-import { retryAfterMs } from './retry.ts';
-import { Rooms, type RoomsOptions } from './rooms.ts';
-import type { SliceOptions } from './slices.ts';
-import { Turn } from './turn.ts';
+} from './views.ts';
 import type { Resumed } from './welcome.ts';
 
 /** So many lines of clients are acted on in one turn of the event loop, those of all together. */

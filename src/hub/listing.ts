@@ -1,11 +1,11 @@
 import type { Clock } from '../clock.ts';
+import type { Log } from '../log/log.ts';
 import type { Connection } from './connection.ts';
 import type { Directory } from './directory.ts';
-import type { ConnectionEntry, ConnectionsQuery, RoomEntry, RoomsQuery } from './entries.ts';
-import type { Log } from './log.ts';
 import { roomMatcher } from './names.ts';
 import type { Room } from './room.ts';
 import type { Rooms } from './rooms.ts';
+import type { ConnectionEntry, ConnectionsQuery, RoomEntry, RoomsQuery } from './views.ts';
 
 /** What rooms are listed with. */
 export interface ListingParts {

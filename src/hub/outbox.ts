@@ -1,7 +1,7 @@
 import { CLOSE, type CloseReason } from './close-reason.ts';
-import type { Congestion } from './congestion.ts';
+import type { Flushable, Turn } from './flush-scheduler.ts';
 import type { Batch, Frame, WireFormat } from './frame.ts';
-import type { Flushable, Turn } from './turn.ts';
+import type { Congestion } from './slow-consumers.ts';
 
 /** What the hub needs of a socket; one implementation for each transport. */
 export interface Sink {

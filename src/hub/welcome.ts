@@ -1,8 +1,8 @@
+import type { History, Message } from '../log/log.ts';
 import type { Connection } from './connection.ts';
 import type { CurrentTicks } from './current-ticks.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding, type Frame } from './frame.ts';
-import type { History, Message } from './log.ts';
 import type { ReplayFrames } from './replay-frames.ts';
 
 /** What a room's history says about the position that somebody came back with. */

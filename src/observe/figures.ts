@@ -1,9 +1,9 @@
 import { createHistogram } from 'node:perf_hooks';
 import { type Clock, instant } from '../clock.ts';
 import type { CloseReason } from '../hub/close-reason.ts';
-import type { Transport } from '../hub/entries.ts';
+import type { RefusalReason } from '../hub/errors.ts';
 import type { Hub } from '../hub/hub.ts';
-import type { RefusalReason } from '../hub/refusal.ts';
+import type { Transport } from '../hub/views.ts';
 
 /** What is looked at rather than counted. */
 export interface Watched {

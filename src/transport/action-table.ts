@@ -1,6 +1,6 @@
 import { type Clock, instant } from '../clock.ts';
 import type { Connection } from '../hub/connection.ts';
-import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/refusal.ts';
+import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/errors.ts';
 
 /** What a client sent: a JSON object, nothing in it checked. */
 export type Sent = Readonly<Record<string, unknown>>;

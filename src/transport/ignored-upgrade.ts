@@ -1,6 +1,6 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { Refusal, shown } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/errors.ts';
 import { writeProblem } from './raw-problem.ts';
 
 /** Whether a request asks for what a room's address can be upgraded to. */

@@ -9,7 +9,7 @@ import {
 import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../clock.ts';
-import { Refusal, type RefusalReason } from '../hub/refusal.ts';
+import { Refusal, type RefusalReason } from '../hub/errors.ts';
 import { ignoreUpgrade, isWebSocketUpgrade } from './ignored-upgrade.ts';
 import { Pipeline, type UnreadAnswers } from './pipeline.ts';
 import { writeProblem } from './raw-problem.ts';

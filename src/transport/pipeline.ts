@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Cancel, Clock } from '../clock.ts';
-import type { UnreadAnswer } from '../hub/congestion.ts';
-import type { Refusal } from '../hub/refusal.ts';
+import type { Refusal } from '../hub/errors.ts';
+import type { UnreadAnswer } from '../hub/slow-consumers.ts';
 import { writeProblem } from './raw-problem.ts';
 import { headBytes } from './request-head.ts';
 

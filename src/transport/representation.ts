@@ -1,5 +1,5 @@
 import { parseAccept } from 'hono/utils/accept';
-import { Refusal, shown } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/errors.ts';
 
 /** What a room's address gives without an upgrade. */
 export type Representation = 'json' | 'sse' | 'html';

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { Refusal, shown } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/errors.ts';
 
 /**
  * How many headers a request may have. Each takes about 100 bytes of heap beside its characters: 900 of

@@ -11,7 +11,7 @@ import {
   roomsOf,
 } from '../access/admit.ts';
 import type { Clock } from '../clock.ts';
-import { Refusal, shown } from '../hub/refusal.ts';
+import { Refusal, shown } from '../hub/errors.ts';
 import { limitOf, roomSnapshot, type SnapshotParts } from './json.ts';
 import { representationFor } from './representation.ts';
 import type { SocketSink } from './socket-sink.ts';

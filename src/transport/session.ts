@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessageLimits, MessageRate } from '../access/message-rate.ts';
 import { CLOSE, type CloseReason, closeReason } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
-import { Refusal } from '../hub/refusal.ts';
+import { Refusal } from '../hub/errors.ts';
 import type { ActionTable } from './action-table.ts';
 import type { ToldWebSocket } from './websocket.ts';
 

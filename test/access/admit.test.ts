@@ -5,7 +5,7 @@ import { Origins } from '../../src/access/origins.ts';
 import { RoomLimits } from '../../src/access/room-limits.ts';
 import { RoomRules } from '../../src/access/room-rules.ts';
 import { Seats } from '../../src/access/seats.ts';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 const at = (target: string) => new URL(`http://localhost${target}`);

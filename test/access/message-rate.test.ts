@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { MessageRate, messageLimits, RoomMessageRates } from '../../src/access/message-rate.ts';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 function rate(messagesPerSecond: number, messageBurst: number) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type OriginRules, Origins } from '../../src/access/origins.ts';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 
 const rules = (more: Partial<OriginRules> = {}): OriginRules => ({
   host: '127.0.0.1',

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Entrant, RoomLimits } from '../../src/access/room-limits.ts';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { settled } from '../helpers/manual-clock.ts';
 
 const stranger = { address: '203.0.113.1', isLocal: false };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { tokenCheck, tokenHolder } from '../../src/access/tokens.ts';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 
 const sha256 = (token: string): string => createHash('sha256').update(token).digest('hex');
 const check = tokenCheck([

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { FakeServer, problemOf } from './fakes.ts';
 
 let server: FakeServer;

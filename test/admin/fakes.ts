@@ -14,15 +14,15 @@ import type {
 } from '../../src/admin/schedules.ts';
 import type { ConfigEntry, Reloaded, ServiceAdministration, StatsEntry } from '../../src/admin/service.ts';
 import type { Administration, CloseRoom, Publication } from '../../src/hub/administration.ts';
+import { Refusal } from '../../src/hub/errors.ts';
+import { roomMatcher } from '../../src/hub/names.ts';
 import type {
   ConnectionEntry,
   ConnectionsQuery,
   PageQuery,
   RoomEntry,
   RoomsQuery,
-} from '../../src/hub/entries.ts';
-import { roomMatcher } from '../../src/hub/names.ts';
-import { Refusal } from '../../src/hub/refusal.ts';
+} from '../../src/hub/views.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 export const sha256 = (token: string): string => createHash('sha256').update(token).digest('hex');

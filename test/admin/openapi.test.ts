@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { createAdmin } from '../../src/admin/admin.ts';
 import { openApiYaml } from '../../src/admin/openapi.ts';
 import { refusedConfig } from '../../src/admin/service.ts';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { FakeServer, roomEntry } from './fakes.ts';
 
 const FILE = new URL('../../openapi.yaml', import.meta.url);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { Entry, Log } from '../../src/hub/log.ts';
+import type { Entry, Log } from '../../src/log/log.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 /** How much is kept, the same for each room. */

@@ -1,5 +1,5 @@
 import { systemClock } from '../../src/clock.ts';
-import type { UnreadAnswer } from '../../src/hub/congestion.ts';
+import type { UnreadAnswer } from '../../src/hub/slow-consumers.ts';
 import { Listener, type ListenerParts } from '../../src/transport/listener.ts';
 
 /** A listener without limits, and what it has told. */

@@ -4,9 +4,9 @@ import type { CurrentTicks, CurrentTicksOfRoom } from '../../src/hub/current-tic
 import type { RoomEvent, Tick } from '../../src/hub/event.ts';
 import type { WireFormat } from '../../src/hub/frame.ts';
 import { Hub, type HubOptions } from '../../src/hub/hub.ts';
-import type { Appended, Entry, History, Kept, Log, Position } from '../../src/hub/log.ts';
-import { MemoryLog, type MemoryLogOptions } from '../../src/hub/memory-log.ts';
 import type { Sink } from '../../src/hub/outbox.ts';
+import type { Appended, Entry, History, Kept, Log, Position } from '../../src/log/log.ts';
+import { MemoryLog, type MemoryLogOptions } from '../../src/log/memory-log.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 
 /** A wire format that keeps the JSON text, one line for each event. */

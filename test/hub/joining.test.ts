@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { Refusal } from '../../src/hub/errors.ts';
 import type { RoomEvent } from '../../src/hub/event.ts';
-import { Refusal } from '../../src/hub/refusal.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { dataOf, KIB, lines, otherLines, quiet, stage, tickEvent } from './fixture.ts';
 

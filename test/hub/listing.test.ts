@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ConnectionsQuery } from '../../src/hub/entries.ts';
+import type { ConnectionsQuery } from '../../src/hub/views.ts';
 import { otherLines, quiet, stage } from './fixture.ts';
 
 describe('the list of rooms', () => {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Congestion } from '../../src/hub/congestion.ts';
+import { Turn } from '../../src/hub/flush-scheduler.ts';
 import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
-import { Turn } from '../../src/hub/turn.ts';
+import { Congestion } from '../../src/hub/slow-consumers.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { FakeSink, lines, quiet, tickEvent } from './fixture.ts';
 

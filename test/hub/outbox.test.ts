@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { CLOSE } from '../../src/hub/close-reason.ts';
-import { type BufferLimits, Congestion } from '../../src/hub/congestion.ts';
+import { Turn } from '../../src/hub/flush-scheduler.ts';
 import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
-import { Turn } from '../../src/hub/turn.ts';
+import { type BufferLimits, Congestion } from '../../src/hub/slow-consumers.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { dataOf, FakeSink, KIB, lines, quiet, tickEvent } from './fixture.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { settled } from '../helpers/manual-clock.ts';
 import { type Guest, quiet, type Seen, type Stage, stage, tickEvent } from './fixture.ts';
 

@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { exchange, handshake, request } from '../helpers/raw.ts';
 import { type ConfigOf, startServer, type TestServer } from '../helpers/server.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../src/hub/connection.ts';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { type Action, ActionTable } from '../../src/transport/action-table.ts';
 import type { Received } from '../helpers/guest.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Refusal } from '../../src/hub/refusal.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { SocketGuest, StreamGuest } from '../helpers/guest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 

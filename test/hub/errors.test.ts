@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Refusal, reasonOf, shown } from '../../src/hub/refusal.ts';
+import { Refusal, reasonOf, shown } from '../../src/hub/errors.ts';
 
 describe('the reason of a refusal', () => {
   it.each([

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Intake } from '../../src/hub/intake.ts';
+import { Intake } from '../../src/hub/backpressure.ts';
 import { settled } from '../helpers/manual-clock.ts';
 
 function rig() {

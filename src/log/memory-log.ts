@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
+import { nextTurn } from '../hub/slices.ts';
 import type { Appended, Entry, History, Kept, Log, Message, Position } from './log.ts';
-import { nextTurn } from './slices.ts';
 
 /** How much of a room is kept. */
 export interface Retention {

@@ -1,4 +1,4 @@
-import type { JsonText, RoomEvent, Sender } from './event.ts';
+import type { JsonText, RoomEvent, Sender } from '../hub/event.ts';
 
 /** A message before it has a number. */
 export interface Entry {

@@ -1,18 +1,18 @@
 import { type Clock, instant } from '../clock.ts';
+import type { Appended, Entry, Log, Message, Position } from '../log/log.ts';
 import type { Publication } from './administration.ts';
 import type { Connection } from './connection.ts';
 import type { Directory } from './directory.ts';
-import type { Published } from './entries.ts';
+import { Refusal } from './errors.ts';
 import { type RoomEvent, sizedText } from './event.ts';
+import type { Turn } from './flush-scheduler.ts';
 import { Encoding } from './frame.ts';
-import type { Appended, Entry, Log, Message, Position } from './log.ts';
 import { isExact, roomsMatcher } from './names.ts';
-import { Refusal } from './refusal.ts';
 import type { Room } from './room.ts';
 import type { Rooms } from './rooms.ts';
 import { inSlices, nextTurn, type SliceOptions } from './slices.ts';
 import { type Target, targetRooms } from './target.ts';
-import type { Turn } from './turn.ts';
+import type { Published } from './views.ts';
 
 /** A publication, and who waits to hear how far it went. */
 export interface Letter {

@@ -1,4 +1,4 @@
-import { MemoryLog } from '../../src/hub/memory-log.ts';
+import { MemoryLog } from '../../src/log/memory-log.ts';
 import { logContract } from '../contract/log.ts';
 
 /** Eight bytes of data in quotes, and what the log reckons for the rest of a message. */

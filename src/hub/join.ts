@@ -1,18 +1,18 @@
 import { type Clock, instant } from '../clock.ts';
+import type { History, Log } from '../log/log.ts';
+import { Intake } from './backpressure.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
 import { lockRefusal } from './closing-room.ts';
-import type { BufferLimits } from './congestion.ts';
 import { type Connection, closingText } from './connection.ts';
 import type { CurrentTicks } from './current-ticks.ts';
+import type { Refusal } from './errors.ts';
+import type { Turn } from './flush-scheduler.ts';
 import { Encoding, type Frame } from './frame.ts';
 import type { HubEmitter } from './hub-events.ts';
-import { Intake } from './intake.ts';
-import type { History, Log } from './log.ts';
-import type { Post } from './post.ts';
-import type { Refusal } from './refusal.ts';
+import type { Post } from './publisher.ts';
 import type { ReplayFrames } from './replay-frames.ts';
 import type { Rooms } from './rooms.ts';
-import type { Turn } from './turn.ts';
+import type { BufferLimits } from './slow-consumers.ts';
 import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
 
 /** Looked at anew each time. */

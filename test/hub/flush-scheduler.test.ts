@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { Turn } from '../../src/hub/flush-scheduler.ts';
 import { Batch, Frame } from '../../src/hub/frame.ts';
-import { Turn } from '../../src/hub/turn.ts';
 import { settled } from '../helpers/manual-clock.ts';
 import { quiet } from './fixture.ts';
 
