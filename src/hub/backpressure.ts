@@ -1,4 +1,4 @@
-export interface IntakeOptions {
+export interface BackpressureOptions {
   /** How many may pass in one turn of the event loop. */
   readonly mostPerTurn: number;
   /** How many of those that wait may pass when a turn is over. Default: as many. */
@@ -16,14 +16,14 @@ export interface IntakeOptions {
  * sockets comes first in a turn and writing to them last, so that without it one turn would collect
  * replies and deliveries without a bound.
  */
-export class Intake {
-  readonly #options: IntakeOptions;
+export class Backpressure {
+  readonly #options: BackpressureOptions;
   /** In their order. */
   #waiting: (() => void)[] = [];
   #passed = 0;
   #isScheduled = false;
 
-  constructor(options: IntakeOptions) {
+  constructor(options: BackpressureOptions) {
     this.#options = options;
   }
 

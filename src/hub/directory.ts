@@ -2,7 +2,7 @@ import type { Connection } from './connection.ts';
 import type { Target } from './target.ts';
 
 /** All connections of this node: by id, by device, by user. */
-export class Directory {
+export class Connections {
   readonly #byId = new Map<string, Connection>();
   /** A device may hold several connections; who has no device stands in none of the sets. */
   readonly #byDevice = new Map<string, Set<Connection>>();

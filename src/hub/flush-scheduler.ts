@@ -23,7 +23,7 @@ const MAX_REFILL_BYTES = 1024 * 1024;
 const FLUSHES_A_LOOK = 64;
 const BYTES_A_LOOK = 512 * 1024;
 
-export interface TurnOptions {
+export interface FlushSchedulerOptions {
   /** Milliseconds on a clock that never steps. */
   readonly monotonic: () => number;
   /** How long writing may hold the event loop in one go. */
@@ -39,8 +39,8 @@ export interface TurnOptions {
  * a large one. The round that has waited longest gets a share of each slice, so that many small ones
  * cannot keep it waiting for ever.
  */
-export class Turn {
-  readonly #options: TurnOptions;
+export class FlushScheduler {
+  readonly #options: FlushSchedulerOptions;
   /** One for each delivery, oldest first, until all of it is written; the last one is still being filled. */
   #rounds: Round[] = [];
   #roundNumber = 0;
@@ -54,7 +54,7 @@ export class Turn {
   #refilledBytes = 0;
   #onWritten: { readonly upTo: number; readonly resolve: () => void }[] = [];
 
-  constructor(options: TurnOptions) {
+  constructor(options: FlushSchedulerOptions) {
     this.#options = options;
   }
 

@@ -1,26 +1,26 @@
 import type { History } from '../log/log.ts';
 import type { Administration, CloseRoom, Publication } from './administration.ts';
-import { Intake } from './backpressure.ts';
+import { Backpressure } from './backpressure.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
 import { closeRoom } from './closing-room.ts';
 import { Connection, type Peer } from './connection.ts';
 import type { Delivered, Delivery } from './delivery.ts';
-import { Directory } from './directory.ts';
+import { Connections } from './directory.ts';
 import { Refusal } from './errors.ts';
 import { sizedTexts } from './event.ts';
-import { Turn } from './flush-scheduler.ts';
+import { FlushScheduler } from './flush-scheduler.ts';
 import { checkPublication } from './gate.ts';
 import { HubEmitter } from './hub-events.ts';
 import { Inbox } from './inbox.ts';
-import { Membership, type MembershipOptions } from './join.ts';
+import { Joins, type JoinOptions } from './join.ts';
 import { listConnections, listRooms, roomEntries } from './listing.ts';
 import type { Delivering, Sink } from './outbox.ts';
-import { type Letter, Post } from './publisher.ts';
+import { type Letter, Publisher } from './publisher.ts';
 import { ReplayFrames } from './replay-frames.ts';
 import { retryAfterMs } from './retry.ts';
 import { Rooms, type RoomsOptions } from './rooms.ts';
 import type { SliceOptions } from './slices.ts';
-import { type BufferLimits, Congestion, type UnreadAnswer } from './slow-consumers.ts';
+import { type BufferLimits, SlowConsumers, type UnreadAnswer } from './slow-consumers.ts';
 import type {
   ConnectionEntry,
   ConnectionsQuery,
@@ -35,7 +35,7 @@ import type { Resumed } from './welcome.ts';
 const MAX_LINES_A_TURN = 64;
 
 /** Looked at anew each time, so that a reload can change what is behind it. */
-export interface HubOptions extends MembershipOptions, Pick<RoomsOptions, 'onRoomMade' | 'onRoomEnded'> {
+export interface HubOptions extends JoinOptions, Pick<RoomsOptions, 'onRoomMade' | 'onRoomEnded'> {
   /** Whether ticks in a room may be replaced by newer ones for who does not keep up. */
   readonly conflates: (room: string) => boolean;
   /** The most bytes of JSON text in an event's data. */
@@ -68,12 +68,12 @@ export class Hub implements Administration {
   readonly events: HubEmitter;
   readonly #options: HubOptions;
   readonly #rooms: Rooms;
-  readonly #directory = new Directory();
-  readonly #post: Post;
-  readonly #membership: Membership;
+  readonly #directory = new Connections();
+  readonly #post: Publisher;
+  readonly #membership: Joins;
   readonly #inbox: Inbox<Letter, Order>;
   readonly #delivering: Delivering;
-  readonly #intake: Intake;
+  readonly #intake: Backpressure;
   readonly #slices: SliceOptions;
   #connectionNumber = 0;
 
@@ -83,17 +83,17 @@ export class Hub implements Administration {
     this.events = new HubEmitter(onFault);
     this.#slices = { monotonic: () => clock.monotonic(), sliceMs: () => options.fanoutSliceMs };
     const frames = new ReplayFrames(buffers);
-    const congestion = new Congestion({
+    const congestion = new SlowConsumers({
       otherBytes: () => frames.bytes,
       limits: buffers,
       clock,
       onTooSlow: ({ connection }) => this.#closeById(connection, CLOSE.tooSlow),
     });
-    const turn = new Turn({
+    const turn = new FlushScheduler({
       ...this.#slices,
       onFlushed: () => congestion.lookIfGrown(),
     });
-    this.#intake = new Intake({ mostPerTurn: MAX_LINES_A_TURN, isBlocked: () => turn.isBacklogged });
+    this.#intake = new Backpressure({ mostPerTurn: MAX_LINES_A_TURN, isBlocked: () => turn.isBacklogged });
     this.#delivering = {
       turn,
       congestion,
@@ -104,7 +104,7 @@ export class Hub implements Administration {
       totals: { events: 0, bytes: 0, conflated: 0 },
     };
     this.#rooms = new Rooms(options);
-    this.#post = new Post({
+    this.#post = new Publisher({
       clock,
       log: options.log,
       onFault,
@@ -114,7 +114,7 @@ export class Hub implements Administration {
       directory: this.#directory,
       onMessage: (event) => this.events.tell('message', event),
     });
-    this.#membership = new Membership(options, {
+    this.#membership = new Joins(options, {
       rooms: this.#rooms,
       post: this.#post,
       turn,
@@ -156,12 +156,12 @@ export class Hub implements Administration {
     return connection;
   }
 
-  /** See `Membership.join`. */
+  /** See `Joins.join`. */
   join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
     return this.#membership.join(connection, rooms, since);
   }
 
-  /** See `Membership.subscribe`. */
+  /** See `Joins.subscribe`. */
   subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
     return this.#membership.subscribe(connection, room, since);
   }

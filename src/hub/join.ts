@@ -1,22 +1,22 @@
 import { type Clock, instant } from '../clock.ts';
 import type { History, Log } from '../log/log.ts';
-import { Intake } from './backpressure.ts';
+import { Backpressure } from './backpressure.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
 import { lockRefusal } from './closing-room.ts';
 import { type Connection, closingText } from './connection.ts';
 import type { CurrentTicks } from './current-ticks.ts';
 import type { Refusal } from './errors.ts';
-import type { Turn } from './flush-scheduler.ts';
+import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding, type Frame } from './frame.ts';
 import type { HubEmitter } from './hub-events.ts';
-import type { Post } from './publisher.ts';
+import type { Publisher } from './publisher.ts';
 import type { ReplayFrames } from './replay-frames.ts';
 import type { Rooms } from './rooms.ts';
 import type { BufferLimits } from './slow-consumers.ts';
 import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
 
 /** Looked at anew each time. */
-export interface MembershipOptions {
+export interface JoinOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly currentTicks: CurrentTicks;
@@ -34,10 +34,10 @@ export interface MembershipOptions {
   readonly onFault: (what: string, error: unknown) => void;
 }
 
-export interface MembershipParts {
+export interface JoinParts {
   readonly rooms: Rooms;
-  readonly post: Post;
-  readonly turn: Turn;
+  readonly post: Publisher;
+  readonly turn: FlushScheduler;
   readonly frames: ReplayFrames;
   readonly events: HubEmitter;
   readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
@@ -50,17 +50,17 @@ export interface MembershipParts {
 const MAX_WAITING_JOINS_A_TURN = 4;
 
 /** Coming into rooms and leaving them: who enters is told what is current and what it missed. */
-export class Membership {
-  readonly #options: MembershipOptions;
-  readonly #parts: MembershipParts;
-  readonly #intake: Intake;
+export class Joins {
+  readonly #options: JoinOptions;
+  readonly #parts: JoinParts;
+  readonly #intake: Backpressure;
   /** What joins took in this turn of the event loop, in milliseconds. */
   #joinedMs = 0;
 
-  constructor(options: MembershipOptions, parts: MembershipParts) {
+  constructor(options: JoinOptions, parts: JoinParts) {
     this.#options = options;
     this.#parts = parts;
-    this.#intake = new Intake({
+    this.#intake = new Backpressure({
       mostPerTurn: Number.POSITIVE_INFINITY,
       mostWaitingPerTurn: MAX_WAITING_JOINS_A_TURN,
       isBlocked: () => this.#joinedMs > this.#options.fanoutSliceMs / 2 || this.#parts.turn.isBacklogged,

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log/log.ts';
 import type { Connection } from './connection.ts';
-import type { Directory } from './directory.ts';
+import type { Connections } from './directory.ts';
 import { roomMatcher } from './names.ts';
 import type { Room } from './room.ts';
 import type { Rooms } from './rooms.ts';
@@ -43,7 +43,7 @@ export async function roomEntries(
 }
 
 /** A page of the connections, by id, which is the order in which they came. */
-export function listConnections(directory: Directory, query: ConnectionsQuery): ConnectionEntry[] {
+export function listConnections(directory: Connections, query: ConnectionsQuery): ConnectionEntry[] {
   const entries: ConnectionEntry[] = [];
   for (const connection of directory) {
     if (entries.length === query.limit) break;

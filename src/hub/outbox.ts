@@ -1,7 +1,7 @@
 import { CLOSE, type CloseReason } from './close-reason.ts';
-import type { Flushable, Turn } from './flush-scheduler.ts';
+import type { Flushable, FlushScheduler } from './flush-scheduler.ts';
 import type { Batch, Frame, WireFormat } from './frame.ts';
-import type { Congestion } from './slow-consumers.ts';
+import type { SlowConsumers } from './slow-consumers.ts';
 
 /** What the hub needs of a socket; one implementation for each transport. */
 export interface Sink {
@@ -18,8 +18,8 @@ export interface Sink {
 
 /** What all outboxes of a hub share. */
 export interface Delivering {
-  readonly turn: Turn;
-  readonly congestion: Congestion;
+  readonly turn: FlushScheduler;
+  readonly congestion: SlowConsumers;
   /** Hears of a socket that threw: it is of no use any more, and nobody else's concern. */
   readonly onBroken: (connection: string, error: unknown) => void;
   /** Totals since start. */

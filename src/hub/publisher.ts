@@ -2,10 +2,10 @@ import { type Clock, instant } from '../clock.ts';
 import type { Appended, Entry, Log, Message, Position } from '../log/log.ts';
 import type { Publication } from './administration.ts';
 import type { Connection } from './connection.ts';
-import type { Directory } from './directory.ts';
+import type { Connections } from './directory.ts';
 import { Refusal } from './errors.ts';
 import { type RoomEvent, sizedText } from './event.ts';
-import type { Turn } from './flush-scheduler.ts';
+import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding } from './frame.ts';
 import { isExact, roomsMatcher } from './names.ts';
 import type { Room } from './room.ts';
@@ -36,27 +36,27 @@ const MAX_ENTRIES = 1000;
  */
 const MAX_DUE_BYTES = 8 * 1024 * 1024;
 
-export interface PostParts extends SliceOptions {
+export interface PublisherParts extends SliceOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly rooms: Rooms;
-  readonly directory: Directory;
-  readonly turn: Turn;
+  readonly directory: Connections;
+  readonly turn: FlushScheduler;
   readonly onMessage: (event: RoomEvent) => void;
   /** Hears why the log did not take something; the sender is told only that it did not. */
   readonly onFault: (what: string, error: unknown) => void;
 }
 
 /** Messages on their way: numbered by the log, then owed to members in the order of the numbers. */
-export class Post {
-  readonly #parts: PostParts;
+export class Publisher {
+  readonly #parts: PublisherParts;
   #newest: Position = { position: 0, id: '' };
   /** Messages delivered since start. */
   delivered = 0;
   /** Of messages that were delivered and not written yet, all connections together. */
   #dueBytes = 0;
 
-  constructor(parts: PostParts) {
+  constructor(parts: PublisherParts) {
     this.#parts = parts;
   }
 

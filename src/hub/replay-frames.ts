@@ -1,4 +1,4 @@
-import type { BufferLimits } from './congestion.ts';
+import type { BufferLimits } from './slow-consumers.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding, type EncodingOptions, type Frame, type WireFormat } from './frame.ts';
 

@@ -41,7 +41,7 @@ export interface UnreadAnswer extends Unsent {
  * where a limit says so. Looks when queues have grown by much, and regularly; never in the midst of a
  * write or a delivery.
  */
-export class Congestion {
+export class SlowConsumers {
   readonly limits: BufferLimits;
   readonly #clock: Clock;
   readonly #onTooSlow: (behind: Behind) => void;

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { Intake } from '../../src/hub/backpressure.ts';
+import { Backpressure } from '../../src/hub/backpressure.ts';
 import { settled } from '../helpers/manual-clock.ts';
 
 function rig() {
   let isBacklogged = false;
-  const intake = new Intake({ mostPerTurn: 64, isBlocked: () => isBacklogged });
+  const intake = new Backpressure({ mostPerTurn: 64, isBlocked: () => isBacklogged });
   const passed: number[] = [];
   const line = (number: number) => {
     const ready = intake.ready();
@@ -42,7 +42,7 @@ test('a bounded number of lines passes in one turn, the others in the next ones 
 
 test('what one line does can stop the next', async () => {
   let budget = 2;
-  const intake = new Intake({
+  const intake = new Backpressure({
     mostPerTurn: 64,
     isBlocked: () => budget <= 0,
     onTurn: () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Turn } from '../../src/hub/flush-scheduler.ts';
+import { FlushScheduler } from '../../src/hub/flush-scheduler.ts';
 import { Batch, Frame } from '../../src/hub/frame.ts';
 import { settled } from '../helpers/manual-clock.ts';
 import { quiet } from './fixture.ts';
@@ -49,7 +49,7 @@ function rig(sliceMs: number, flushMs: number) {
   let nowMs = 0;
   const flushed: string[] = [];
   let ends = 0;
-  const turn = new Turn({
+  const turn = new FlushScheduler({
     monotonic: () => nowMs,
     sliceMs: () => sliceMs,
     onFlushed: () => {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Turn } from '../../src/hub/flush-scheduler.ts';
+import { FlushScheduler } from '../../src/hub/flush-scheduler.ts';
 import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
-import { Congestion } from '../../src/hub/slow-consumers.ts';
+import { SlowConsumers } from '../../src/hub/slow-consumers.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { FakeSink, lines, quiet, tickEvent } from './fixture.ts';
 
@@ -77,13 +77,17 @@ test('any interleaving of events, replies, conflation, holding and slices keeps 
       fc.constantFrom(0, 150, 400),
       async (steps, conflateAboveBytes) => {
         const clock = new ManualClock();
-        const congestion = new Congestion({
+        const congestion = new SlowConsumers({
           limits: { conflateAboveBytes, maxBufferedBytes: 1e9, slowSeconds: 1e6, totalBufferedBytes: 1e9 },
           clock,
           onTooSlow: () => expect.unreachable(),
         });
         // With slices of no length at all each round is one.
-        const turn = new Turn({ monotonic: () => 0, sliceMs: () => 0, onFlushed: () => congestion.look() });
+        const turn = new FlushScheduler({
+          monotonic: () => 0,
+          sliceMs: () => 0,
+          onFlushed: () => congestion.look(),
+        });
         const delivering = {
           turn,
           congestion,

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { CLOSE } from '../../src/hub/close-reason.ts';
-import { Turn } from '../../src/hub/flush-scheduler.ts';
+import { FlushScheduler } from '../../src/hub/flush-scheduler.ts';
 import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
-import { type BufferLimits, Congestion } from '../../src/hub/slow-consumers.ts';
+import { type BufferLimits, SlowConsumers } from '../../src/hub/slow-consumers.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { dataOf, FakeSink, KIB, lines, quiet, tickEvent } from './fixture.ts';
 
@@ -18,7 +18,7 @@ function rig(limits: Partial<BufferLimits> = {}) {
   const clock = new ManualClock();
   const tooSlow: string[] = [];
   const outboxes = new Map<string, Outbox>();
-  const congestion: Congestion = new Congestion({
+  const congestion: SlowConsumers = new SlowConsumers({
     limits: { ...LIMITS, ...limits },
     clock,
     onTooSlow({ connection }) {
@@ -26,7 +26,11 @@ function rig(limits: Partial<BufferLimits> = {}) {
       outboxes.get(connection)?.close(CLOSE.tooSlow, closing);
     },
   });
-  const turn = new Turn({ monotonic: () => 0, sliceMs: () => 10, onFlushed: () => congestion.look() });
+  const turn = new FlushScheduler({
+    monotonic: () => 0,
+    sliceMs: () => 10,
+    onFlushed: () => congestion.look(),
+  });
   const broken: unknown[] = [];
   const totals = { events: 0, bytes: 0, conflated: 0 };
   const onBroken = (connection: string) => {
