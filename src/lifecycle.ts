@@ -1,6 +1,5 @@
 import { CLOSE } from './hub/close-reason.ts';
-import { Refusal } from './hub/errors.ts';
-import { retryAfterMs } from './hub/retry.ts';
+import { Refusal, retryAfterMs } from './hub/errors.ts';
 
 /** Where in its life a server is: it passes through these once, in this order. */
 export type Phase = 'new' | 'starting' | 'running' | 'draining' | 'stopped';

@@ -1,6 +1,6 @@
 import type { Peer } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
-import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/names.ts';
+import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Client, ClientAddresses } from './client-address.ts';
 import type { Origins } from './origins.ts';
 import type { Reservation, RoomLimits } from './room-limits.ts';

@@ -1,6 +1,5 @@
 import { CLOSE } from '../hub/close-reason.ts';
-import { Refusal } from '../hub/errors.ts';
-import { retryAfterMs } from '../hub/retry.ts';
+import { Refusal, retryAfterMs } from '../hub/errors.ts';
 import type { Client } from './client-address.ts';
 import { countedAs } from './seats.ts';
 

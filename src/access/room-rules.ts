@@ -1,5 +1,5 @@
 import { Refusal } from '../hub/errors.ts';
-import { isExact, type RoomMatcher, roomMatcher } from '../hub/names.ts';
+import { isExact, type RoomMatcher, roomMatcher } from '../hub/event.ts';
 
 /** What the config file says of rooms: the first rule that matches counts. */
 export interface RoomRule {

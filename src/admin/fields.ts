@@ -10,7 +10,7 @@ import {
   isRoomPattern,
   PATTERN_ACCEPTS,
   ROOM_ACCEPTS,
-} from '../hub/names.ts';
+} from '../hub/event.ts';
 
 /** What requests are made of: each field checks one value and says what it would accept. */
 

@@ -1,6 +1,6 @@
 import type { RouteConfig } from '@hono/zod-openapi';
 import { z } from '@hono/zod-openapi';
-import { DEVICE_ACCEPTS } from '../hub/names.ts';
+import { DEVICE_ACCEPTS } from '../hub/event.ts';
 import { instantField, json, refusals, refused } from './answers.ts';
 import { roomName } from './fields.ts';
 

@@ -10,13 +10,13 @@ import {
   isServerEvent,
   PATTERN_ACCEPTS,
   ROOM_ACCEPTS,
-} from '../hub/names.ts';
+} from '../hub/event.ts';
 import { shown } from './faults.ts';
 import { suggest } from './suggest.ts';
 
 /** What the file is made of: each field checks one value and says what it would accept. */
 
-// The patterns in `meta` are for editors only; what holds is hub/names.ts.
+// The patterns in `meta` are for editors only; what holds is hub/event.ts.
 export const roomPattern = z
   .string()
   .refine(isRoomPattern, {

@@ -1,5 +1,4 @@
-import type { JsonText, Sender } from './event.ts';
-import type { Target } from './target.ts';
+import type { JsonText, Sender, Target } from './event.ts';
 import type {
   ConnectionEntry,
   ConnectionsQuery,

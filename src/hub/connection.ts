@@ -1,9 +1,9 @@
 import { type Clock, instant } from '../clock.ts';
 import type { CloseReason } from './close-reason.ts';
 import type { JsonText, Sender } from './event.ts';
-import { Frame } from './frame.ts';
+import { Frame, type Transport } from './frame.ts';
 import { type Delivering, Outbox, type Sink } from './outbox.ts';
-import type { ConnectionEntry, Transport } from './views.ts';
+import type { ConnectionEntry } from './views.ts';
 
 /** Who connects, as far as the server knows. */
 export interface Peer {

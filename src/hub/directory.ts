@@ -1,5 +1,5 @@
 import type { Connection } from './connection.ts';
-import type { Target } from './target.ts';
+import type { Target } from './event.ts';
 
 /** All connections of this node: by id, by device, by user. */
 export class Connections {

@@ -8,8 +8,8 @@ export interface InputError {
 }
 
 /**
- * Why something is turned down, in one word, for those who count: a fixed set, so that it can be a
- * label. Where a status has several reasons, whoever throws names it.
+ * Why a request is refused, in one word: a fixed set, so that it can be a label of a metric. Where a
+ * status has several reasons, the code that throws names one.
  */
 export type RefusalReason =
   | 'address'
@@ -35,7 +35,7 @@ export type RefusalReason =
   | 'unknown'
   | 'upgrade';
 
-/** What a status stands for where nothing more is said; another one below 500 is `input`. */
+/** The usual reason of a status; another status below 500 is `input`. */
 const REASONS: ReadonlyMap<number, RefusalReason> = new Map([
   [401, 'token'],
   [403, 'rule'],
@@ -60,7 +60,7 @@ export interface RefusalDetails {
   readonly errors?: readonly InputError[];
   /** When it is worth trying again; absent: not by itself. */
   readonly retryAfterMs?: number;
-  /** The same in the words of a stream, for those who cannot read an HTTP status (EventSource). */
+  /** The same as a `closing` event, for an EventSource, which cannot read an HTTP status. */
   readonly closing?: CloseReason;
   /** More headers of the HTTP answer. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -68,9 +68,9 @@ export interface RefusalDetails {
 }
 
 /**
- * A request that is turned down, for a reason that its sender can act on. Thrown wherever the reason
- * is found and formatted once for each way in: an RFC 9457 problem over HTTP, an error reply over
- * WebSocket. `status` is an HTTP status for both; `message` names the value and what would do.
+ * A request that is refused for a reason that its sender can act on. Thrown where the reason is found,
+ * formatted once for each transport: an RFC 9457 problem over HTTP, an error reply over WebSocket.
+ * `status` is an HTTP status for both; `message` names the value and what would be accepted.
  */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
@@ -97,16 +97,29 @@ export class Refusal extends Error {
   }
 }
 
-/** The reason of whatever was thrown: `internal` for what was not meant for anybody's eyes. */
+/** The reason of anything thrown: `internal` for what is not a `Refusal`. */
 export function reasonOf(error: unknown): RefusalReason {
   return error instanceof Refusal ? error.reason : 'internal';
 }
 
-/** A value as messages repeat it: its JSON, cut after `most` characters, since a stranger may have sent it. */
+/** A value as messages repeat it: its JSON, cut after `most` characters, since any client may have sent it. */
 export function shown(value: unknown, most = 80): string {
-  // A text is cut first, so that a long one is not written out for nothing.
+  // A long string is cut before it is encoded.
   const text = JSON.stringify(typeof value === 'string' ? value.slice(0, most) : value) ?? 'undefined';
   const isWhole = typeof value === 'string' ? value.length <= most : text.length <= most;
   if (isWhole) return text;
   return typeof value === 'string' ? `${text.slice(0, -1)}…"` : `${text.slice(0, most)}…`;
+}
+
+/** How many connections a second a server takes back without being overloaded. */
+const RECONNECTS_PER_SECOND = 500;
+const MIN_SPREAD_MS = 2000;
+
+/**
+ * When one of `connections` clients should reconnect: not before `notBeforeMs`, then at a random moment
+ * of a time long enough for all of them, so that they do not come as a storm.
+ */
+export function retryAfterMs(notBeforeMs: number, connections: number): number {
+  const spreadMs = Math.max(MIN_SPREAD_MS, (connections / RECONNECTS_PER_SECOND) * 1000);
+  return Math.ceil(notBeforeMs + Math.random() * spreadMs);
 }

@@ -1,3 +1,5 @@
+/** What travels: events and whom they are addressed to, and what rooms, events and devices may be called. */
+
 /** The instant that a tick stands for, and its neighbours; all instants RFC 3339. */
 export interface Tick {
   readonly schedule: string;
@@ -8,18 +10,18 @@ export interface Tick {
   readonly next: string | null;
   /** `floor(due / every)`, with `every` only. */
   readonly seq?: number;
-  /** Set on a run that someone asked for. */
+  /** Set on a run by hand. */
   readonly manual?: true;
 }
 
-/** Who published: present on what a client sent, absent on the server's own words. */
+/** The connection that published: present on what a client sent, absent on what the server sent. */
 export interface Sender {
   readonly connection: string;
   readonly device?: string;
   readonly user?: string;
 }
 
-/** JSON, already written as text: an event's data is encoded once, at the gate. */
+/** JSON as a string: an event's data is encoded once, when it comes in. */
 export type JsonText = string;
 
 /** Data that is the same for every room, or differs by room. */
@@ -39,9 +41,9 @@ export interface RoomEvent {
   readonly data?: JsonText;
   readonly tick?: Tick;
   readonly from?: Sender;
-  /** Sent again, to somebody who was not here the first time. */
+  /** Sent again, to a client that was not here the first time. */
   readonly replay?: true;
-  /** How many older ticks this one replaced, for one connection that was slow. */
+  /** How many older ticks this one replaced, for one slow connection. */
   readonly conflated?: number;
 }
 
@@ -64,10 +66,9 @@ export function sizedText(
   const { data, tick, ...head } = event;
   const headText = JSON.stringify(head);
   const tickText = tick && JSON.stringify(tick);
-  // Room names, event names and ids are ASCII; what a peer chose for its device is not.
+  // Room names, event names and ids are ASCII; the name that a client gave its device may not be.
   let bytes = head.from === undefined ? headText.length : Buffer.byteLength(headText);
-  // `data` is spliced in as it stands: it was encoded when it came in, and may be large. Only the head
-  // is cut, since cutting a joined string copies it.
+  // `data` is JSON already and may be large. Only the head is cut, since cutting a joined string copies it.
   let text = headText.slice(0, -1);
   if (data !== undefined) {
     text += `,"data":${data}`;
@@ -80,14 +81,91 @@ export function sizedText(
   return { text: `${text}}`, bytes };
 }
 
-/** The texts of one event for many rooms: all that they do not share is the room's name. */
+/** The JSON of one event for many rooms, which differs by the room's name alone. */
 export function sizedTexts(event: Omit<RoomEvent, 'room' | 'id'>): (room: string) => SizedText {
   const { text, bytes } = sizedText(event);
   // Cut, and so copied, once for all rooms.
   const shared = text.slice(1);
-  // The name of a room is ASCII and holds nothing that JSON would escape.
+  // A room's name is ASCII, with nothing that JSON would escape.
   return (room) => ({
     text: `{"room":"${room}",${shared}`,
     bytes: bytes + '"room":"",'.length + room.length,
   });
+}
+
+/**
+ * Whom something is addressed to: the union of what is named. No key at all is every room. What
+ * reaches a client through its device, connection or user is for it alone: no room, no id, no history.
+ */
+export interface Target {
+  /** Room patterns. */
+  readonly rooms?: readonly string[];
+  readonly devices?: readonly string[];
+  /** Connection ids. */
+  readonly connections?: readonly string[];
+  readonly users?: readonly string[];
+  /** Connection ids that get nothing, however they are reached. */
+  readonly except?: readonly string[];
+}
+
+/** The room patterns of a target: every room where no device, connection or user is named. */
+export function targetRooms(target: Target): readonly string[] {
+  const named = target.devices ?? target.connections ?? target.users;
+  return target.rooms ?? (named === undefined ? ['*'] : []);
+}
+
+const ROOM = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
+const PATTERN = /^[A-Za-z0-9*][A-Za-z0-9._:*-]{0,127}$/;
+const EVENT = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/;
+/** Printable: no control, format, surrogate, unassigned or line-separating characters. */
+const DEVICE = /^[^\p{C}\p{Zl}\p{Zp}]{1,128}$/u;
+
+export const ROOM_ACCEPTS = '1 to 128 of A-Z a-z 0-9 . _ : -, starting with a letter or digit';
+export const PATTERN_ACCEPTS = 'a room name in which * stands for any run of characters';
+export const EVENT_ACCEPTS = 'a letter and up to 63 of A-Z a-z 0-9 . _ -';
+export const DEVICE_ACCEPTS = '1 to 128 printable characters';
+
+/** Events that only the server sends. */
+const SERVER_EVENTS: ReadonlySet<string> = new Set(['hello', 'closing', 'status', 'heartbeat']);
+
+export const isRoomName = (text: string): boolean => ROOM.test(text);
+export const isRoomPattern = (text: string): boolean => PATTERN.test(text);
+export const isEventName = (text: string): boolean => EVENT.test(text);
+export const isDeviceName = (text: string): boolean => DEVICE.test(text);
+export const isServerEvent = (text: string): boolean => SERVER_EVENTS.has(text);
+
+/** `display.*` drives wall displays: administrators send it, clients and schedules may not. */
+export const isDisplayEvent = (text: string): boolean => text.startsWith('display.');
+
+/** Whether a valid pattern is in fact the name of one room. */
+export const isExact = (pattern: string): boolean => !pattern.includes('*');
+
+/** Tells whether a room's name matches a pattern or one of a list of patterns. */
+export type RoomMatcher = (room: string) => boolean;
+
+/**
+ * Compiles a room pattern. Linear in the length of the name, whatever the pattern: a regular
+ * expression made of a dozen `.*` would not be.
+ */
+export function roomMatcher(pattern: string): RoomMatcher {
+  const [head = '', ...middle] = pattern.split('*');
+  const tail = middle.pop();
+  if (tail === undefined) return (room) => room === pattern;
+  return (room) => {
+    const end = room.length - tail.length;
+    if (end < head.length || !room.startsWith(head) || !room.endsWith(tail)) return false;
+    let from = head.length;
+    for (const part of middle) {
+      const found = room.indexOf(part, from);
+      if (found === -1 || found + part.length > end) return false;
+      from = found + part.length;
+    }
+    return true;
+  };
+}
+
+/** Compiles several patterns into one matcher: a room matches if one of them does. */
+export function roomsMatcher(patterns: readonly string[]): RoomMatcher {
+  const matchers = patterns.map(roomMatcher);
+  return (room) => matchers.some((matches) => matches(room));
 }

@@ -8,8 +8,8 @@ import {
   isRoomPattern,
   isServerEvent,
   PATTERN_ACCEPTS,
-} from './names.ts';
-import { targetRooms } from './target.ts';
+  targetRooms,
+} from './event.ts';
 
 /** The keys of a target. */
 const ADDRESSED = ['rooms', 'devices', 'connections', 'users', 'except'] as const;

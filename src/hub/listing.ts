@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log/log.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './directory.ts';
-import { roomMatcher } from './names.ts';
+import { roomMatcher } from './event.ts';
 import type { Room } from './room.ts';
 import type { Rooms } from './rooms.ts';
 import type { ConnectionEntry, ConnectionsQuery, RoomEntry, RoomsQuery } from './views.ts';

@@ -4,14 +4,12 @@ import type { Publication } from './administration.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './directory.ts';
 import { Refusal } from './errors.ts';
-import { type RoomEvent, sizedText } from './event.ts';
+import { isExact, type RoomEvent, roomsMatcher, sizedText, type Target, targetRooms } from './event.ts';
 import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding } from './frame.ts';
-import { isExact, roomsMatcher } from './names.ts';
 import type { Room } from './room.ts';
 import type { Rooms } from './rooms.ts';
 import { inSlices, nextTurn, type SliceOptions } from './slices.ts';
-import { type Target, targetRooms } from './target.ts';
 import type { Published } from './views.ts';
 
 /** A publication, and who waits to hear how far it went. */

@@ -1,8 +1,8 @@
 import { type Clock, instant } from '../clock.ts';
 import type { Connection } from './connection.ts';
 import type { RoomEvent, SizedText } from './event.ts';
-import { Encoding } from './frame.ts';
-import type { LockEntry, RoomEntry, Transport } from './views.ts';
+import { Encoding, type Transport } from './frame.ts';
+import type { LockEntry, RoomEntry } from './views.ts';
 
 /** A lock keeps a closed room shut. */
 export interface Lock {

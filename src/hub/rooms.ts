@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from '../clock.ts';
-import { isExact, type RoomMatcher, roomsMatcher } from './names.ts';
+import { isExact, type RoomMatcher, roomsMatcher } from './event.ts';
 import { type Lock, Room } from './room.ts';
 
 export interface RoomsOptions {

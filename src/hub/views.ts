@@ -1,6 +1,6 @@
 /** What the hub tells about itself: plain data, ready for the admin API and for other nodes. */
 
-export type Transport = 'websocket' | 'sse';
+import type { Transport } from './frame.ts';
 
 export interface LockEntry {
   /** RFC 3339. */

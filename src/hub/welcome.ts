@@ -2,8 +2,7 @@ import type { History, Message } from '../log/log.ts';
 import type { Connection } from './connection.ts';
 import type { CurrentTicks } from './current-ticks.ts';
 import type { RoomEvent } from './event.ts';
-import { Encoding, type Frame } from './frame.ts';
-import type { ReplayFrames } from './replay-frames.ts';
+import { Encoding, type Frame, type ReplayFrames } from './frame.ts';
 
 /** What a room's history says about the position that somebody came back with. */
 export type Resumed = Readonly<Record<string, boolean | null>>;

@@ -2,8 +2,8 @@ import { createHistogram } from 'node:perf_hooks';
 import { type Clock, instant } from '../clock.ts';
 import type { CloseReason } from '../hub/close-reason.ts';
 import type { RefusalReason } from '../hub/errors.ts';
+import type { Transport } from '../hub/frame.ts';
 import type { Hub } from '../hub/hub.ts';
-import type { Transport } from '../hub/views.ts';
 
 /** What is looked at rather than counted. */
 export interface Watched {

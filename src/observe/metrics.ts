@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { RefusalReason } from '../hub/errors.ts';
-import type { Transport } from '../hub/views.ts';
+import type { Transport } from '../hub/frame.ts';
 import { type CountedRun, Figures, type Stats, type Watched } from './figures.ts';
 import { ProcessMetrics } from './process-metrics.ts';
 import { ScheduleMetrics } from './schedule-metrics.ts';

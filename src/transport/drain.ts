@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts';
 import { CLOSE } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
+import { retryAfterMs } from '../hub/errors.ts';
 import type { Hub } from '../hub/hub.ts';
-import { retryAfterMs } from '../hub/retry.ts';
 import { inSlices } from '../hub/slices.ts';
 
 /** How often some of the connections are closed. */

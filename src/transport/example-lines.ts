@@ -1,7 +1,7 @@
 import type { Connection } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
+import { isRoomName } from '../hub/event.ts';
 import type { Hub } from '../hub/hub.ts';
-import { isRoomName } from '../hub/names.ts';
 import type { ExampleOf, Sent } from './action-table.ts';
 
 export interface ExampleParts {

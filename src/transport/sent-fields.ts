@@ -1,6 +1,6 @@
 import type { Connection } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
-import { isRoomName, ROOM_ACCEPTS } from '../hub/names.ts';
+import { isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Sent } from './action-table.ts';
 
 /** Reads a text that may be left out. Throws a 400 `Refusal`. */

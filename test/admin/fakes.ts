@@ -15,7 +15,7 @@ import type {
 import type { ConfigEntry, Reloaded, ServiceAdministration, StatsEntry } from '../../src/admin/service.ts';
 import type { Administration, CloseRoom, Publication } from '../../src/hub/administration.ts';
 import { Refusal } from '../../src/hub/errors.ts';
-import { roomMatcher } from '../../src/hub/names.ts';
+import { roomMatcher } from '../../src/hub/event.ts';
 import type {
   ConnectionEntry,
   ConnectionsQuery,

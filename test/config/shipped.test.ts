@@ -5,7 +5,7 @@ import { defaultDocument } from '../../src/config/find.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { configJsonSchema, configJsonSchemaText } from '../../src/config/schema.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
-import { isEventName, isRoomName, isRoomPattern } from '../../src/hub/names.ts';
+import { isEventName, isRoomName, isRoomPattern } from '../../src/hub/event.ts';
 import { kinds } from './fixture.ts';
 
 const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8');

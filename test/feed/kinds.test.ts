@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { feedKinds } from '../../src/feed/kinds.ts';
-import { isEventName, isServerEvent } from '../../src/hub/names.ts';
+import { isEventName, isServerEvent } from '../../src/hub/event.ts';
 
 describe('the kinds of feed', () => {
   it('are those of the contract', () => {

@@ -12,7 +12,7 @@ import { parseConfig } from '../../src/config/parse.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { Refusal } from '../../src/hub/errors.ts';
-import { isRoomName } from '../../src/hub/names.ts';
+import { isRoomName } from '../../src/hub/event.ts';
 import { ActionTable } from '../../src/transport/action-table.ts';
 import { builtInActions } from '../../src/transport/built-in-actions.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { CLOSE } from '../../src/hub/close-reason.ts';
-import type { Transport } from '../../src/hub/views.ts';
+import type { Transport } from '../../src/hub/frame.ts';
 import { Metrics } from '../../src/observe/metrics.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
