@@ -64,34 +64,16 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   // Schedules, feeds, rooms
 
+  const hubSettings = {
+    get current() {
+      return settings.hub;
+    },
+  };
   const hub: Hub = new Hub({
     clock,
-    log: new MemoryLog({
-      clock,
-      retentionOf: (room) => settings.rooms.retentionOf(room),
-      get roomBytes() {
-        return limits.historyBytes;
-      },
-      get totalBytes() {
-        return limits.totalHistoryBytes;
-      },
-    }),
+    settings: hubSettings,
+    log: new MemoryLog({ clock, settings: hubSettings }),
     currentTicks: { of: (room) => schedules.of(room) },
-    historyOf: (room) => settings.rooms.retentionOf(room).messages,
-    conflates: (room) => settings.rooms.conflates(room),
-    buffers: limits,
-    get eventBytes() {
-      return limits.eventBytes;
-    },
-    get fanoutSliceMs() {
-      return limits.fanoutSliceMs;
-    },
-    get emptyRoomMs() {
-      return server.emptyRoomSeconds * 1000;
-    },
-    get heartbeatSeconds() {
-      return server.heartbeatSeconds;
-    },
     server: `belfry ${version}`,
     processId: randomBytes(4).toString('hex'),
     onRoomMade: (room) => roomLimits.made(room),

@@ -3,6 +3,8 @@ import { Origins } from './access/origins.ts';
 import { type RoomRule, RoomRules } from './access/room-rules.ts';
 import { type TokenCheck, type TokenEntry, tokenCheck } from './access/tokens.ts';
 import type { Config } from './config/schema.ts';
+import type { HubSettings } from './hub/settings.ts';
+import type { MemoryLogSettings } from './log/memory-log.ts';
 
 /** Everything that a reload replaces, made from one configuration. */
 interface Made {
@@ -11,6 +13,8 @@ interface Made {
   readonly origins: Origins;
   readonly tokens: TokenCheck;
   readonly clients: ClientAddresses;
+  /** What the hub and its log need of all this. */
+  readonly hub: HubSettings & MemoryLogSettings;
 }
 
 /**
@@ -51,16 +55,28 @@ export class Settings implements Made {
   get clients(): ClientAddresses {
     return this.#made.clients;
   }
+
+  get hub(): HubSettings & MemoryLogSettings {
+    return this.#made.hub;
+  }
 }
 
 function make(config: Config, madeToken: TokenEntry | undefined): Made {
   const { tokens } = config.admin;
+  const rooms = new RoomRules(config.rooms satisfies readonly RoomRule[]);
   return {
     config,
-    rooms: new RoomRules(config.rooms satisfies readonly RoomRule[]),
+    rooms,
     origins: new Origins(config.server),
     tokens: tokenCheck(tokens.length === 0 && madeToken ? [madeToken] : tokens),
     clients: new ClientAddresses(config.server.trustProxy),
+    hub: {
+      limits: config.limits,
+      heartbeatSeconds: config.server.heartbeatSeconds,
+      emptyRoomSeconds: config.server.emptyRoomSeconds,
+      retentionOf: (room) => rooms.retentionOf(room),
+      conflates: (room) => rooms.conflates(room),
+    },
   };
 }
 

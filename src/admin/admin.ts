@@ -1,7 +1,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
-import type { Administration } from '../hub/administration.ts';
 import { Refusal } from '../hub/errors.ts';
+import type { Administration } from '../hub/hub.ts';
 import { addBroadcast, broadcastRoute } from './broadcast.ts';
 import { addConnections, connectionRoutes } from './connections.ts';
 import { type AdminEnv, type GuardParts, guard } from './guard.ts';

@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import type { Administration } from '../hub/administration.ts';
 import { shown } from '../hub/errors.ts';
 import { DEVICE_ACCEPTS, EVENT_ACCEPTS, isServerEvent, PATTERN_ACCEPTS } from '../hub/event.ts';
+import type { Administration } from '../hub/hub.ts';
 import { json, refusals, refusedInput } from './answers.ts';
 import { deviceName, eventName, noQuery, roomPattern, SOME_NAME_ACCEPTS, someName } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';

@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import type { Administration } from '../hub/administration.ts';
 import { ROOM_ACCEPTS } from '../hub/event.ts';
+import type { Administration } from '../hub/hub.ts';
 import { instantField, json, refusals, refused, refusedInput } from './answers.ts';
 import { flag, lock, noQuery, reason, roomName, roomPattern } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';

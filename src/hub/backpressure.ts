@@ -1,20 +1,21 @@
+import type { Clock } from '../clock.ts';
+
 export interface BackpressureOptions {
-  /** How many may pass in one turn of the event loop. */
-  readonly mostPerTurn: number;
-  /** How many of those that wait may pass when a turn is over. Default: as many. */
-  readonly mostWaitingPerTurn?: number;
-  /** Whether no more than one may pass in this turn. */
+  /** How many may pass in one iteration of the event loop. */
+  readonly maxPerIteration: number;
+  /** How many of those that wait may pass at the end of an iteration. Default: as many. */
+  readonly maxWaitingPerIteration?: number;
+  /** Whether no more than one may pass in this iteration. */
   readonly isBlocked: () => boolean;
-  /** Called when a turn is over, before those pass that wait. */
-  readonly onTurn?: () => void;
+  /** Called at the end of an iteration, before those pass that wait. */
+  readonly onIteration?: () => void;
 }
 
 /**
- * Backpressure: lets pieces of work through in the order in which they came, a bounded number in each
- * turn of the event loop, and one in a turn while the server is busy with what passed before: none at
- * all would shut everything out where ticks alone keep it busy. Reading from all
- * sockets comes first in a turn and writing to them last, so that without it one turn would collect
- * replies and deliveries without a bound.
+ * Lets pieces of work through in the order in which they came, a bounded number in each iteration of
+ * the event loop, and only one while the server is busy with what passed before: none at all would shut
+ * everything out where ticks alone keep it busy. An iteration reads from all sockets first and writes to
+ * them last; without a bound it would collect replies and deliveries without end.
  */
 export class Backpressure {
   readonly #options: BackpressureOptions;
@@ -39,7 +40,7 @@ export class Backpressure {
 
   get #mayPass(): boolean {
     if (this.#passed === 0) return true;
-    return this.#passed < this.#options.mostPerTurn && !this.#options.isBlocked();
+    return this.#passed < this.#options.maxPerIteration && !this.#options.isBlocked();
   }
 
   #schedule(): void {
@@ -48,16 +49,16 @@ export class Backpressure {
     setImmediate(() => {
       this.#isScheduled = false;
       this.#passed = 0;
-      this.#options.onTurn?.();
+      this.#options.onIteration?.();
       void this.#letThrough();
     });
   }
 
   async #letThrough(): Promise<void> {
-    const { mostPerTurn, mostWaitingPerTurn = mostPerTurn } = this.#options;
+    const { maxPerIteration, maxWaitingPerIteration = maxPerIteration } = this.#options;
     let count = 0;
     for (const resolve of this.#waiting) {
-      if (!this.#mayPass || count >= mostWaitingPerTurn) break;
+      if (!this.#mayPass || count >= maxWaitingPerIteration) break;
       this.#passed++;
       count++;
       resolve();
@@ -68,4 +69,38 @@ export class Backpressure {
     this.#waiting = this.#waiting.slice(count);
     if (this.#waiting.length > 0) this.#schedule();
   }
+}
+
+/** How many steps are taken between two looks at the clock. */
+const STEPS_PER_LOOK = 32;
+
+/** How long a piece of work may hold the event loop. */
+export interface Slice {
+  readonly clock: Pick<Clock, 'monotonic'>;
+  readonly sliceMs: number;
+}
+
+/**
+ * Does something to each of many items without holding the event loop for longer than `sliceMs`.
+ * Resolves when all is done; rejects with what `step` throws. Small work is done at once, before this
+ * returns.
+ */
+export async function inSlices<Item>(
+  items: Iterable<Item>,
+  step: (item: Item) => void,
+  { clock, sliceMs }: Slice,
+): Promise<void> {
+  let endsAtMs = clock.monotonic() + sliceMs;
+  let steps = 0;
+  for (const item of items) {
+    step(item);
+    if (++steps % STEPS_PER_LOOK !== 0 || clock.monotonic() < endsAtMs) continue;
+    await nextIteration();
+    endsAtMs = clock.monotonic() + sliceMs;
+  }
+}
+
+/** Resolves after what else is ready in the event loop has run. */
+export function nextIteration(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,11 +1,9 @@
-import { type Clock, instant } from '../clock.ts';
 import type { CloseReason } from './close-reason.ts';
-import type { JsonText, Sender } from './event.ts';
+import type { JsonText, Sender, Target } from './event.ts';
 import { Frame, type Transport } from './frame.ts';
-import { type Delivering, Outbox, type Sink } from './outbox.ts';
-import type { ConnectionEntry } from './views.ts';
+import { Outbox, type OutboxContext, type Sink } from './outbox.ts';
 
-/** Who connects, as far as the server knows. */
+/** The client at the other end, as far as the server knows. */
 export interface Peer {
   readonly device?: string;
   readonly user?: string;
@@ -13,27 +11,53 @@ export interface Peer {
   readonly userAgent?: string;
 }
 
-/** One socket that listens: who it is, which rooms it is in, and what it is owed. */
+const NO_ROOMS: Set<string> = new Set();
+
+/** One socket that listens: who it is, which rooms it is in, and its outbox. */
 export class Connection {
   readonly id: string;
   readonly peer: Peer;
-  readonly rooms = new Set<string>();
   readonly outbox: Outbox;
   readonly connectedAtMs: number;
   /** Of the last frame that came from it, milliseconds since the epoch. */
   lastSeenAtMs: number;
   roundTripMs: number | null = null;
-  /** The place in the log up to which it has been served; what comes next lies above. */
+  /** The position in the log up to which it has been served; what comes next lies above. */
   served = 0;
-  /** Set once it was closed or lost: it gets nothing any more. */
-  closed = false;
+  /** Shared where it holds less than two names, and so only changed where it holds more. */
+  #rooms = NO_ROOMS;
 
-  constructor(options: { id: string; peer: Peer; sink: Sink; delivering: Delivering; clock: Clock }) {
-    this.id = options.id;
-    this.peer = options.peer;
-    this.outbox = new Outbox(options.id, options.sink, options.delivering);
-    this.connectedAtMs = options.clock.now();
-    this.lastSeenAtMs = this.connectedAtMs;
+  constructor(id: string, peer: Peer, sink: Sink, context: OutboxContext, nowMs: number) {
+    this.id = id;
+    this.peer = peer;
+    this.outbox = new Outbox(id, sink, context);
+    this.connectedAtMs = nowMs;
+    this.lastSeenAtMs = nowMs;
+  }
+
+  /** The names of its rooms. */
+  get rooms(): ReadonlySet<string> {
+    return this.#rooms;
+  }
+
+  /** `alone`: a set of this name, which all connections share that are in no other room. */
+  addRoom(name: string, alone: Set<string>): void {
+    if (this.#rooms.size === 0) this.#rooms = alone;
+    else if (this.#rooms.size === 1) this.#rooms = new Set(this.#rooms).add(name);
+    else this.#rooms.add(name);
+  }
+
+  /** Returns whether it was there. */
+  removeRoom(name: string): boolean {
+    if (!this.#rooms.has(name)) return false;
+    if (this.#rooms.size === 1) this.#rooms = NO_ROOMS;
+    else this.#rooms.delete(name);
+    return true;
+  }
+
+  /** It was closed or lost: it gets nothing any more. */
+  get closed(): boolean {
+    return this.outbox.isClosed;
   }
 
   get transport(): Transport {
@@ -49,39 +73,82 @@ export class Connection {
     return new Frame(this.outbox.format.encode(text, id));
   }
 
-  /** Says why in words, then closes. */
+  /** Sends a `closing` event, then closes. */
   close(reason: CloseReason, room?: string): void {
-    this.closed = true;
     this.outbox.close(reason, this.frame(closingText(reason, room)));
   }
 
-  /** As others see who published. */
+  /** What other clients see of it where it publishes. */
   get sender(): Sender {
     const { device, user } = this.peer;
     return { connection: this.id, ...(device && { device }), ...(user && { user }) };
-  }
-
-  entry(): ConnectionEntry {
-    const { device, user, remoteAddress, userAgent } = this.peer;
-    return {
-      id: this.id,
-      rooms: [...this.rooms].sort(),
-      transport: this.transport,
-      device: device ?? null,
-      user: user ?? null,
-      remoteAddress,
-      userAgent: userAgent ?? null,
-      connectedAt: instant(this.connectedAtMs),
-      lastSeenAt: instant(this.lastSeenAtMs),
-      sent: this.outbox.sent,
-      conflated: this.outbox.conflated,
-      bufferedBytes: this.outbox.unsentBytes,
-      roundTripMs: this.roundTripMs,
-    };
   }
 }
 
 /** The event that says that a connection, or its place in one room, is about to end. */
 export function closingText(reason: CloseReason, room?: string): JsonText {
   return JSON.stringify({ event: 'closing', room, data: reason });
+}
+
+/** All connections of this node, in the order in which they came: by id, by device, by user. */
+export class Connections {
+  readonly #byId = new Map<string, Connection>();
+  /** A device may hold several connections; one without a device is in none of the sets. */
+  readonly #byDevice = new Map<string, Set<Connection>>();
+  readonly #byUser = new Map<string, Set<Connection>>();
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Connection> {
+    return this.#byId.values();
+  }
+
+  add(connection: Connection): void {
+    this.#byId.set(connection.id, connection);
+    add(this.#byDevice, connection.peer.device, connection);
+    add(this.#byUser, connection.peer.user, connection);
+  }
+
+  remove(connection: Connection): void {
+    this.#byId.delete(connection.id);
+    remove(this.#byDevice, connection.peer.device, connection);
+    remove(this.#byUser, connection.peer.user, connection);
+  }
+
+  get(id: string): Connection | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** The connections that are named by device, id or user, each once, and the names that are not here. */
+  find(target: Target): { connections: Set<Connection>; unreached: string[] } {
+    const connections = new Set<Connection>();
+    const unreached = new Set<string>();
+    const collect = (name: string, found: Iterable<Connection> | undefined) => {
+      if (!found) unreached.add(name);
+      for (const connection of found ?? []) connections.add(connection);
+    };
+    for (const device of target.devices ?? []) collect(device, this.#byDevice.get(device));
+    for (const id of target.connections ?? []) {
+      const connection = this.#byId.get(id);
+      collect(id, connection && [connection]);
+    }
+    for (const user of target.users ?? []) collect(user, this.#byUser.get(user));
+    return { connections, unreached: [...unreached] };
+  }
+}
+
+function add(index: Map<string, Set<Connection>>, key: string | undefined, connection: Connection): void {
+  if (key === undefined) return;
+  const set = index.get(key);
+  if (set) set.add(connection);
+  else index.set(key, new Set([connection]));
+}
+
+function remove(index: Map<string, Set<Connection>>, key: string | undefined, connection: Connection): void {
+  if (key === undefined) return;
+  const set = index.get(key);
+  set?.delete(connection);
+  if (set?.size === 0) index.delete(key);
 }

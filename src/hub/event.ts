@@ -1,4 +1,6 @@
-/** What travels: events and whom they are addressed to, and what rooms, events and devices may be called. */
+/** Events, their targets, and the names of rooms, events and devices. */
+
+import { Refusal, shown } from './errors.ts';
 
 /** The instant that a tick stands for, and its neighbours; all instants RFC 3339. */
 export interface Tick {
@@ -112,6 +114,36 @@ export interface Target {
 export function targetRooms(target: Target): readonly string[] {
   const named = target.devices ?? target.connections ?? target.users;
   return target.rooms ?? (named === undefined ? ['*'] : []);
+}
+
+/** Each pattern is matched with the name of each room that exists. */
+const MAX_WILDCARDS = 100;
+
+const TARGET_KEYS = ['rooms', 'devices', 'connections', 'users', 'except'] as const;
+
+/** Throws a 400 `Refusal` for what is no target: a program that embeds the server may be written without types. */
+export function checkTarget(target: Target): void {
+  if (typeof target !== 'object' || target === null || Array.isArray(target)) {
+    const message = `${shown(target)} is not a target: give an object such as {"rooms":["lobby"]}`;
+    throw Refusal.invalid('target', message);
+  }
+  for (const key of TARGET_KEYS) {
+    const named: unknown = target[key];
+    if (named === undefined || (Array.isArray(named) && named.every((each) => typeof each === 'string')))
+      continue;
+    throw Refusal.invalid(key, `${shown(named)} is not a list of strings: give one such as ["a"]`);
+  }
+  let wildcards = 0;
+  for (const pattern of targetRooms(target)) {
+    if (!isRoomPattern(pattern)) {
+      throw Refusal.invalid('rooms', `${shown(pattern)} is not a room pattern: ${PATTERN_ACCEPTS}`);
+    }
+    if (!isExact(pattern)) wildcards++;
+  }
+  if (wildcards > MAX_WILDCARDS) {
+    const message = `${wildcards} patterns with * are too many: name at most ${MAX_WILDCARDS} in one call`;
+    throw Refusal.invalid('rooms', message);
+  }
 }
 
 const ROOM = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;

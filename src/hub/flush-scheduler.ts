@@ -1,55 +1,54 @@
+import type { Clock } from '../clock.ts';
 import { Batch, type Frame } from './frame.ts';
+import type { CurrentSettings } from './settings.ts';
 
-/** The outboxes that became ready by one delivery. */
+/** Something that has bytes to write at the end of an iteration. */
+export interface Flushable {
+  /** Returns how many bytes were written. */
+  flush(): number;
+}
+
+/** The outboxes that one delivery made ready. */
 interface Round {
   /** Later rounds have higher numbers. */
   readonly number: number;
   readonly outboxes: Flushable[];
 }
 
-/** Something that has bytes to write at the end of the turn. */
-export interface Flushable {
-  /** Returns how many bytes were written. */
-  flush(): number;
-}
-
-/** So many bytes go at once to sockets that have room again, in one turn and where nothing else is due. */
+/** So many bytes go at once to sockets that have room again, in one iteration and where nothing else is due. */
 const MAX_REFILL_BYTES = 1024 * 1024;
 
 /**
  * How much is flushed between two looks at the clock: 64 small writes take about half a millisecond,
  * and so do that many bytes.
  */
-const FLUSHES_A_LOOK = 64;
-const BYTES_A_LOOK = 512 * 1024;
+const FLUSHES_PER_LOOK = 64;
+const BYTES_PER_LOOK = 512 * 1024;
 
 export interface FlushSchedulerOptions {
-  /** Milliseconds on a clock that never steps. */
-  readonly monotonic: () => number;
-  /** How long writing may hold the event loop in one go. */
-  readonly sliceMs: () => number;
-  /** Called when everything of a turn has been written. */
+  readonly clock: Pick<Clock, 'monotonic'>;
+  readonly settings: CurrentSettings;
+  /** Called when everything that was due has been written. */
   readonly onFlushed: () => void;
 }
 
 /**
- * Gathers what becomes due in one turn of the event loop: an outbox with something to write says so
- * once and is flushed when the turn is over, in one write for each socket. What goes to many is
- * written in slices; in between, what goes to few comes first, so that a small room does not wait for
- * a large one. The round that has waited longest gets a share of each slice, so that many small ones
- * cannot keep it waiting for ever.
+ * Flushes outboxes at the end of the event-loop iteration in which they became ready, so that each
+ * socket gets one write. What goes to many is written in slices of `fanoutSliceMs`. The smallest round
+ * goes first, so that a small room does not wait for a large one; the oldest gets a share of each slice,
+ * so that many small ones cannot keep it waiting for ever.
  */
 export class FlushScheduler {
   readonly #options: FlushSchedulerOptions;
-  /** One for each delivery, oldest first, until all of it is written; the last one is still being filled. */
+  /** Oldest first, until all of it is written; the last one is still being filled. */
   #rounds: Round[] = [];
   #roundNumber = 0;
-  /** The batches that begin with a frame, for outboxes that get the same frames in this turn. */
+  /** The batches that begin with a frame, for outboxes that get the same frames in this iteration. */
   readonly #batches = new Map<Frame, Batch>();
   #lastBatch: Batch | undefined;
   #isScheduled = false;
   #isBacklogged = false;
-  /** Sockets that have room again, for what waited of them: they come after all rounds. */
+  /** Outboxes whose sockets have room again: they come after all rounds. */
   #refills: Flushable[] = [];
   #refilledBytes = 0;
   #onWritten: { readonly upTo: number; readonly resolve: () => void }[] = [];
@@ -65,21 +64,21 @@ export class FlushScheduler {
 
   /** Whether anything is due. */
   get isDue(): boolean {
-    return this.#rounds.some(({ outboxes }) => outboxes.length > 0);
+    return this.#rounds.some(hasOutboxes);
   }
 
   /** Resolves when what is due now has been handed to the sockets, whatever becomes due meanwhile. */
   written(): Promise<void> {
-    const upTo = this.#rounds.findLast(({ outboxes }) => outboxes.length > 0)?.number;
+    const upTo = this.#rounds.findLast(hasOutboxes)?.number;
     if (upTo === undefined) return Promise.resolve();
     this.newRound();
     return new Promise((resolve) => this.#onWritten.push({ upTo, resolve }));
   }
 
-  /** The batch of this frame alone, the same for all outboxes that begin with it in this turn. */
+  /** The batch of this frame alone, the same for all outboxes that begin with it in this iteration. */
   batchOf(frame: Frame): Batch {
-    // Nearly always that of the member of the room before this one.
-    if (frame === this.#lastBatch?.first) return this.#lastBatch;
+    // Nearly always that of the room's member before this one.
+    if (frame === this.#lastBatch?.last) return this.#lastBatch;
     let batch = this.#batches.get(frame);
     if (!batch) {
       batch = new Batch(frame);
@@ -89,23 +88,7 @@ export class FlushScheduler {
     return batch;
   }
 
-  /**
-   * To be called by an outbox whose socket has room again for at most so many bytes, which are written
-   * at once or later in `flush`. A peer that reads fast would otherwise keep the event loop to itself, and
-   * thousands of them would make what is due late.
-   */
-  refill(outbox: Flushable, mostBytes: number): void {
-    const isNothingDue = this.#rounds.length === 0 && this.#refills.length === 0;
-    if (isNothingDue && this.#refilledBytes < MAX_REFILL_BYTES) {
-      this.#refilledBytes += mostBytes;
-      outbox.flush();
-    } else {
-      this.#refills.push(outbox);
-    }
-    this.#schedule();
-  }
-
-  /** From here on those who become ready are flushed apart from those before. */
+  /** Outboxes that become ready from here on are flushed apart from those before. */
   newRound(): void {
     if (this.#rounds.at(-1)?.outboxes.length) this.#rounds.push(this.#round());
   }
@@ -118,6 +101,22 @@ export class FlushScheduler {
       this.#rounds.push(round);
     }
     round.outboxes.push(outbox);
+    if (!this.#isScheduled) this.#schedule();
+  }
+
+  /**
+   * To be called by an outbox whose socket has room again for at most `maxBytes`, which are written
+   * at once or later in `flush`. A peer that reads fast would otherwise keep the event loop to itself, and
+   * thousands of them would make what is due late.
+   */
+  refill(outbox: Flushable, maxBytes: number): void {
+    const isNothingDue = this.#rounds.length === 0 && this.#refills.length === 0;
+    if (isNothingDue && this.#refilledBytes < MAX_REFILL_BYTES) {
+      this.#refilledBytes += maxBytes;
+      outbox.flush();
+    } else {
+      this.#refills.push(outbox);
+    }
     this.#schedule();
   }
 
@@ -138,59 +137,60 @@ export class FlushScheduler {
       this.#isBacklogged = this.#rounds.length > 0;
       if (this.#isBacklogged || this.#refills.length > 0) this.#schedule();
       if (!this.#isBacklogged) this.#options.onFlushed();
-      this.#tellWritten();
+      this.#resolveWritten();
     });
   }
 
-  #tellWritten(): void {
-    const oldest = this.#rounds[0]?.number ?? Number.POSITIVE_INFINITY;
-    const waiting = this.#onWritten;
-    this.#onWritten = waiting.filter(({ upTo }) => upTo >= oldest);
-    for (const { upTo, resolve } of waiting) if (upTo < oldest) resolve();
-  }
-
   #flushSlice(): void {
-    const { monotonic, sliceMs } = this.#options;
-    const endsAt = monotonic() + sliceMs();
-    const rounds = this.#rounds.filter(({ outboxes }) => outboxes.length > 0);
+    const { clock, settings } = this.#options;
+    const endsAtMs = clock.monotonic() + settings.current.limits.fanoutSliceMs;
+    const rounds = this.#rounds.filter(hasOutboxes);
     const [oldest] = rounds;
     const smallestLast = rounds.toSorted((a, b) => b.outboxes.length - a.outboxes.length);
-    // What becomes ready from here on, by a write that calls back or between two slices, is a round of
-    // its own.
+    // What a write makes ready by a callback, or what becomes ready between two slices, is a new round.
     this.#rounds = [];
     let isOldestServed = false;
     for (let round = smallestLast.at(-1); round; round = smallestLast.at(-1)) {
       flushSome(round.outboxes);
       isOldestServed ||= round === oldest;
       if (round.outboxes.length === 0) smallestLast.pop();
-      if (monotonic() >= endsAt) break;
+      if (clock.monotonic() >= endsAtMs) break;
     }
     if (oldest && !isOldestServed) flushSome(oldest.outboxes);
-    this.#refill(endsAt);
-    const left = [...rounds, ...this.#rounds].filter(({ outboxes }) => outboxes.length > 0);
+    this.#refill(endsAtMs);
+    const left = [...rounds, ...this.#rounds].filter(hasOutboxes);
     this.#rounds = left.length > 0 ? [...left, this.#round()] : left;
   }
 
   /** Refills sockets in their order for as long as the slice lasts; a few of them in any case. */
-  #refill(endsAt: number): void {
+  #refill(endsAtMs: number): void {
     const refills = this.#refills;
     this.#refills = [];
     let done = 0;
     let bytes = 0;
     while (done < refills.length) {
       bytes += refills[done++]?.flush() ?? 0;
-      if (bytes < BYTES_A_LOOK && done % FLUSHES_A_LOOK !== 0) continue;
+      if (bytes < BYTES_PER_LOOK && done % FLUSHES_PER_LOOK !== 0) continue;
       bytes = 0;
-      if (this.#options.monotonic() >= endsAt) break;
+      if (this.#options.clock.monotonic() >= endsAtMs) break;
     }
     this.#refills = [...refills.slice(done), ...this.#refills];
   }
+
+  #resolveWritten(): void {
+    const oldest = this.#rounds[0]?.number ?? Number.POSITIVE_INFINITY;
+    const waiting = this.#onWritten;
+    this.#onWritten = waiting.filter(({ upTo }) => upTo >= oldest);
+    for (const { upTo, resolve } of waiting) if (upTo < oldest) resolve();
+  }
 }
 
-/** From the end: within a round it makes no difference which is first. */
-function flushSome(round: Flushable[]): void {
+const hasOutboxes = ({ outboxes }: Round): boolean => outboxes.length > 0;
+
+/** From the end: within a round the order makes no difference, and the last ones are still in the cache. */
+function flushSome(outboxes: Flushable[]): void {
   let bytes = 0;
-  for (let left = Math.min(FLUSHES_A_LOOK, round.length); left > 0 && bytes < BYTES_A_LOOK; left--) {
-    bytes += round.pop()?.flush() ?? 0;
+  for (let left = Math.min(FLUSHES_PER_LOOK, outboxes.length); left > 0 && bytes < BYTES_PER_LOOK; left--) {
+    bytes += outboxes.pop()?.flush() ?? 0;
   }
 }

@@ -1,4 +1,5 @@
 import { eventText, type JsonText, type RoomEvent, type SizedText, sizedText } from './event.ts';
+import type { CurrentSettings } from './settings.ts';
 
 export type Transport = 'websocket' | 'sse';
 
@@ -17,7 +18,7 @@ interface Replaceable {
   readonly format: WireFormat;
 }
 
-/** A frame that is encoded when it is first written. */
+/** The content of a frame that is encoded when it is first written. */
 interface Unencoded {
   /** Bytes on the wire. */
   readonly length: number;
@@ -38,21 +39,18 @@ export class Frame {
    */
   readonly queuedBytes: number;
   readonly #replaceable: Replaceable | undefined;
-  #unencoded: Unencoded | undefined;
-  #bytes: Buffer | undefined;
+  #content: Buffer | Unencoded;
 
   constructor(content: Buffer | Unencoded, replaceable?: Replaceable, queuedBytes = content.length) {
     this.length = content.length;
     this.queuedBytes = queuedBytes;
     this.#replaceable = replaceable;
-    if (Buffer.isBuffer(content)) this.#bytes = content;
-    else this.#unencoded = content;
+    this.#content = content;
   }
 
   get bytes(): Buffer {
-    this.#bytes ??= this.#unencoded?.encode() ?? Buffer.alloc(0);
-    this.#unencoded = undefined;
-    return this.#bytes;
+    if (!Buffer.isBuffer(this.#content)) this.#content = this.#content.encode();
+    return this.#content;
   }
 
   /** Of two frames with the same key only the newer one matters; `undefined`: each of them does. */
@@ -70,13 +68,15 @@ export class Frame {
 }
 
 /**
- * The frames that a connection is owed in one turn, as a chain from the first to the last.
- * Connections that are owed the same frames in the same order stand at the same link, and so share
- * one joined buffer: twenty events to two thousand members are joined once and written once each.
+ * The frames that a connection is sent in one event-loop iteration, as a chain from the last to the
+ * first. Connections that are sent the same frames in the same order share the chain, and so one joined
+ * buffer: twenty events to two thousand members are joined once and written once each.
  */
 export class Batch {
   readonly count: number;
-  readonly #frame: Frame;
+  /** Bytes on the wire, of all frames. */
+  readonly length: number;
+  readonly last: Frame;
   readonly #before: Batch | undefined;
   #joined: Buffer | undefined;
   /** What most connections get next; the map holds the others. */
@@ -84,18 +84,14 @@ export class Batch {
   #branches: Map<Frame, Batch> | undefined;
 
   constructor(frame: Frame, before?: Batch) {
-    this.#frame = frame;
+    this.last = frame;
     this.#before = before;
     this.count = before ? before.count + 1 : 1;
-  }
-
-  /** The frame of a batch that is not longer, the last one of any other. */
-  get first(): Frame {
-    return this.#frame;
+    this.length = before ? before.length + frame.length : frame.length;
   }
 
   with(frame: Frame): Batch {
-    if (this.#next && this.#next.#frame === frame) return this.#next;
+    if (this.#next?.last === frame) return this.#next;
     const known = this.#branches?.get(frame);
     if (known) return known;
     const batch = new Batch(frame, this);
@@ -108,25 +104,26 @@ export class Batch {
     return batch;
   }
 
+  /** All frames, from the first to the last. */
   frames(): Frame[] {
     const frames: Frame[] = [];
-    let link: Batch | undefined = this;
-    while (link) {
-      frames.push(link.#frame);
-      link = link.#before;
+    let batch: Batch | undefined = this;
+    while (batch) {
+      frames.push(batch.last);
+      batch = batch.#before;
     }
     return frames.reverse();
   }
 
-  /** All frames of the chain in one buffer. */
+  /** All frames in one buffer. */
   bytes(): Buffer {
-    if (this.count === 1) return this.#frame.bytes;
+    if (this.count === 1) return this.last.bytes;
     this.#joined ??= Buffer.concat(this.frames().map(({ bytes }) => bytes));
     return this.#joined;
   }
 }
 
-/** What a tick's frame has beside its data, roughly: it is counted before it is written out. */
+/** What a tick's frame has beside its data, roughly: it is counted before it is encoded. */
 const HEAD_BYTES = 300;
 
 /** What a replayed tick keeps in memory until it is encoded: its head, and its place in a queue. */
@@ -136,24 +133,22 @@ export interface EncodingOptions {
   /** Whether a tick may be replaced by a newer one where the client is slow. Default: false. */
   readonly mayConflate?: boolean;
   /** The event as JSON, where it is known already. */
-  readonly sized?: SizedText;
+  readonly sized?: SizedText | undefined;
   /** Whether the schedule keeps the data anyway, so that a queue need not count it. Default: false. */
   readonly isDataKept?: boolean;
 }
 
-const NO_OPTIONS: EncodingOptions = {};
-
-/** An event on its way to many: its text is written once, its bytes once for each wire format. */
+/** Encodes an event for many connections: its text once, its bytes once for each wire format. */
 export class Encoding {
   readonly #event: RoomEvent;
   readonly #options: EncodingOptions;
   #sized: SizedText | undefined;
-  /** Nearly everybody in a room uses the same transport. */
+  /** Nearly all members of a room use the same transport. */
   #lastFormat: WireFormat | undefined;
   #lastFrame: Frame | undefined;
   #frames: Map<WireFormat, Frame> | undefined;
 
-  constructor(event: RoomEvent, options: EncodingOptions = NO_OPTIONS) {
+  constructor(event: RoomEvent, options: EncodingOptions = {}) {
     this.#event = event;
     this.#options = options;
     this.#sized = options.sized;
@@ -176,15 +171,14 @@ export class Encoding {
     const length = isDataKept
       ? HEAD_BYTES + Buffer.byteLength(event.data ?? '')
       : format.length(this.#text.bytes, event.id);
-    const unencoded = { length, encode: () => format.encode(this.#text.text, event.id) };
     return new Frame(
-      unencoded,
+      { length, encode: () => format.encode(this.#text.text, event.id) },
       event.tick && mayConflate ? { event, format } : undefined,
       isDataKept ? Math.min(length, REPLAY_BYTES) : length,
     );
   }
 
-  /** Written with the first frame that needs it: many replayed ticks are replaced before they leave. */
+  /** Made with the first frame that needs it: many replayed ticks are replaced before they leave. */
   get #text(): SizedText {
     this.#sized ??= sizedText(this.#event);
     return this.#sized;
@@ -198,22 +192,22 @@ export class Encoding {
 const OVERHEAD_BYTES = 3000;
 
 /** What the frames that are kept may take, in bytes: enough for twenty ticks of 10 KB in a hundred rooms. */
-const MAX_BYTES = 32 * 1024 * 1024;
+const MAX_REPLAY_BYTES = 32 * 1024 * 1024;
 
 /** And this part of `totalBufferedBytes`, in which they are counted: connections need the rest. */
-const MAX_PART = 1 / 8;
+const MAX_REPLAY_PART = 1 / 8;
 
 /**
  * Frames of events that are sent again to clients that join, so that a storm of them encodes each
- * event once per wire format. Those used first go first.
+ * event once per wire format. The frame that was made first is dropped first.
  */
 export class ReplayFrames {
   readonly #encodings = new Map<RoomEvent, { encoding: Encoding; bytes: number }>();
-  readonly #limits: { readonly totalBufferedBytes: number };
+  readonly #settings: CurrentSettings;
   #bytes = 0;
 
-  constructor(limits: { readonly totalBufferedBytes: number }) {
-    this.#limits = limits;
+  constructor(settings: CurrentSettings) {
+    this.#settings = settings;
   }
 
   /** What they take, in bytes. */
@@ -225,8 +219,7 @@ export class ReplayFrames {
   of(event: RoomEvent, format: WireFormat, options?: EncodingOptions): Frame {
     const known = this.#encodings.get(event);
     if (known) return known.encoding.in(format);
-    const replayed: RoomEvent = event.replay ? event : { ...event, replay: true };
-    const encoding = new Encoding(replayed, options);
+    const encoding = new Encoding(event.replay ? event : { ...event, replay: true }, options);
     const frame = encoding.in(format);
     this.#keep(event, encoding, frame.length + OVERHEAD_BYTES);
     return frame;
@@ -235,7 +228,8 @@ export class ReplayFrames {
   #keep(event: RoomEvent, encoding: Encoding, bytes: number): void {
     this.#encodings.set(event, { encoding, bytes });
     this.#bytes += bytes;
-    const maxBytes = Math.min(MAX_BYTES, this.#limits.totalBufferedBytes * MAX_PART);
+    const { totalBufferedBytes } = this.#settings.current.limits;
+    const maxBytes = Math.min(MAX_REPLAY_BYTES, totalBufferedBytes * MAX_REPLAY_PART);
     for (const [oldest, kept] of this.#encodings) {
       if (this.#bytes <= maxBytes) return;
       this.#encodings.delete(oldest);

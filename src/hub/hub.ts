@@ -1,180 +1,171 @@
-import type { History } from '../log/log.ts';
-import type { Administration, CloseRoom, Publication } from './administration.ts';
+import type { Clock } from '../clock.ts';
+import type { History, Log } from '../log/log.ts';
 import { Backpressure } from './backpressure.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
-import { closeRoom } from './closing-room.ts';
-import { Connection, type Peer } from './connection.ts';
-import type { Delivered, Delivery } from './delivery.ts';
-import { Connections } from './directory.ts';
+import { Connection, Connections, closingText, type Peer } from './connection.ts';
 import { Refusal, retryAfterMs } from './errors.ts';
-import { sizedTexts } from './event.ts';
 import { FlushScheduler } from './flush-scheduler.ts';
 import { ReplayFrames } from './frame.ts';
-import { checkPublication } from './gate.ts';
-import { HubEmitter } from './hub-events.ts';
-import { Inbox } from './inbox.ts';
-import { type JoinOptions, Joins } from './join.ts';
-import { listConnections, listRooms, roomEntries } from './listing.ts';
-import type { Delivering, Sink } from './outbox.ts';
-import { type Letter, Publisher } from './publisher.ts';
-import { Rooms, type RoomsOptions } from './rooms.ts';
-import type { SliceOptions } from './slices.ts';
-import { type BufferLimits, SlowConsumers, type UnreadAnswer } from './slow-consumers.ts';
-import type {
-  ConnectionEntry,
-  ConnectionsQuery,
-  Published,
-  RoomClosed,
-  RoomEntry,
-  RoomsQuery,
+import { type CurrentTicks, Joins, type Resumed } from './join.ts';
+import type { OutboxContext, Sink } from './outbox.ts';
+import { type Command, type Publication, type Published, Publisher } from './publisher.ts';
+import { type CloseRoom, type Delivered, type Delivery, type RoomClosed, Rooms } from './room.ts';
+import type { CurrentSettings } from './settings.ts';
+import { SlowConsumers, type UnreadAnswer } from './slow-consumers.ts';
+import {
+  type ConnectionEntry,
+  type ConnectionsQuery,
+  connectionEntry,
+  HubEmitter,
+  listConnections,
+  listRooms,
+  type RoomEntry,
+  type RoomsQuery,
+  roomEntries,
 } from './views.ts';
-import type { Resumed } from './welcome.ts';
 
-/** So many lines of clients are acted on in one turn of the event loop, those of all together. */
-const MAX_LINES_A_TURN = 64;
+/** So many lines of clients are acted on in one iteration of the event loop, those of all together. */
+const MAX_LINES_PER_ITERATION = 64;
 
-/** Looked at anew each time, so that a reload can change what is behind it. */
-export interface HubOptions extends JoinOptions, Pick<RoomsOptions, 'onRoomMade' | 'onRoomEnded'> {
-  /** Whether ticks in a room may be replaced by newer ones for who does not keep up. */
-  readonly conflates: (room: string) => boolean;
-  /** The most bytes of JSON text in an event's data. */
-  readonly eventBytes: number;
-  readonly buffers: BufferLimits;
-  /** How long writing to many may hold the event loop in one go. */
-  readonly fanoutSliceMs: number;
-  readonly emptyRoomMs: number;
+export interface HubOptions {
+  readonly clock: Clock;
+  readonly settings: CurrentSettings;
+  readonly log: Log;
+  readonly currentTicks: CurrentTicks;
+  /** Name and version of the server, for `hello`. */
+  readonly server: string;
   /** Begins the id of each connection, and is different for each process. */
   readonly processId: string;
-}
-
-/** What administrators do to rooms and connections: plain data, performed in the order of the inbox. */
-type Command =
-  | { readonly kind: 'close-room'; readonly room: string; readonly how: CloseRoom }
-  | { readonly kind: 'unlock-room'; readonly room: string }
-  | { readonly kind: 'close-connection'; readonly id: string; readonly reason: string | undefined };
-
-interface Order {
-  readonly command: Command;
-  resolve(closed: RoomClosed | undefined): void;
-  reject(error: unknown): void;
+  /** Called with each room that has come to exist. */
+  readonly onRoomMade?: (room: string) => void;
+  /** Called with each room that has ceased to exist, until `stop`. */
+  readonly onRoomEnded?: (room: string) => void;
+  /** Called with faults that no caller is told of: a listener that threw, a log that cannot be read. */
+  readonly onFault: (what: string, error: unknown) => void;
 }
 
 /**
- * The rooms and who is in them. Ticks are delivered in the turn in which they come; messages and
- * commands go through one inbox, get their numbers from the log, and take effect in that order.
+ * The calls of the hub that the admin API makes. All of them are asynchronous and deal in plain data, so
+ * that other nodes can answer later. They throw a `Refusal` for what cannot be done: 404 for what is
+ * not here, 400 for a name, 413 for an event that is too large, 503 where no number can be had.
  */
-export class Hub implements Administration {
+export type Administration = Pick<
+  Hub,
+  'rooms' | 'room' | 'connections' | 'connection' | 'publish' | 'closeRoom' | 'unlockRoom' | 'closeConnection'
+>;
+
+/**
+ * The rooms and their members. Ticks are delivered at once; messages and commands wait in the queue of
+ * the publisher, get their numbers from the log, and take effect in that order.
+ */
+export class Hub {
   readonly events: HubEmitter;
   readonly #options: HubOptions;
   readonly #rooms: Rooms;
-  readonly #directory = new Connections();
-  readonly #post: Publisher;
-  readonly #membership: Joins;
-  readonly #inbox: Inbox<Letter, Order>;
-  readonly #delivering: Delivering;
-  readonly #intake: Backpressure;
-  readonly #slices: SliceOptions;
+  readonly #connections = new Connections();
+  readonly #publisher: Publisher;
+  readonly #joins: Joins;
+  readonly #outboxes: OutboxContext;
+  readonly #backpressure: Backpressure;
   #connectionNumber = 0;
 
   constructor(options: HubOptions) {
     this.#options = options;
-    const { clock, buffers, onFault } = options;
+    const { clock, settings, onFault } = options;
     this.events = new HubEmitter(onFault);
-    this.#slices = { monotonic: () => clock.monotonic(), sliceMs: () => options.fanoutSliceMs };
-    const frames = new ReplayFrames(buffers);
-    const congestion = new SlowConsumers({
-      otherBytes: () => frames.bytes,
-      limits: buffers,
+    const frames = new ReplayFrames(settings);
+    const slowConsumers = new SlowConsumers({
       clock,
+      settings,
+      otherBytes: () => frames.bytes,
       onTooSlow: ({ connection }) => this.#closeById(connection, CLOSE.tooSlow),
     });
-    const turn = new FlushScheduler({
-      ...this.#slices,
-      onFlushed: () => congestion.lookIfGrown(),
-    });
-    this.#intake = new Backpressure({ mostPerTurn: MAX_LINES_A_TURN, isBlocked: () => turn.isBacklogged });
-    this.#delivering = {
-      turn,
-      congestion,
+    const scheduler = new FlushScheduler({ clock, settings, onFlushed: () => slowConsumers.checkIfGrown() });
+    this.#outboxes = {
+      settings,
+      scheduler,
+      slowConsumers,
       onBroken: (connection, error) => {
         onFault(`the socket of ${connection} threw`, error);
         this.#closeById(connection, CLOSE.internal);
       },
       totals: { events: 0, bytes: 0, conflated: 0 },
     };
-    this.#rooms = new Rooms(options);
-    this.#post = new Publisher({
-      clock,
-      log: options.log,
-      onFault,
-      ...this.#slices,
-      turn,
-      rooms: this.#rooms,
-      directory: this.#directory,
-      onMessage: (event) => this.events.tell('message', event),
+    this.#backpressure = new Backpressure({
+      maxPerIteration: MAX_LINES_PER_ITERATION,
+      isBlocked: () => scheduler.isBacklogged,
     });
-    this.#membership = new Joins(options, {
+    this.#rooms = new Rooms(options);
+    this.#publisher = new Publisher({
+      ...options,
       rooms: this.#rooms,
-      post: this.#post,
-      turn,
+      connections: this.#connections,
+      scheduler,
+      events: this.events,
+      perform: (command) => this.#perform(command),
+    });
+    this.#joins = new Joins({
+      ...options,
+      rooms: this.#rooms,
+      publisher: this.#publisher,
+      scheduler,
       frames,
       events: this.events,
       close: (connection, reason, room) => this.close(connection, reason, room),
     });
-    this.#inbox = new Inbox({
-      publish: (letters) => this.#post.send(letters),
-      perform: (order) => this.#perform(order),
-    });
   }
 
-  /** To be awaited before anybody joins. */
+  /** To be awaited before any client joins. */
   start(): Promise<void> {
-    return this.#post.start();
+    return this.#publisher.start();
   }
 
-  /** Forgets the rooms and leaves no timer behind. Connections are closed by whoever made them. */
+  /** Forgets the rooms and leaves no timer behind. Connections are closed by the code that made them. */
   stop(): void {
     this.#rooms.clear();
-    this.#delivering.congestion.stop();
+    this.#outboxes.slowConsumers.stop();
   }
 
-  // Coming and going
+  // Clients
 
   /** Why a room may not be entered now. */
   refusalOf(room: string): Refusal | undefined {
-    return this.#membership.refusalOf(room);
+    return this.#rooms.refusalOf(room);
   }
 
   /** A new connection, known here and in no room yet. `join` comes next, `disconnect` in the end. */
   connect(peer: Peer, sink: Sink): Connection {
     const { processId, clock } = this.#options;
     const number = (this.#connectionNumber++).toString(36).padStart(8, '0');
-    const id = `${processId}-${number}`;
-    const connection = new Connection({ id, peer, sink, clock, delivering: this.#delivering });
-    this.#directory.add(connection);
+    const connection = new Connection(`${processId}-${number}`, peer, sink, this.#outboxes, clock.now());
+    this.#connections.add(connection);
     return connection;
   }
 
   /** See `Joins.join`. */
   join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
-    return this.#membership.join(connection, rooms, since);
+    return this.#joins.join(connection, rooms, since);
   }
 
   /** See `Joins.subscribe`. */
   subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
-    return this.#membership.subscribe(connection, room, since);
+    return this.#joins.subscribe(connection, room, since);
   }
 
-  leave(connection: Connection, room: string): void {
-    this.#membership.leave(connection, room);
+  /** Does nothing where the connection is not in the room. */
+  leave(connection: Connection, name: string): void {
+    if (!connection.rooms.has(name)) return;
+    const room = this.#rooms.get(name);
+    room?.remove(connection);
+    if (room) this.#rooms.left(room);
+    this.events.tell('leave', { room: name, connection });
   }
 
   /** The socket is gone. Does nothing the second time. */
   disconnect(connection: Connection): void {
-    connection.closed = true;
     connection.outbox.discard();
-    for (const room of [...connection.rooms]) this.#membership.leave(connection, room);
-    this.#directory.remove(connection);
+    for (const room of [...connection.rooms]) this.leave(connection, room);
+    this.#connections.remove(connection);
   }
 
   /** Tells a connection why, closes it, and forgets it. Does nothing the second time. */
@@ -193,98 +184,85 @@ export class Hub implements Administration {
    * otherwise resolves when what is due has been written.
    */
   ready(): Promise<void> | undefined {
-    return this.#intake.ready();
+    return this.#backpressure.ready();
   }
 
   /** Where transports count the answers that their peers have not read: they are bounded with the queues. */
   readonly unreadAnswers = {
     add: (answer: UnreadAnswer): void => {
-      this.#delivering.congestion.add(answer);
-      this.#delivering.congestion.grew(answer.unsentBytes);
+      this.#outboxes.slowConsumers.add(answer);
+      this.#outboxes.slowConsumers.grew(answer.unsentBytes);
     },
-    remove: (answer: UnreadAnswer): void => this.#delivering.congestion.remove(answer),
+    remove: (answer: UnreadAnswer): void => this.#outboxes.slowConsumers.remove(answer),
   };
 
   // Ticks
 
-  /** Whether a connection is in a room that one of the patterns describes. */
+  /** Whether a connection is in a room that matches one of the patterns. */
   anyone(patterns: readonly string[]): boolean {
-    for (const room of this.#rooms.matching(patterns)) if (room.members.size > 0) return true;
-    return false;
+    return this.#rooms.haveMembers(patterns);
   }
 
-  /** Queues the event for the members of the rooms, in this very turn. */
+  /** Queues the event for the members of the rooms at once. Never throws because of a member. */
   deliver(delivery: Delivery): Delivered {
-    let rooms = 0;
-    let connections = 0;
-    let bytes = 0;
-    const { event, data } = delivery;
-    const inRoom = typeof data === 'string' ? sizedTexts({ ...event, data }) : undefined;
-    this.#delivering.turn.newRound();
-    for (const room of this.#rooms.matching(delivery.rooms)) {
-      if (room.members.size === 0) continue;
-      const own = typeof data === 'string' ? data : data(room.name);
-      const sized = inRoom?.(room.name);
-      const delivered = room.deliver({ room: room.name, ...event, data: own }, sized && { sized });
-      rooms++;
-      connections += delivered.connections;
-      bytes += delivered.bytes;
-    }
-    return { rooms, connections, bytes };
+    this.#outboxes.scheduler.newRound();
+    return this.#rooms.deliver(delivery);
   }
 
   // Administration
 
-  /** What `beforehand` throws, called once all else is checked, refuses the publication. */
-  async publish(publication: Publication, beforehand?: () => void): Promise<Published> {
-    checkPublication(publication, this.#options.eventBytes);
-    if (publication.dryRun) return this.#post.dryRun(publication);
-    beforehand?.();
-    return new Promise((resolve, reject) => this.#inbox.publish({ publication, resolve, reject }));
+  /** See `Publisher.publish`. */
+  publish(publication: Publication, beforehand?: () => void): Promise<Published> {
+    return this.#publisher.publish(publication, beforehand);
   }
 
+  /** 404 where there is no such room and no lock on it; the new lock replaces an older one. */
   async closeRoom(room: string, how: CloseRoom): Promise<RoomClosed> {
-    const closed = await this.#order({ kind: 'close-room', room, how });
+    const closed = await this.#publisher.order({ kind: 'close-room', room, how });
     if (!closed) throw unknownRoom(room);
     return closed;
   }
 
+  /** 404 where the room is not locked. */
   async unlockRoom(room: string): Promise<void> {
-    await this.#order({ kind: 'unlock-room', room });
+    await this.#publisher.order({ kind: 'unlock-room', room });
   }
 
+  /** Closes with 4004; 404 where there is no such connection. */
   async closeConnection(id: string, reason?: string): Promise<void> {
-    await this.#order({ kind: 'close-connection', id, reason });
+    await this.#publisher.order({ kind: 'close-connection', id, reason });
   }
 
   rooms(query: RoomsQuery): Promise<RoomEntry[]> {
-    return listRooms(this.#rooms, this.#options, query);
+    const { log, clock } = this.#options;
+    return listRooms(this.#rooms, query, log, clock);
   }
 
   async room(name: string): Promise<RoomEntry> {
+    const { log, clock } = this.#options;
     const room = this.#rooms.get(name);
-    const [entry] = room ? await roomEntries([room], this.#options) : [];
+    const [entry] = room ? await roomEntries([room], log, clock) : [];
     if (!entry) throw unknownRoom(name);
     return entry;
   }
 
   async connections(query: ConnectionsQuery): Promise<ConnectionEntry[]> {
-    return listConnections(this.#directory, query);
+    return listConnections(this.#connections, query);
   }
 
   async connection(id: string): Promise<ConnectionEntry> {
-    return this.#connection(id).entry();
+    return connectionEntry(this.#connection(id));
   }
 
   // What is here, on this node
 
   /** Every connection, in the order in which they came. */
   connectionsHere(): Iterable<Connection> {
-    return this.#directory;
+    return this.#connections;
   }
 
   get connectionCount(): number {
-    return this.#directory.size;
+    return this.#connections.size;
   }
 
   hasRoom(name: string): boolean {
@@ -297,51 +275,33 @@ export class Hub implements Administration {
 
   /** Since start: messages published; events and bytes handed to sockets, ticks conflated. */
   get totals(): { published: number; events: number; bytes: number; conflated: number } {
-    return { published: this.#post.delivered, ...this.#delivering.totals };
+    return { published: this.#publisher.delivered, ...this.#outboxes.totals };
   }
 
-  /** How many are in a room. */
   memberCount(room: string): number {
     return this.#rooms.get(room)?.members.size ?? 0;
   }
 
   /** The id up to which messages were delivered. */
   get newestId(): string {
-    return this.#post.newest.id;
+    return this.#publisher.newest.id;
   }
 
-  /**
-   * What the JSON representation shows of a room, whether or not it exists: it makes none. Goes as
-   * far as `newestId` at the moment of the call, so that whoever polls on from there gets nothing twice.
-   */
-  async history(room: string, since: string | undefined): Promise<History> {
-    const upTo = this.#post.newest.position;
-    const histories = await this.#membership.histories([room], since);
-    const { resumed, messages } = histories.get(room) ?? { resumed: null, messages: [] };
-    return { resumed, messages: messages.filter(({ position }) => position <= upTo) };
+  /** See `Joins.history`. It goes as far as `newestId` at the moment of the call. */
+  history(room: string, since: string | undefined): Promise<History> {
+    return this.#joins.history(room, since);
   }
 
-  // Inside
+  // Commands
 
-  #order(command: Command): Promise<RoomClosed | undefined> {
-    return new Promise((resolve, reject) => this.#inbox.command({ command, resolve, reject }));
-  }
-
-  async #perform({ command, resolve, reject }: Order): Promise<void> {
-    try {
-      resolve(await this.#apply(command));
-    } catch (error) {
-      reject(error);
-    }
-  }
-
-  async #apply(command: Command): Promise<RoomClosed | undefined> {
+  async #perform(command: Command): Promise<RoomClosed | undefined> {
     switch (command.kind) {
       case 'close-room': {
         const room = this.#rooms.get(command.room);
-        const { clock } = this.#options;
-        const parts = { rooms: this.#rooms, clock, leaving: this, ...this.#slices };
-        return room && closeRoom(room, command.how, parts);
+        return (
+          room &&
+          this.#rooms.close(room, command.how, (member, reason) => this.#evict(member, reason, room.name))
+        );
       }
       case 'unlock-room': {
         const room = this.#rooms.get(command.room);
@@ -359,14 +319,24 @@ export class Hub implements Administration {
     }
   }
 
+  /** A member that is left with no room is closed, one that is in others stays. */
+  #evict(member: Connection, reason: CloseReason, room: string): void {
+    if (member.rooms.size === 1) {
+      this.close(member, reason, room);
+    } else {
+      member.send(closingText(reason, room));
+      this.leave(member, room);
+    }
+  }
+
   #connection(id: string): Connection {
-    const connection = this.#directory.get(id);
+    const connection = this.#connections.get(id);
     if (!connection) throw new Refusal(404, `there is no connection "${id}"`);
     return connection;
   }
 
   #closeById(id: string, reason: CloseReason): void {
-    const connection = this.#directory.get(id);
+    const connection = this.#connections.get(id);
     if (connection) this.close(connection, reason);
   }
 }

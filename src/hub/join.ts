@@ -1,133 +1,136 @@
 import { type Clock, instant } from '../clock.ts';
-import type { History, Log } from '../log/log.ts';
+import type { History, Log, Message } from '../log/log.ts';
 import { Backpressure } from './backpressure.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
-import { lockRefusal } from './closing-room.ts';
 import { type Connection, closingText } from './connection.ts';
-import type { CurrentTicks } from './current-ticks.ts';
-import type { Refusal } from './errors.ts';
+import type { RoomEvent } from './event.ts';
 import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding, type Frame, type ReplayFrames } from './frame.ts';
-import type { HubEmitter } from './hub-events.ts';
 import type { Publisher } from './publisher.ts';
-import type { Rooms } from './rooms.ts';
-import type { BufferLimits } from './slow-consumers.ts';
-import { currentFrames, helloEvent, type Resumed, replay, resumedOf } from './welcome.ts';
+import type { Rooms } from './room.ts';
+import type { CurrentSettings } from './settings.ts';
+import type { HubEmitter } from './views.ts';
 
-/** Looked at anew each time. */
-export interface JoinOptions {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly currentTicks: CurrentTicks;
-  /** How many messages a room shows to who joins. */
-  readonly historyOf: (room: string) => number;
-  /** Whether ticks in a room may be replaced by newer ones for a client that does not keep up. */
-  readonly conflates: (room: string) => boolean;
-  readonly buffers: Pick<BufferLimits, 'maxBufferedBytes'>;
-  /** How long joins may hold the event loop in one turn, in milliseconds. */
-  readonly fanoutSliceMs: number;
-  /** For `hello`. */
-  readonly server: string;
-  readonly heartbeatSeconds: number;
-  /** Hears of faults that are nobody's answer: a listener that threw, a log that cannot be read. */
-  readonly onFault: (what: string, error: unknown) => void;
+/** What a client that joins a room is told of its schedules, each event with the room's name. */
+export interface CurrentTicksOfRoom {
+  /** The `status` of each schedule that is not `ok`. */
+  readonly statuses: readonly RoomEvent[];
+  /** The ticks at hand, with `replay`. */
+  readonly ticks: readonly RoomEvent[];
+  /**
+   * The ticks that have to be read first, with `replay`. Never rejects; resolves to `undefined`
+   * where a live tick of the schedule went out meanwhile, or the read failed.
+   */
+  readonly coming: readonly Promise<RoomEvent | undefined>[];
 }
 
-export interface JoinParts {
-  readonly rooms: Rooms;
-  readonly post: Publisher;
-  readonly turn: FlushScheduler;
-  readonly frames: ReplayFrames;
-  readonly events: HubEmitter;
-  readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
+/** The hub's view of the schedules: what is current in a room. */
+export interface CurrentTicks {
+  of(room: string): CurrentTicksOfRoom;
 }
+
+/** What the history of each room says of the `since` that a client gave; see `History.resumed`. */
+export type Resumed = Readonly<Record<string, boolean | null>>;
 
 /**
  * What a join that waited took is known only when the next ones have been let through, and one that
  * replays much takes some milliseconds.
  */
-const MAX_WAITING_JOINS_A_TURN = 4;
+const MAX_WAITING_JOINS_PER_ITERATION = 4;
 
-/** Coming into rooms and leaving them: who enters is told what is current and what it missed. */
+export interface JoinsOptions {
+  readonly clock: Clock;
+  readonly settings: CurrentSettings;
+  readonly log: Log;
+  readonly currentTicks: CurrentTicks;
+  /** Name and version of the server, for `hello`. */
+  readonly server: string;
+  readonly rooms: Rooms;
+  readonly publisher: Publisher;
+  readonly scheduler: FlushScheduler;
+  readonly frames: ReplayFrames;
+  readonly events: HubEmitter;
+  readonly onFault: (what: string, error: unknown) => void;
+  readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
+}
+
+/** Takes connections into rooms; each is told what is current there and what it missed. */
 export class Joins {
-  readonly #options: JoinOptions;
-  readonly #parts: JoinParts;
-  readonly #intake: Backpressure;
-  /** What joins took in this turn of the event loop, in milliseconds. */
+  readonly #options: JoinsOptions;
+  readonly #backpressure: Backpressure;
+  /** What joins took in this iteration of the event loop, in milliseconds. */
   #joinedMs = 0;
 
-  constructor(options: JoinOptions, parts: JoinParts) {
+  constructor(options: JoinsOptions) {
     this.#options = options;
-    this.#parts = parts;
-    this.#intake = new Backpressure({
-      mostPerTurn: Number.POSITIVE_INFINITY,
-      mostWaitingPerTurn: MAX_WAITING_JOINS_A_TURN,
-      isBlocked: () => this.#joinedMs > this.#options.fanoutSliceMs / 2 || this.#parts.turn.isBacklogged,
-      onTurn: () => {
+    const { settings, scheduler } = options;
+    this.#backpressure = new Backpressure({
+      maxPerIteration: Number.POSITIVE_INFINITY,
+      maxWaitingPerIteration: MAX_WAITING_JOINS_PER_ITERATION,
+      isBlocked: () => this.#joinedMs > settings.current.limits.fanoutSliceMs / 2 || scheduler.isBacklogged,
+      onIteration: () => {
         this.#joinedMs = 0;
       },
     });
   }
 
-  /** Why a room may not be entered now. */
-  refusalOf(room: string): Refusal | undefined {
-    const lock = this.#parts.rooms.lockOf(room);
-    return lock && lockRefusal(room, lock, this.#options.clock);
-  }
-
   /**
-   * Takes a new connection into its rooms: in this very turn, or in the next ones where a storm of
-   * joins would hold the event loop. From then on it is a member; `hello` and what is current leave as
-   * soon as the log is read, and what arrives meanwhile waits behind it. Rooms that are locked are told
-   * to it; where none is left it is closed.
+   * Takes a new connection into its rooms: at once, or in a later iteration of the event loop where a
+   * storm of joins would hold it. From then on it is a member; `hello` and what is current leave as
+   * soon as the log is read, and what arrives meanwhile waits behind it. It is told which rooms are
+   * locked; where none is left it is closed.
    */
   async join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
-    const ready = this.#intake.ready();
+    const ready = this.#backpressure.ready();
     if (ready) await ready;
     if (connection.closed) return;
-    const { server, heartbeatSeconds, clock } = this.#options;
-    const closings = new Map(rooms.map((room) => [room, this.refusalOf(room)?.details.closing]));
-    const open = [...closings].flatMap(([room, closing]) => (closing ? [] : [room]));
+    const locked = new Map<string, CloseReason>();
+    const open: string[] = [];
+    for (const room of new Set(rooms)) {
+      const closing = this.#options.rooms.refusalOf(room)?.details.closing;
+      if (closing) locked.set(room, closing);
+      else open.push(room);
+    }
     if (open.length === 0) {
-      const [[room, closing] = []] = closings;
-      this.#parts.close(connection, closing ?? CLOSE.roomClosed, room);
+      const [[room, closing] = []] = locked;
+      this.#options.close(connection, closing ?? CLOSE.roomClosed, room);
       return;
     }
-    const newest = this.#parts.post.newest;
+    const newestId = this.#options.publisher.newest.id;
     const { resumed, frames } = await this.#enter(connection, open, since);
-    const time = instant(clock.now());
-    // One room that goes on from `since` is enough: whoever is cut off in the midst of its replay
+    // One room that goes on from `since` is enough: a client that is cut off in the middle of its replay
     // would miss the rest of it if it came back with anything newer.
-    const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : newest.id;
-    const hello = helloEvent({ connection, rooms: open, server, heartbeatSeconds, resumed, id, time });
-    const releasedAt = clock.monotonic();
-    connection.outbox.release([
-      new Encoding(hello).in(connection.outbox.format),
-      ...[...closings].flatMap(([room, closing]) =>
-        closing ? [connection.frame(closingText(closing, room))] : [],
-      ),
-      ...frames,
-    ]);
-    this.#joinedMs += clock.monotonic() - releasedAt;
+    const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : newestId;
+    const hello = this.#hello(connection, open, resumed, id);
+    this.#timed(() =>
+      connection.outbox.release([
+        new Encoding(hello).in(connection.outbox.format),
+        ...[...locked].map(([room, closing]) => connection.frame(closingText(closing, room))),
+        ...frames,
+      ]),
+    );
   }
 
   /** Takes a connection into one more room; throws the room's `Refusal` where it is locked. */
   async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
-    const ready = this.#intake.ready();
+    const ready = this.#backpressure.ready();
     if (ready) await ready;
-    const refusal = this.refusalOf(room);
+    const refusal = this.#options.rooms.refusalOf(room);
     if (refusal) throw refusal;
     const { resumed, frames } = await this.#enter(connection, [room], since);
     connection.outbox.release(frames);
     return resumed;
   }
 
-  leave(connection: Connection, name: string): void {
-    if (!connection.rooms.delete(name)) return;
-    const room = this.#parts.rooms.get(name);
-    room?.remove(connection);
-    if (room) this.#parts.rooms.left(room);
-    this.#parts.events.tell('leave', { room: name, connection });
+  /**
+   * What a client sees that asks for a room's messages without joining it: as far as they were delivered
+   * at the moment of the call, so that one that polls gets nothing twice. Makes no room.
+   */
+  async history(room: string, since: string | undefined): Promise<History> {
+    const upTo = this.#options.publisher.newest.position;
+    const histories = await this.#histories([room], since);
+    const { resumed, messages } = histories.get(room) ?? { resumed: null, messages: [] };
+    return { resumed, messages: messages.filter(({ position }) => position <= upTo) };
   }
 
   /**
@@ -140,48 +143,135 @@ export class Joins {
     rooms: readonly string[],
     since: string | undefined,
   ): Promise<{ resumed: Resumed; frames: Frame[] }> {
-    const upTo = this.#parts.post.newest.position;
-    const mostBytes = this.#options.buffers.maxBufferedBytes / 2;
+    const { publisher, settings, frames, close } = this.#options;
+    const upTo = publisher.newest.position;
+    const maxBytes = settings.current.limits.maxBufferedBytes / 2;
     connection.served = upTo;
     connection.outbox.hold();
-    const begunAt = this.#options.clock.monotonic();
     try {
-      const entered = rooms.filter((room) => !connection.rooms.has(room));
-      for (const room of entered) this.#add(connection, room);
-      const { currentTicks, conflates } = this.#options;
-      const { frames } = this.#parts;
-      const current = currentFrames(connection, entered, { currentTicks, conflates, frames });
-      this.#joinedMs += this.#options.clock.monotonic() - begunAt;
-      const histories = await this.histories(rooms, since);
-      const replayedAt = this.#options.clock.monotonic();
-      const missed = replay(connection, histories, { upTo, mostBytes, frames });
-      this.#joinedMs += this.#options.clock.monotonic() - replayedAt;
-      return { resumed: resumedOf(missed.histories), frames: [...current, ...missed.frames] };
+      const current = this.#timed(() => {
+        const entered = rooms.filter((room) => !connection.rooms.has(room));
+        for (const room of entered) this.#add(connection, room);
+        return this.#currentFrames(connection, entered);
+      });
+      const histories = await this.#histories(rooms, since);
+      const { format } = connection.outbox;
+      const missed = this.#timed(() =>
+        replay(histories, { upTo, maxBytes, frameOf: (event) => frames.of(event, format) }),
+      );
+      return { resumed: missed.resumed, frames: [...current, ...missed.frames] };
     } catch (error) {
-      this.#parts.close(connection, CLOSE.internal);
+      close(connection, CLOSE.internal);
       throw error;
     }
   }
 
   #add(connection: Connection, name: string): void {
-    // Somebody who heard of an earlier room may have closed it already.
+    // A listener that was told of an earlier room may have closed it already.
     if (connection.closed) return;
-    const room = this.#parts.rooms.open(name);
-    // The room's own text, of which all its members share one.
-    connection.rooms.add(room.name);
+    const room = this.#options.rooms.open(name);
     room.add(connection);
-    this.#parts.events.tell('join', { room: room.name, connection });
+    this.#options.events.tell('join', { room: room.name, connection });
   }
 
-  /** A history that cannot be read is a gap: who joins still gets what comes from now on. */
-  async histories(rooms: readonly string[], since: string | undefined): Promise<Map<string, History>> {
-    const limit = Math.max(...rooms.map((room) => this.#options.historyOf(room)));
+  /** A history that cannot be read is a gap: the client still gets what comes from now on. */
+  async #histories(
+    rooms: readonly string[],
+    since: string | undefined,
+  ): Promise<ReadonlyMap<string, History>> {
+    const { log, settings, onFault } = this.#options;
+    const limit = Math.max(...rooms.map((room) => settings.current.retentionOf(room).messages));
     try {
-      return new Map(await this.#options.log.since(rooms, since, limit));
+      return await log.since(rooms, since, limit);
     } catch (error) {
-      this.#options.onFault('the log could not be read for somebody who joined', error);
+      onFault('the log could not be read for a client that joined', error);
       const resumed = since === undefined ? null : false;
       return new Map(rooms.map((room) => [room, { resumed, messages: [] }]));
     }
   }
+
+  /** The statuses and the current ticks of the rooms; those that must be read first are sent when there. */
+  #currentFrames(connection: Connection, rooms: readonly string[]): Frame[] {
+    const { currentTicks, settings, frames } = this.#options;
+    const { format } = connection.outbox;
+    const statuses: Frame[] = [];
+    const ticks: Frame[] = [];
+    for (const room of rooms) {
+      const current = currentTicks.of(room);
+      const options = { mayConflate: settings.current.conflates(room), isDataKept: true };
+      for (const status of current.statuses) statuses.push(new Encoding(status).in(format));
+      for (const tick of current.ticks) ticks.push(frames.of(tick, format, options));
+      for (const coming of current.coming) {
+        void coming.then((tick) => {
+          if (tick && connection.rooms.has(room)) connection.outbox.push(frames.of(tick, format, options));
+        });
+      }
+    }
+    return [...statuses, ...ticks];
+  }
+
+  #hello(connection: Connection, rooms: readonly string[], resumed: Resumed, id: string): RoomEvent {
+    const { server, settings, clock } = this.#options;
+    const { heartbeatSeconds } = settings.current;
+    const data = JSON.stringify({ connection: connection.id, rooms, server, heartbeatSeconds, resumed });
+    return { event: 'hello', id, time: instant(clock.now()), data };
+  }
+
+  #timed<Result>(work: () => Result): Result {
+    const { clock } = this.#options;
+    const begunAtMs = clock.monotonic();
+    const result = work();
+    this.#joinedMs += clock.monotonic() - begunAtMs;
+    return result;
+  }
+}
+
+/**
+ * The missed messages of several rooms as one sequence, up to where the connection gets them live.
+ * Where they are more than an outbox may hold only the newest are sent, and the rooms that lost some
+ * have a gap.
+ */
+function replay(
+  histories: ReadonlyMap<string, History>,
+  options: {
+    readonly upTo: number;
+    readonly maxBytes: number;
+    readonly frameOf: (event: RoomEvent) => Frame;
+  },
+): { resumed: Resumed; frames: Frame[] } {
+  const resumed = new Map<string, boolean | null>();
+  const unsent = new Map<string, Message[]>();
+  for (const [room, history] of histories) {
+    resumed.set(room, history.resumed);
+    if (history.resumed === null) continue;
+    unsent.set(
+      room,
+      history.messages.filter(({ position }) => position <= options.upTo),
+    );
+  }
+  const newestFirst: Frame[] = [];
+  let bytes = 0;
+  for (let room = roomOfNewest(unsent); room !== undefined; room = roomOfNewest(unsent)) {
+    const message = unsent.get(room)?.at(-1);
+    const frame = message && options.frameOf(message.event);
+    bytes += frame?.length ?? 0;
+    if (!frame || bytes > options.maxBytes) break;
+    newestFirst.push(frame);
+    unsent.get(room)?.pop();
+  }
+  for (const [room, messages] of unsent) if (messages.length > 0) resumed.set(room, false);
+  return { resumed: Object.fromEntries(resumed), frames: newestFirst.reverse() };
+}
+
+/** The room that has the newest message of all; each list has its newest at the end. */
+function roomOfNewest(unsent: ReadonlyMap<string, readonly Message[]>): string | undefined {
+  let newest = -1;
+  let found: string | undefined;
+  for (const [room, messages] of unsent) {
+    const position = messages.at(-1)?.position ?? -1;
+    if (position <= newest) continue;
+    newest = position;
+    found = room;
+  }
+  return found;
 }

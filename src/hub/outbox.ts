@@ -1,7 +1,8 @@
 import { CLOSE, type CloseReason } from './close-reason.ts';
 import type { Flushable, FlushScheduler } from './flush-scheduler.ts';
 import type { Batch, Frame, WireFormat } from './frame.ts';
-import type { SlowConsumers } from './slow-consumers.ts';
+import type { CurrentSettings } from './settings.ts';
+import type { SlowConsumers, UnsentQueue } from './slow-consumers.ts';
 
 /** What the hub needs of a socket; one implementation for each transport. */
 export interface Sink {
@@ -17,19 +18,17 @@ export interface Sink {
 }
 
 /** What all outboxes of a hub share. */
-export interface Delivering {
-  readonly turn: FlushScheduler;
-  readonly congestion: SlowConsumers;
-  /** Hears of a socket that threw: it is of no use any more, and nobody else's concern. */
+export interface OutboxContext {
+  readonly settings: CurrentSettings;
+  readonly scheduler: FlushScheduler;
+  readonly slowConsumers: SlowConsumers;
+  /** Called with a socket that threw: it is of no use any more. */
   readonly onBroken: (connection: string, error: unknown) => void;
   /** Totals since start. */
   readonly totals: { events: number; bytes: number; conflated: number };
 }
 
-/**
- * A batch below this is written whole without a look at `conflateAboveBytes`, which is asked for in a
- * settings object: nearly every batch is one small frame.
- */
+/** A batch of so many bytes is written whole, also where `conflateAboveBytes` is less. */
 const SMALL_BATCH_BYTES = 4096;
 
 /** From here on a frame is written by itself: copying it would cost more, and others share its bytes. */
@@ -41,9 +40,31 @@ interface Waiting {
   readonly replaced: number;
 }
 
+/** What a connection has while it joins or its peer does not keep up; nearly all have none most of the time. */
+class Backlog {
+  /** Set from `hold` to `release`. */
+  held: Frame[] | undefined;
+  heldBytes = 0;
+  /** In the order in which they will leave; set while the peer does not keep up. */
+  waiting: Map<unknown, Waiting> | undefined;
+  waitingBytes = 0;
+  /** Of the peer's own lines. */
+  inboundBytes = 0;
+  /** Whether the sink will call back when it is empty, and the next piece follows then. */
+  isDraining = false;
+
+  get bytes(): number {
+    return this.waitingBytes + this.heldBytes + this.inboundBytes;
+  }
+
+  get isNeeded(): boolean {
+    return this.waiting !== undefined || this.held !== undefined || this.inboundBytes > 0;
+  }
+}
+
 /**
  * Bounded send queue of one connection: the only queue between an event and a socket. Frames leave in
- * the order in which they came, those of one turn in one write. What is more than
+ * the order in which they came, those of one event-loop iteration in one write. What is more than
  * `conflateAboveBytes`, and everything while the peer does not keep up, waits here, where a newer tick
  * takes the place of an older one and moves to the end.
  *
@@ -51,91 +72,91 @@ interface Waiting {
  *               │ more than the socket should hold
  *               ▼
  *            waiting ── socket is empty ─▶ socket, piece by piece
+ *
+ * A tick touches all outboxes, so they have few fields: what is rare is in the backlog.
  */
-export class Outbox implements Flushable {
+export class Outbox implements Flushable, UnsentQueue {
+  /** The connection's id. */
   readonly connection: string;
+  readonly format: WireFormat;
   readonly #sink: Sink;
-  readonly #delivering: Delivering;
+  readonly #context: OutboxContext;
   #batch: Batch | undefined;
-  #batchBytes = 0;
-  #held: Frame[] | undefined;
-  #heldBytes = 0;
-  /** In the order in which they will leave; set while the peer does not keep up. */
-  #waiting: Map<unknown, Waiting> | undefined;
-  #waitingBytes = 0;
-  /** Whether the sink will call back when it is empty, and the next piece follows then. */
-  #isDraining = false;
-  #isOpen = true;
+  #backlog: Backlog | undefined;
+  #isClosed = false;
   /** Events handed to the socket. */
   sent = 0;
   /** Ticks that a newer one replaced. */
   conflated = 0;
-  #inboundBytes = 0;
 
-  constructor(connection: string, sink: Sink, delivering: Delivering) {
+  constructor(connection: string, sink: Sink, context: OutboxContext) {
     this.connection = connection;
+    this.format = sink.format;
     this.#sink = sink;
-    this.#delivering = delivering;
+    this.#context = context;
   }
 
-  get format(): WireFormat {
-    return this.#sink.format;
+  /** Nothing is taken any more. */
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /**
-   * What the operating system has not taken yet: in the socket, in this turn's batch, waiting or held
-   * back; and what waits of the peer's own lines.
+   * What the operating system has not taken yet: in the socket, in this iteration's batch, waiting or
+   * held back; and what waits of the peer's own lines.
    */
   get unsentBytes(): number {
-    return this.#batchBytes + this.#queuedBytes;
+    return (this.#batch?.length ?? 0) + this.#queuedBytes;
   }
 
-  /** The same without this turn's batch, which is written when the turn is over. */
+  /** The same without the batch, which is written at the end of the iteration. */
   get #queuedBytes(): number {
-    return this.#sink.bufferedBytes + this.#waitingBytes + this.#heldBytes + this.#inboundBytes;
+    return this.#sink.bufferedBytes + (this.#backlog?.bytes ?? 0);
   }
 
   /** Whether the peer does not keep up. */
   get isBehind(): boolean {
-    return this.#waiting !== undefined;
+    return this.#backlog?.waiting !== undefined;
   }
 
   push(frame: Frame): void {
-    if (!this.#isOpen) return;
-    if (this.#held) {
-      this.#held.push(frame);
-      this.#heldBytes += frame.queuedBytes;
+    if (this.#isClosed) return;
+    const backlog = this.#backlog;
+    if (backlog?.held) {
+      backlog.held.push(frame);
+      backlog.heldBytes += frame.queuedBytes;
       this.#watch(frame.queuedBytes);
-    } else if (this.#waiting) {
-      this.#wait(this.#waiting, frame);
-      this.#delivering.congestion.grew(frame.queuedBytes);
-    } else {
-      const { turn } = this.#delivering;
-      if (!this.#batch) turn.flushLater(this);
-      this.#batch = this.#batch ? this.#batch.with(frame) : turn.batchOf(frame);
-      this.#batchBytes += frame.length;
+    } else if (backlog?.waiting) {
+      this.#wait(backlog, backlog.waiting, frame);
+      this.#context.slowConsumers.grew(frame.queuedBytes);
+    } else if (this.#batch) {
+      this.#batch = this.#batch.with(frame);
       // What is too much for one write waits at once, so that newer ticks replace older ones meanwhile.
-      if (this.#batchBytes > SMALL_BATCH_BYTES && this.#batch.count > 1 && !this.#fitsSocket)
-        this.#queueBatch();
+      if (!this.#fitsSocket(this.#batch)) this.#queueBatch(this.#batch);
+    } else {
+      const { scheduler } = this.#context;
+      scheduler.flushLater(this);
+      this.#batch = scheduler.batchOf(frame);
     }
   }
 
   /** So many bytes of the peer's lines wait until it reads its replies: they count like unsent ones. */
   waitForPeer(inboundBytes: number): void {
-    if (!this.#isOpen) return;
-    const grown = inboundBytes - this.#inboundBytes;
-    this.#inboundBytes = inboundBytes;
-    this.#watch(grown);
+    if (this.#isClosed) return;
+    const backlog = this.#makeBacklog();
+    const grownBytes = inboundBytes - backlog.inboundBytes;
+    backlog.inboundBytes = inboundBytes;
+    this.#watch(grownBytes);
   }
 
   /** From here on frames are kept back, until `release` says what comes before them. */
   hold(): void {
-    this.#held ??= [];
+    if (!this.#isClosed) this.#makeBacklog().held ??= [];
   }
 
   release(first: readonly Frame[]): void {
-    if (!this.#isOpen) return;
-    const held = this.#held ?? [];
+    if (this.#isClosed) return;
+    const held = this.#backlog?.held ?? [];
     this.#forgetHeld();
     for (const frame of first) this.push(frame);
     for (const frame of held) this.push(frame);
@@ -144,17 +165,15 @@ export class Outbox implements Flushable {
   flush(): number {
     const batch = this.#batch;
     if (batch) {
-      const bytes = this.#batchBytes;
-      if (!this.#waiting && this.#keepsUp && (bytes <= SMALL_BATCH_BYTES || this.#fitsSocket)) {
+      if (!this.isBehind && this.#keepsUp && this.#fitsSocket(batch)) {
         this.#batch = undefined;
-        this.#batchBytes = 0;
         this.#write(batch.bytes(), batch.count);
-        return bytes;
+        return batch.length;
       }
-      this.#queueBatch();
+      this.#queueBatch(batch);
     }
-    if (!this.#waiting || this.#isDraining) return 0;
-    const { totals } = this.#delivering;
+    if (!this.#backlog?.waiting || this.#backlog.isDraining) return 0;
+    const { totals } = this.#context;
     const { bytes: before } = totals;
     this.#drain();
     return totals.bytes - before;
@@ -162,18 +181,21 @@ export class Outbox implements Flushable {
 
   /**
    * Writes what is queued and `last` behind it, and ends the connection; for one that is too slow, or has
-   * more queued than a connection may have unsent, `last` alone. What is held back never leaves: it belongs behind messages
-   * that are not here yet, and a client that came back with the id of one of them would miss those for
-   * ever. Does nothing the second time.
+   * more queued than a connection may have unsent, `last` alone. What is held back never leaves: it
+   * belongs behind messages that are not here yet, and a client that came back with the id of one of them
+   * would miss those for ever. Does nothing the second time.
    */
   close(reason: CloseReason, last: Frame): void {
-    if (!this.#isOpen) return;
-    this.#forgetHeld();
-    if (this.#batch) this.#queueBatch();
-    const { maxBufferedBytes } = this.#delivering.congestion.limits;
-    const isFarBehind = this.#sink.bufferedBytes + this.#waitingLength() > maxBufferedBytes;
-    if (isFarBehind || reason.code === CLOSE.tooSlow.code) this.#forgetWaiting();
-    if (this.#waiting) this.#writeWaiting(Number.POSITIVE_INFINITY);
+    if (this.#isClosed) return;
+    if (this.#batch) this.#queueBatch(this.#batch);
+    this.#isClosed = true;
+    const waiting = this.#backlog?.waiting;
+    let queuedBytes = this.#sink.bufferedBytes;
+    for (const { frame } of waiting?.values() ?? []) queuedBytes += frame.length;
+    const isFarBehind = queuedBytes > this.#context.settings.current.limits.maxBufferedBytes;
+    if (waiting && !isFarBehind && reason.code !== CLOSE.tooSlow.code) {
+      this.#writeWaiting(Number.POSITIVE_INFINITY);
+    }
     this.#write(last.bytes, 1);
     this.discard();
     this.#use(() => this.#sink.close(reason));
@@ -181,89 +203,99 @@ export class Outbox implements Flushable {
 
   /** The socket is gone, or about to be: what is queued is dropped. */
   discard(): void {
-    this.#isOpen = false;
-    this.#inboundBytes = 0;
+    this.#isClosed = true;
     this.#batch = undefined;
-    this.#batchBytes = 0;
-    this.#held = undefined;
-    this.#heldBytes = 0;
-    this.#waiting = undefined;
-    this.#waitingBytes = 0;
-    this.#delivering.congestion.remove(this);
+    this.#backlog = undefined;
+    this.#context.slowConsumers.remove(this);
   }
 
-  /** Asked for each write, so a limit is looked up only where something waits at all. */
+  #makeBacklog(): Backlog {
+    this.#backlog ??= new Backlog();
+    return this.#backlog;
+  }
+
+  /** Asked for each write: mostly nothing waits in the socket, and the settings are not read. */
   get #keepsUp(): boolean {
     const { bufferedBytes } = this.#sink;
-    return bufferedBytes === 0 || bufferedBytes <= this.#delivering.congestion.limits.conflateAboveBytes;
+    return bufferedBytes === 0 || bufferedBytes <= this.#context.settings.current.limits.conflateAboveBytes;
   }
 
   /** Whether the batch is no more than a socket should hold. */
-  get #fitsSocket(): boolean {
-    return this.#batchBytes <= this.#delivering.congestion.limits.conflateAboveBytes;
+  #fitsSocket({ length }: Batch): boolean {
+    return length <= SMALL_BATCH_BYTES || length <= this.#context.settings.current.limits.conflateAboveBytes;
   }
 
   #write(bytes: Buffer, events: number): void {
-    const { totals, congestion } = this.#delivering;
+    const { totals, slowConsumers } = this.#context;
     this.sent += events;
     totals.events += events;
     totals.bytes += bytes.length;
-    this.#use(() => this.#sink.write(bytes));
+    try {
+      this.#sink.write(bytes);
+    } catch (error) {
+      this.#context.onBroken(this.connection, error);
+    }
     const { bufferedBytes } = this.#sink;
-    if (bufferedBytes === 0 || !this.#isOpen) return;
-    congestion.add(this);
-    congestion.grew(Math.min(bufferedBytes, bytes.length));
+    if (bufferedBytes === 0 || this.#isClosed) return;
+    slowConsumers.add(this);
+    slowConsumers.grew(Math.min(bufferedBytes, bytes.length));
   }
 
-  /** What was to leave in this turn waits for its place in the socket. */
-  #queueBatch(): void {
-    const frames = this.#batch?.frames() ?? [];
+  /** What was to leave in this iteration waits for its place in the socket. */
+  #queueBatch(batch: Batch): void {
     this.#batch = undefined;
-    this.#batchBytes = 0;
-    this.#waiting ??= new Map();
-    const before = this.#waitingBytes;
-    for (const frame of frames) this.#wait(this.#waiting, frame);
-    this.#watch(this.#waitingBytes - before);
+    const backlog = this.#makeBacklog();
+    backlog.waiting ??= new Map();
+    const beforeBytes = backlog.waitingBytes;
+    for (const frame of batch.frames()) this.#wait(backlog, backlog.waiting, frame);
+    this.#watch(backlog.waitingBytes - beforeBytes);
   }
 
-  #wait(waiting: Map<unknown, Waiting>, frame: Frame): void {
+  #wait(backlog: Backlog, waiting: Map<unknown, Waiting>, frame: Frame): void {
     const key = frame.key ?? Symbol();
     const older = waiting.get(key);
     if (older) {
       waiting.delete(key);
-      this.#waitingBytes -= older.frame.queuedBytes;
+      backlog.waitingBytes -= older.frame.queuedBytes;
       this.conflated++;
-      this.#delivering.totals.conflated++;
+      this.#context.totals.conflated++;
     }
     waiting.set(key, { frame, replaced: older ? older.replaced + 1 : 0 });
-    this.#waitingBytes += frame.queuedBytes;
+    backlog.waitingBytes += frame.queuedBytes;
   }
 
   /** The socket gets as much as may wait in it; the rest stays where it can be replaced. */
   #drain(): void {
-    this.#isDraining = false;
-    if (!this.#waiting) return;
-    const { conflateAboveBytes } = this.#delivering.congestion.limits;
+    const { conflateAboveBytes } = this.#context.settings.current.limits;
     const { bufferedBytes } = this.#sink;
     if (bufferedBytes === 0 || bufferedBytes < conflateAboveBytes) {
       this.#writeWaiting(Math.max(conflateAboveBytes - bufferedBytes, 1));
     }
-    if (this.#waiting?.size === 0) {
-      this.#forgetWaiting();
-    } else if (this.#waiting) {
-      this.#isDraining = true;
+    // A write that failed may have closed the connection.
+    const backlog = this.#backlog;
+    if (backlog?.waiting?.size === 0) {
+      backlog.waiting = undefined;
+      backlog.waitingBytes = 0;
+      this.#watch(0);
+    } else if (backlog?.waiting) {
+      backlog.isDraining = true;
       this.#use(() => this.#sink.whenTaken(() => this.#onTaken()));
     }
   }
 
   /** The socket has room again. */
   #onTaken(): void {
-    this.#isDraining = false;
-    const { turn, congestion } = this.#delivering;
-    if (this.#waiting) turn.refill(this, congestion.limits.conflateAboveBytes);
+    const backlog = this.#backlog;
+    if (!backlog) return;
+    backlog.isDraining = false;
+    const { scheduler, settings } = this.#context;
+    if (backlog.waiting) scheduler.refill(this, settings.current.limits.conflateAboveBytes);
   }
 
-  #writeWaiting(bytes: number): void {
+  #writeWaiting(maxBytes: number): void {
+    const backlog = this.#backlog;
+    const waiting = backlog?.waiting;
+    if (!waiting) return;
     let joined: Buffer[] = [];
     let length = 0;
     const writeJoined = () => {
@@ -271,12 +303,12 @@ export class Outbox implements Flushable {
       if (only) this.#write(others.length === 0 ? only : Buffer.concat(joined), joined.length);
       joined = [];
     };
-    for (const [key, { frame, replaced }] of this.#waiting ?? []) {
-      if (length >= bytes) break;
+    for (const [key, { frame, replaced }] of waiting) {
+      if (length >= maxBytes) break;
       const part = frame.replacing(replaced);
       length += part.length;
-      this.#waitingBytes -= frame.queuedBytes;
-      this.#waiting?.delete(key);
+      backlog.waitingBytes -= frame.queuedBytes;
+      waiting.delete(key);
       if (part.length < LARGE_FRAME_BYTES) {
         joined.push(part);
         continue;
@@ -287,35 +319,24 @@ export class Outbox implements Flushable {
     writeJoined();
   }
 
-  /** What waits, in bytes on the wire. */
-  #waitingLength(): number {
-    let length = 0;
-    for (const { frame } of this.#waiting?.values() ?? []) length += frame.length;
-    return length;
-  }
-
   #forgetHeld(): void {
-    this.#held = undefined;
-    this.#heldBytes = 0;
+    const backlog = this.#backlog;
+    if (!backlog?.held) return;
+    backlog.held = undefined;
+    backlog.heldBytes = 0;
     this.#watch(0);
   }
 
-  #forgetWaiting(): void {
-    this.#waiting = undefined;
-    this.#waitingBytes = 0;
-    this.#watch(0);
-  }
-
-  /** What is queued here is counted, whichever side it waits for: the peer or the log. */
+  /** What is queued is counted, whichever side it waits for: the peer or the log. */
   #watch(grownBytes: number): void {
-    if (!this.#isOpen) return;
-    const { congestion } = this.#delivering;
-    if (this.#queuedBytes === 0 && !this.#waiting) {
-      congestion.remove(this);
+    const { slowConsumers } = this.#context;
+    if (this.#backlog && !this.#backlog.isNeeded) this.#backlog = undefined;
+    if (this.#queuedBytes === 0 && !this.isBehind) {
+      slowConsumers.remove(this);
       return;
     }
-    congestion.add(this);
-    if (grownBytes > 0) congestion.grew(grownBytes);
+    slowConsumers.add(this);
+    if (grownBytes > 0) slowConsumers.grew(grownBytes);
   }
 
   /** A socket that throws must not end the round in which others get theirs. */
@@ -323,7 +344,7 @@ export class Outbox implements Flushable {
     try {
       act();
     } catch (error) {
-      this.#delivering.onBroken(this.connection, error);
+      this.#context.onBroken(this.connection, error);
     }
   }
 }

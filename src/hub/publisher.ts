@@ -1,31 +1,79 @@
 import { type Clock, instant } from '../clock.ts';
 import type { Appended, Entry, Log, Message, Position } from '../log/log.ts';
-import type { Publication } from './administration.ts';
-import type { Connection } from './connection.ts';
-import type { Connections } from './directory.ts';
-import { Refusal } from './errors.ts';
-import { isExact, type RoomEvent, roomsMatcher, sizedText, type Target, targetRooms } from './event.ts';
+import { inSlices, nextIteration, type Slice } from './backpressure.ts';
+import type { Connection, Connections } from './connection.ts';
+import { Refusal, shown } from './errors.ts';
+import {
+  checkTarget,
+  EVENT_ACCEPTS,
+  isDisplayEvent,
+  isEventName,
+  isExact,
+  isServerEvent,
+  type JsonText,
+  roomsMatcher,
+  type Sender,
+  sizedText,
+  type Target,
+  targetRooms,
+} from './event.ts';
 import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding } from './frame.ts';
-import type { Room } from './room.ts';
-import type { Rooms } from './rooms.ts';
-import { inSlices, nextTurn, type SliceOptions } from './slices.ts';
-import type { Published } from './views.ts';
+import type { CloseRoom, Room, RoomClosed, Rooms } from './room.ts';
+import type { CurrentSettings } from './settings.ts';
+import type { HubEmitter } from './views.ts';
 
-/** A publication, and who waits to hear how far it went. */
-export interface Letter {
+/** A message to be published. */
+export interface Publication {
+  readonly target: Target;
+  readonly event: string;
+  readonly data: JsonText;
+  /** Absent: the server or an administrator. */
+  readonly from?: Sender;
+  /** Answer as if it had been sent, and send nothing. */
+  readonly dryRun?: boolean;
+}
+
+export interface Published {
+  /** The last id given; null where no room was addressed. */
+  readonly id: string | null;
+  /** Those of the rooms that have members, by name. */
+  readonly rooms: readonly string[];
+  /** Each connection counted once. */
+  readonly connections: number;
+  /** Devices, connections and users that were named and are not here. */
+  readonly unreached: readonly string[];
+}
+
+/** What administrators do to rooms and connections: plain data, so that other nodes can perform it too. */
+export type Command =
+  | { readonly kind: 'close-room'; readonly room: string; readonly how: CloseRoom }
+  | { readonly kind: 'unlock-room'; readonly room: string }
+  | { readonly kind: 'close-connection'; readonly id: string; readonly reason: string | undefined };
+
+/** A publication in the queue. */
+interface Pending {
   readonly publication: Publication;
+  /** The rooms that it goes to, known when its turn comes: one message for each. */
+  rooms: readonly string[];
   resolve(published: Published): void;
   reject(error: unknown): void;
 }
 
-/** A letter, with a message for each room that it goes to. */
-interface Addressed {
-  readonly letter: Letter;
-  readonly entries: readonly Entry[];
+/** What a publication reaches: members of rooms, and connections that are named. */
+interface Reach {
+  readonly rooms: readonly Room[];
+  readonly named: ReadonlySet<Connection>;
+  readonly unreached: readonly string[];
 }
 
-/** So many messages are numbered by one append, or as many more as the last letter of it makes. */
+interface PendingCommand {
+  readonly command: Command;
+  resolve(closed: RoomClosed | undefined): void;
+  reject(error: unknown): void;
+}
+
+/** So many messages are numbered by one append, or as many more as the last publication of it makes. */
 const MAX_ENTRIES = 1000;
 
 /**
@@ -34,56 +82,113 @@ const MAX_ENTRIES = 1000;
  */
 const MAX_DUE_BYTES = 8 * 1024 * 1024;
 
-export interface PublisherParts extends SliceOptions {
+/** After so many appends everything else in the event loop gets its share. */
+const APPENDS_PER_ITERATION = 64;
+
+export interface PublisherOptions {
   readonly clock: Clock;
+  readonly settings: CurrentSettings;
   readonly log: Log;
   readonly rooms: Rooms;
-  readonly directory: Connections;
-  readonly turn: FlushScheduler;
-  readonly onMessage: (event: RoomEvent) => void;
-  /** Hears why the log did not take something; the sender is told only that it did not. */
+  readonly connections: Connections;
+  readonly scheduler: FlushScheduler;
+  readonly events: HubEmitter;
+  /** Called with the reason why the log did not take something; the sender is told only that it did not. */
   readonly onFault: (what: string, error: unknown) => void;
+  /** Performs a command, between two publications. */
+  readonly perform: (command: Command) => Promise<RoomClosed | undefined>;
 }
 
-/** Messages on their way: numbered by the log, then owed to members in the order of the numbers. */
+/**
+ * Publishes messages: checks them, has the log number them, and delivers them in the order of their
+ * numbers. Publications that come in the same event-loop iteration go to the log as one append.
+ * Publications and commands wait in one queue, so a command comes cleanly before or after each message,
+ * and no sender's messages change places.
+ */
 export class Publisher {
-  readonly #parts: PublisherParts;
+  readonly #options: PublisherOptions;
+  #queue: (Pending | PendingCommand)[] = [];
+  #isWorking = false;
+  #appends = 0;
   #newest: Position = { position: 0, id: '' };
   /** Messages delivered since start. */
   delivered = 0;
   /** Of messages that were delivered and not written yet, all connections together. */
   #dueBytes = 0;
 
-  constructor(parts: PublisherParts) {
-    this.#parts = parts;
+  constructor(options: PublisherOptions) {
+    this.#options = options;
   }
 
-  /** Finds the place in the log from which all goes on. */
+  /** Finds the position in the log from which all goes on. */
   async start(): Promise<void> {
-    this.#newest = await this.#parts.log.head();
+    this.#newest = await this.#options.log.head();
   }
 
-  /** The place of the newest message that was delivered here. */
+  /** The position of the newest message that was delivered here. */
   get newest(): Position {
     return this.#newest;
   }
 
   /**
-   * Sends what came in one turn, numbered by as few appends as it takes. Answers to each letter; never
-   * rejects. Goes no faster than what it causes is written: that is what its callers wait for.
+   * Resolves when the message is delivered and stored. Throws a `Refusal` for what may not be published;
+   * `beforehand` is called once all else is checked, and may throw one too.
    */
-  async send(letters: readonly Letter[]): Promise<void> {
-    const time = instant(this.#parts.clock.now());
-    let group: Addressed[] = [];
-    let entries = 0;
-    for (const letter of letters) {
-      try {
-        const addressed = { letter, entries: await this.#entriesOf(letter.publication, time) };
-        group.push(addressed);
-        entries += addressed.entries.length;
-      } catch (error) {
-        letter.reject(error);
+  async publish(publication: Publication, beforehand?: () => void): Promise<Published> {
+    checkPublication(publication, this.#options.settings.current.limits.eventBytes);
+    if (publication.dryRun) {
+      const rooms = await this.#roomsOf(publication.target);
+      return this.#answer(this.#reach(publication, rooms), publication, null);
+    }
+    beforehand?.();
+    return new Promise((resolve, reject) => this.#put({ publication, rooms: [], resolve, reject }));
+  }
+
+  /** Performs a command behind the publications that came before it. */
+  order(command: Command): Promise<RoomClosed | undefined> {
+    return new Promise((resolve, reject) => this.#put({ command, resolve, reject }));
+  }
+
+  #put(item: Pending | PendingCommand): void {
+    this.#queue.push(item);
+    if (this.#isWorking) return;
+    this.#isWorking = true;
+    queueMicrotask(() => void this.#work());
+  }
+
+  async #work(): Promise<void> {
+    while (this.#queue.length > 0) {
+      // A program that publishes in a loop, and awaits each answer, would keep all else waiting.
+      if (++this.#appends % APPENDS_PER_ITERATION === 0) await nextIteration();
+      const items = this.#queue;
+      this.#queue = [];
+      let publications: Pending[] = [];
+      for (const item of items) {
+        if ('publication' in item) {
+          publications.push(item);
+          continue;
+        }
+        if (publications.length > 0) await this.#send(publications);
+        publications = [];
+        await this.#options.perform(item.command).then(item.resolve, item.reject);
       }
+      if (publications.length > 0) await this.#send(publications);
+    }
+    this.#isWorking = false;
+  }
+
+  /**
+   * Sends publications with as few appends as it takes. Answers to each; never rejects. Goes no faster
+   * than what it causes is written: that is what its callers wait for.
+   */
+  async #send(publications: readonly Pending[]): Promise<void> {
+    const time = instant(this.#options.clock.now());
+    let group: Pending[] = [];
+    let entries = 0;
+    for (const pending of publications) {
+      pending.rooms = await this.#roomsOf(pending.publication.target);
+      group.push(pending);
+      entries += pending.rooms.length;
       if (entries < MAX_ENTRIES) continue;
       await this.#sendGroup(group, time);
       group = [];
@@ -92,142 +197,162 @@ export class Publisher {
     if (group.length > 0) await this.#sendGroup(group, time);
   }
 
-  async #sendGroup(group: readonly Addressed[], time: string): Promise<void> {
-    const { onFault } = this.#parts;
+  async #sendGroup(group: readonly Pending[], time: string): Promise<void> {
+    const { onFault } = this.#options;
     try {
-      const { messages, stored } = await this.#append(group.flatMap(({ entries }) => entries));
+      const { messages, stored } = await this.#append(group.flatMap((pending) => entriesOf(pending, time)));
       stored.catch((error) => onFault('messages could not be stored', error));
       let from = 0;
-      for (const { letter, entries } of group) {
-        const own = messages.slice(from, from + entries.length);
+      for (const pending of group) {
+        const { publication, rooms, resolve, reject } = pending;
+        const own = messages.slice(from, from + rooms.length);
         from += own.length;
-        const names = entries.map(({ room }) => room);
-        const published = await this.#outcome(letter.publication, names, own.at(-1)?.id ?? null);
-        await this.#deliver(own, letter.publication, time);
+        const reach = this.#reach(publication, rooms);
+        const published = await this.#answer(reach, publication, own.at(-1)?.id ?? null);
+        this.#options.scheduler.newRound();
+        deliverDirectly(pending, reach.named, time);
+        await this.#deliver(own, publication);
         // Delivery does not wait for the disk; the sender is told only when the message is safe.
         stored.then(
-          () => letter.resolve(published),
-          (cause) =>
-            letter.reject(
-              new Refusal(503, 'the message was delivered but not stored', { reason: 'internal', cause }),
-            ),
+          () => resolve(published),
+          (cause) => reject(notTaken('the message was delivered but not stored', cause)),
         );
       }
     } catch (cause) {
       onFault('messages could not be numbered', cause);
-      const refusal = new Refusal(503, 'the message could not be numbered: try again', {
-        reason: 'internal',
-        cause,
-      });
-      for (const { letter } of group) letter.reject(refusal);
+      for (const { reject } of group) reject(notTaken('the message could not be numbered: try again', cause));
     }
   }
 
   /** What is for devices, connections or users alone needs no number, and so no log. */
   async #append(entries: readonly Entry[]): Promise<Appended> {
-    return entries.length > 0 ? this.#parts.log.append(entries) : { messages: [], stored: Promise.resolve() };
+    return entries.length > 0
+      ? this.#options.log.append(entries)
+      : { messages: [], stored: Promise.resolve() };
   }
 
-  /** What a publication would reach now, had it been sent. */
-  async dryRun(publication: Publication): Promise<Published> {
-    return this.#outcome(publication, await this.#roomNames(publication.target), null);
-  }
-
-  /** Which connections a publication to the rooms of these names reaches, as things stand. */
-  async #outcome({ target }: Publication, names: readonly string[], id: string | null): Promise<Published> {
-    const { rooms, directory } = this.#parts;
-    const reached = names.flatMap((name) => rooms.get(name) ?? []).filter((room) => room.members.size > 0);
-    const { connections: named, unreached } = directory.find(target);
-    const reachedNames = reached.map(({ name }) => name).sort();
-    const except = target.except ?? [];
-    const [only, ...others] = reached;
-    if (only && others.length === 0 && named.size === 0 && except.length === 0) {
-      return { id, rooms: reachedNames, connections: only.members.size, unreached };
-    }
-    const connections = new Set(named);
-    const add = (room: Room) => {
-      for (const member of room.members) connections.add(member);
-    };
-    await inSlices(reached, add, this.#parts);
-    for (const excepted of except) {
-      const connection = directory.get(excepted);
-      if (connection) connections.delete(connection);
-    }
-    return { id, rooms: reachedNames, connections: connections.size, unreached };
-  }
-
-  /** One message for each room: those named exactly, and those that exist and fit a pattern. */
-  async #entriesOf({ target, event, data, from }: Publication, time: string): Promise<Entry[]> {
-    const names = await this.#roomNames(target);
-    return names.map((room) => ({ room, event, time, data, ...(from && { from }) }));
-  }
-
-  async #roomNames(target: Target): Promise<string[]> {
+  /** The rooms of a target by name: those named exactly, and those that exist and match a pattern. */
+  async #roomsOf(target: Target): Promise<string[]> {
     const patterns = targetRooms(target);
     const wildcards = patterns.filter((pattern) => !isExact(pattern));
     if (wildcards.length === 0) return [...new Set(patterns)];
     const names = new Set(patterns.filter(isExact));
-    const { rooms } = this.#parts;
     const matches = roomsMatcher(wildcards);
     const add = ({ name }: Room) => {
       if (matches(name)) names.add(name);
     };
-    await inSlices(rooms, add, this.#parts);
+    await inSlices(this.#options.rooms, add, this.#slice);
     return [...names];
   }
 
-  async #deliver(messages: readonly Message[], publication: Publication, time: string): Promise<void> {
-    const { turn, monotonic, sliceMs } = this.#parts;
+  get #slice(): Slice {
+    const { clock, settings } = this.#options;
+    return { clock, sliceMs: settings.current.limits.fanoutSliceMs };
+  }
+
+  /** What a publication to the rooms of these names reaches now. */
+  #reach({ target }: Publication, names: readonly string[]): Reach {
+    const { rooms, connections } = this.#options;
+    const reached = names.flatMap((name) => rooms.get(name) ?? []).filter(({ members }) => members.size > 0);
+    const { connections: named, unreached } = connections.find(target);
+    return { rooms: reached, named, unreached };
+  }
+
+  async #answer(reach: Reach, { target }: Publication, id: string | null): Promise<Published> {
+    const names = reach.rooms.map(({ name }) => name).sort();
+    const connections = await this.#count(reach, target.except ?? []);
+    return { id, rooms: names, connections, unreached: reach.unreached };
+  }
+
+  /** How many connections are reached, each counted once. */
+  async #count({ rooms, named }: Reach, except: readonly string[]): Promise<number> {
+    const [only, ...others] = rooms;
+    if (only && others.length === 0 && named.size === 0 && except.length === 0) return only.members.size;
+    const reached = new Set(named);
+    const add = (room: Room) => {
+      for (const member of room.members) reached.add(member);
+    };
+    await inSlices(rooms, add, this.#slice);
+    for (const id of except) {
+      const connection = this.#options.connections.get(id);
+      if (connection) reached.delete(connection);
+    }
+    return reached.size;
+  }
+
+  async #deliver(messages: readonly Message[], publication: Publication): Promise<void> {
+    const { scheduler, clock } = this.#options;
+    const { sliceMs } = this.#slice;
     const except = new Set(publication.target.except);
     const dataBytes = Buffer.byteLength(publication.data);
-    turn.newRound();
-    this.#deliverDirectly(publication, time, except, messages);
-    let endsAt = monotonic() + sliceMs();
+    let endsAtMs = clock.monotonic() + sliceMs;
     for (const message of messages) {
-      if (!turn.isDue) this.#dueBytes = 0;
-      if (this.#dueBytes >= MAX_DUE_BYTES || (this.#dueBytes > 0 && turn.isBacklogged)) {
-        await turn.written();
+      if (!scheduler.isDue) this.#dueBytes = 0;
+      if (this.#dueBytes >= MAX_DUE_BYTES || (this.#dueBytes > 0 && scheduler.isBacklogged)) {
+        await scheduler.written();
         this.#dueBytes = 0;
       }
-      if (monotonic() >= endsAt) {
-        await nextTurn();
-        endsAt = monotonic() + sliceMs();
+      if (clock.monotonic() >= endsAtMs) {
+        await nextIteration();
+        endsAtMs = clock.monotonic() + sliceMs;
       }
-      this.#deliverTo(message, except, dataBytes);
+      this.#deliverToRoom(message, except, dataBytes);
     }
   }
 
-  #deliverTo({ position, id, event }: Message, except: ReadonlySet<string>, dataBytes: number): void {
+  #deliverToRoom({ position, id, event }: Message, except: ReadonlySet<string>, dataBytes: number): void {
     this.#newest = { position, id };
     this.delivered++;
-    const room = event.room === undefined ? undefined : this.#parts.rooms.get(event.room);
+    const room = event.room === undefined ? undefined : this.#options.rooms.get(event.room);
     if (room && room.members.size > 0) {
       const sized = sizedText(event, dataBytes);
       this.#dueBytes += room.deliver(event, { above: { position, except }, sized }).bytes;
     }
-    this.#parts.onMessage(event);
+    this.#options.events.tell('message', event);
   }
+}
 
-  /** One copy for each connection that is named, and not reached through a room. */
-  #deliverDirectly(
-    publication: Publication,
-    time: string,
-    except: ReadonlySet<string>,
-    messages: readonly Message[],
-  ): void {
-    const { target, event, data, from } = publication;
-    const { connections } = this.#parts.directory.find(target);
-    if (connections.size === 0) return;
-    const inRooms = new Set(messages.map((message) => message.event.room));
-    const encoding = new Encoding({ event, time, data, ...(from && { from }) });
-    for (const connection of connections) {
-      if (except.has(connection.id) || isInOneOf(connection, inRooms)) continue;
-      connection.outbox.push(encoding.in(connection.outbox.format));
-    }
+/** One copy for each connection that is named, and not reached through one of the rooms. */
+function deliverDirectly({ publication, rooms }: Pending, named: Iterable<Connection>, time: string): void {
+  const { target, event, data, from } = publication;
+  const names = new Set(rooms);
+  const except = new Set(target.except);
+  const encoding = new Encoding({ event, time, data, ...(from && { from }) });
+  for (const connection of named) {
+    if (except.has(connection.id) || isInOneOf(connection, names)) continue;
+    connection.outbox.push(encoding.in(connection.outbox.format));
   }
+}
+
+function entriesOf({ publication, rooms }: Pending, time: string): Entry[] {
+  const { event, data, from } = publication;
+  return rooms.map((room) => ({ room, event, time, data, ...(from && { from }) }));
 }
 
 function isInOneOf({ rooms }: Connection, names: ReadonlySet<string | undefined>): boolean {
   for (const room of rooms) if (names.has(room)) return true;
   return false;
+}
+
+function notTaken(message: string, cause: unknown): Refusal {
+  return new Refusal(503, message, { reason: 'internal', cause });
+}
+
+/** What every publication has to pass, whatever way it came. Throws `Refusal`. */
+function checkPublication(publication: Publication, eventBytes: number): void {
+  const { event, target, data, from } = publication;
+  if (!isEventName(event)) {
+    throw Refusal.invalid('event', `${shown(event)} is not an event name: ${EVENT_ACCEPTS}`);
+  }
+  if (isServerEvent(event)) {
+    throw Refusal.invalid('event', `"${event}" is sent by the server alone: choose another name`);
+  }
+  if (from && isDisplayEvent(event)) {
+    throw Refusal.invalid('event', `"${event}" may be sent by administrators only`);
+  }
+  checkTarget(target);
+  const bytes = Buffer.byteLength(data);
+  if (bytes > eventBytes) {
+    throw new Refusal(413, `data is ${bytes} bytes of JSON: limits.eventBytes allows ${eventBytes}`);
+  }
 }

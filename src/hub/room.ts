@@ -1,8 +1,19 @@
-import { type Clock, instant } from '../clock.ts';
+import { type Cancel, type Clock, instant } from '../clock.ts';
+import { inSlices } from './backpressure.ts';
+import { CLOSE, type CloseReason } from './close-reason.ts';
 import type { Connection } from './connection.ts';
-import type { RoomEvent, SizedText } from './event.ts';
+import { Refusal, retryAfterMs } from './errors.ts';
+import {
+  isExact,
+  type RoomData,
+  type RoomEvent,
+  type RoomMatcher,
+  roomsMatcher,
+  type SizedText,
+  sizedTexts,
+} from './event.ts';
 import { Encoding, type Transport } from './frame.ts';
-import type { LockEntry, RoomEntry } from './views.ts';
+import type { CurrentSettings } from './settings.ts';
 
 /** A lock keeps a closed room shut. */
 export interface Lock {
@@ -12,40 +23,75 @@ export interface Lock {
   readonly reason: string;
 }
 
-/** When a lock ends, in milliseconds since the epoch, as the computer's clock shows it now. */
-export function lockedUntil({ endsAtMs }: Pick<Lock, 'endsAtMs'>, clock: Clock): number {
-  return Math.round(clock.now() + endsAtMs - clock.monotonic());
+/** When a lock ends, as the computer's clock shows it now, RFC 3339. */
+export function lockedUntil({ endsAtMs }: Lock, clock: Clock): string {
+  return instant(Math.round(clock.now() + endsAtMs - clock.monotonic()));
 }
 
-/** How a message is delivered, beside what it is. */
+/** How a room is closed. */
+export interface CloseRoom {
+  readonly reason?: string;
+  /** How long no client may come in, milliseconds; 0: not at all. */
+  readonly lockMs: number;
+  /** Whether its members may come back afterwards. */
+  readonly reconnect: boolean;
+}
+
+export interface RoomClosed {
+  readonly room: string;
+  /** How many members it had. */
+  readonly connections: number;
+  /** RFC 3339; null: not locked. */
+  readonly lockedUntil: string | null;
+}
+
+/** An event for the members of rooms on this node, now: a tick or a schedule's status. */
+export interface Delivery {
+  /** Room patterns. */
+  readonly rooms: readonly string[];
+  readonly event: Omit<RoomEvent, 'room' | 'data' | 'id'>;
+  readonly data: RoomData;
+}
+
+/** How far it went. Bytes as handed to the sockets, all connections together. */
+export interface Delivered {
+  readonly rooms: number;
+  readonly connections: number;
+  readonly bytes: number;
+}
+
+/** How an event is delivered to one room, beside what it is. */
 export interface RoomDelivery {
-  /** The place of a message in the log: who joined later and has been served beyond it is passed over. */
+  /** The position of a message in the log: a member that has been served beyond it is passed over. */
   readonly above?: { readonly position: number; readonly except: ReadonlySet<string> };
   /** The event as JSON, where it is known already. */
-  readonly sized?: SizedText;
+  readonly sized?: SizedText | undefined;
 }
 
-/** A room as long as somebody is in it, or a lock is on it, or it was left a moment ago. */
+/** A room as long as it has a member or a lock, and for a while afterwards. */
 export class Room {
   readonly name: string;
   readonly createdAtMs: number;
-  /** Whether ticks may be replaced by newer ones for members who do not keep up. */
-  readonly #conflates: (room: string) => boolean;
   /** To be changed by `add` and `remove` only. */
   readonly members = new Set<Connection>();
-  readonly #byTransport: Record<Transport, number> = { websocket: 0, sse: 0 };
+  readonly byTransport: Record<Transport, number> = { websocket: 0, sse: 0 };
   lock: Lock | undefined;
+  /** Undoes the timer that ends the lock or forgets the room. */
+  cancelTimer: Cancel | undefined;
+  readonly #settings: CurrentSettings;
+  readonly #alone: Set<string>;
 
-  constructor(name: string, createdAtMs: number, conflates: (room: string) => boolean) {
+  constructor(name: string, createdAtMs: number, settings: CurrentSettings) {
     this.name = name;
     this.createdAtMs = createdAtMs;
-    this.#conflates = conflates;
+    this.#settings = settings;
+    this.#alone = new Set([name]);
   }
 
   /** Queues the event for every member. Returns how many it goes to, and the bytes. */
   deliver(event: RoomEvent, { above, sized }: RoomDelivery = {}): { connections: number; bytes: number } {
-    const mayConflate = event.tick !== undefined && this.#conflates(this.name);
-    const encoding = new Encoding(event, { mayConflate, ...(sized && { sized }) });
+    const mayConflate = event.tick !== undefined && this.#settings.current.conflates(this.name);
+    const encoding = new Encoding(event, { mayConflate, sized });
     let connections = 0;
     let bytes = 0;
     for (const member of this.members) {
@@ -65,25 +111,218 @@ export class Room {
   add(connection: Connection): void {
     if (this.members.has(connection)) return;
     this.members.add(connection);
-    this.#byTransport[connection.transport]++;
+    this.byTransport[connection.transport]++;
+    connection.addRoom(this.name, this.#alone);
   }
 
   remove(connection: Connection): void {
-    if (this.members.delete(connection)) this.#byTransport[connection.transport]--;
-  }
-
-  entry(kept: { last: RoomEntry['last']; history: number }, clock: Clock): RoomEntry {
-    return {
-      name: this.name,
-      connections: { ...this.#byTransport },
-      createdAt: instant(this.createdAtMs),
-      last: kept.last,
-      history: kept.history,
-      locked: this.lock ? lockEntry(this.lock, clock) : null,
-    };
+    if (!this.members.delete(connection)) return;
+    this.byTransport[connection.transport]--;
+    connection.removeRoom(this.name);
   }
 }
 
-function lockEntry(lock: Lock, clock: Clock): LockEntry {
-  return { until: instant(lockedUntil(lock, clock)), reconnect: lock.reconnect, reason: lock.reason };
+export interface RoomsOptions {
+  readonly clock: Clock;
+  readonly settings: CurrentSettings;
+  /** Called with each room that has come to exist. */
+  readonly onRoomMade?: (room: string) => void;
+  /** Called with each room that has ceased to exist, until `clear`. */
+  readonly onRoomEnded?: (room: string) => void;
+}
+
+/** The rooms that match some patterns, kept up to date as rooms come and go. */
+interface Selection {
+  readonly matches: RoomMatcher;
+  readonly rooms: Set<Room>;
+}
+
+/** So many lists of patterns are indexed; beyond that the one that was indexed first is forgotten. */
+const MAX_SELECTIONS = 1024;
+
+/**
+ * The rooms there are. A room appears when a client joins it, stays for `emptyRoomSeconds` when the last
+ * one has left, so that a reload of a page does not make it again, and as long as it is locked.
+ */
+export class Rooms {
+  readonly #options: RoomsOptions;
+  readonly #byName = new Map<string, Room>();
+  /** By the patterns: a schedule asks for the same ones at each tick. */
+  readonly #selections = new Map<string, Selection>();
+
+  constructor(options: RoomsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Room> {
+    return this.#byName.values();
+  }
+
+  get(name: string): Room | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** The lock that is on a room now. The timer that takes it off may be late: the clock decides. */
+  lockOf(name: string): Lock | undefined {
+    const lock = this.#byName.get(name)?.lock;
+    return lock && lock.endsAtMs > this.#options.clock.monotonic() ? lock : undefined;
+  }
+
+  /** Why a locked room may not be entered; `undefined`: it may. */
+  refusalOf(name: string): Refusal | undefined {
+    const lock = this.lockOf(name);
+    if (!lock) return undefined;
+    const { clock } = this.#options;
+    const closing = roomClosed(lock, lock.endsAtMs - clock.monotonic(), 0);
+    const { retryAfterMs: after } = closing;
+    return new Refusal(423, `room "${name}" is closed until ${lockedUntil(lock, clock)}: ${lock.reason}`, {
+      closing,
+      ...(after !== undefined && { retryAfterMs: after }),
+    });
+  }
+
+  /** The room of that name, made if it is not there. It must not be locked. */
+  open(name: string): Room {
+    let room = this.#byName.get(name);
+    if (room) {
+      room.cancelTimer?.();
+      room.lock = undefined;
+      return room;
+    }
+    room = new Room(name, this.#options.clock.now(), this.#options.settings);
+    this.#byName.set(name, room);
+    for (const selection of this.#selections.values()) {
+      if (selection.matches(name)) selection.rooms.add(room);
+    }
+    this.#options.onRoomMade?.(name);
+    return room;
+  }
+
+  /**
+   * The rooms that match any of the patterns, each once. Looks through all rooms the first time
+   * that these patterns are asked for, and then keeps an index of them.
+   */
+  matching(patterns: readonly string[]): Iterable<Room> {
+    if (patterns.every(isExact)) {
+      return [...new Set(patterns)].flatMap((name) => this.#byName.get(name) ?? []);
+    }
+    const key = patterns.join(' ');
+    return (this.#selections.get(key) ?? this.#select(key, patterns)).rooms;
+  }
+
+  #select(key: string, patterns: readonly string[]): Selection {
+    const matches = roomsMatcher(patterns);
+    const rooms = new Set([...this.#byName.values()].filter(({ name }) => matches(name)));
+    const selection = { matches, rooms };
+    const [oldest] = this.#selections.keys();
+    if (this.#selections.size >= MAX_SELECTIONS && oldest !== undefined) this.#selections.delete(oldest);
+    this.#selections.set(key, selection);
+    return selection;
+  }
+
+  haveMembers(patterns: readonly string[]): boolean {
+    for (const room of this.matching(patterns)) if (room.members.size > 0) return true;
+    return false;
+  }
+
+  /** Queues an event for the members of all rooms that match. */
+  deliver({ rooms: patterns, event, data }: Delivery): Delivered {
+    let rooms = 0;
+    let connections = 0;
+    let bytes = 0;
+    const sizedIn = typeof data === 'string' ? sizedTexts({ ...event, data }) : undefined;
+    for (const room of this.matching(patterns)) {
+      if (room.members.size === 0) continue;
+      const own = typeof data === 'string' ? data : data(room.name);
+      const sized = sizedIn?.(room.name);
+      const delivered = room.deliver({ room: room.name, ...event, data: own }, { sized });
+      rooms++;
+      connections += delivered.connections;
+      bytes += delivered.bytes;
+    }
+    return { rooms, connections, bytes };
+  }
+
+  /**
+   * Locks a room at once and calls `evict` for each of its members, in slices where they are many. Without
+   * a lock the room is gone afterwards, unless a client has joined meanwhile.
+   */
+  async close(
+    room: Room,
+    { reason = CLOSE.roomClosed.reason, lockMs, reconnect }: CloseRoom,
+    evict: (member: Connection, reason: CloseReason) => void,
+  ): Promise<RoomClosed> {
+    const { clock, settings } = this.#options;
+    const members = [...room.members];
+    const lock = { endsAtMs: clock.monotonic() + lockMs, reconnect, reason };
+    const until = lockedUntil(lock, clock);
+    // First, so that no client that hears of a leaving comes in again behind it.
+    if (lockMs > 0) this.#lock(room, lock);
+    const close = (member: Connection) => {
+      if (!room.members.has(member)) return;
+      const leftMs = lockMs > 0 ? lock.endsAtMs - clock.monotonic() : 0;
+      evict(member, roomClosed(lock, leftMs, members.length));
+    };
+    await inSlices(members, close, { clock, sliceMs: settings.current.limits.fanoutSliceMs });
+    if (lockMs === 0) this.unlock(room);
+    return { room: room.name, connections: members.length, lockedUntil: lockMs > 0 ? until : null };
+  }
+
+  /** Shuts a room that is about to be empty until the lock ends. */
+  #lock(room: Room, lock: Lock): void {
+    room.lock = lock;
+    const { clock } = this.#options;
+    this.#setTimer(room, lock.endsAtMs - clock.monotonic(), () => {
+      // A timer may fire early, and one of more than 24 days does.
+      if (room.lock === lock && lock.endsAtMs > clock.monotonic()) this.#lock(room, lock);
+      else this.unlock(room);
+    });
+  }
+
+  /** Takes the lock off; the room, empty as it is, goes. */
+  unlock(room: Room): void {
+    room.lock = undefined;
+    this.forget(room);
+  }
+
+  /** To be called when a client has left: an empty room goes after a while. */
+  left(room: Room): void {
+    if (room.members.size > 0 || room.lock) return;
+    const { emptyRoomSeconds } = this.#options.settings.current;
+    this.#setTimer(room, emptyRoomSeconds * 1000, () => this.forget(room));
+  }
+
+  /** Does nothing for a room that has members. */
+  forget(room: Room): void {
+    room.cancelTimer?.();
+    if (room.members.size > 0 || this.#byName.get(room.name) !== room) return;
+    this.#byName.delete(room.name);
+    for (const { rooms } of this.#selections.values()) rooms.delete(room);
+    this.#options.onRoomEnded?.(room.name);
+  }
+
+  /** Forgets all rooms, and leaves no timer behind. */
+  clear(): void {
+    for (const room of this.#byName.values()) room.cancelTimer?.();
+    this.#byName.clear();
+    this.#selections.clear();
+  }
+
+  #setTimer(room: Room, delayMs: number, callback: () => void): void {
+    room.cancelTimer?.();
+    room.cancelTimer = this.#options.clock.after(delayMs, callback);
+  }
+}
+
+function roomClosed(
+  { reason, reconnect }: Pick<Lock, 'reason' | 'reconnect'>,
+  leftMs: number,
+  connections: number,
+): CloseReason {
+  const { code } = CLOSE.roomClosed;
+  return { code, reason, reconnect, ...(reconnect && { retryAfterMs: retryAfterMs(leftMs, connections) }) };
 }

@@ -1,6 +1,13 @@
-/** What the hub tells about itself: plain data, ready for the admin API and for other nodes. */
+/** What the hub shows of itself: the entries of the admin API's lists, and events for listeners. */
 
+import { EventEmitter } from 'node:events';
+import { type Clock, instant } from '../clock.ts';
+import type { Log } from '../log/log.ts';
+import type { CloseReason } from './close-reason.ts';
+import type { Connection, Connections } from './connection.ts';
+import { type RoomEvent, roomMatcher } from './event.ts';
 import type { Transport } from './frame.ts';
+import { lockedUntil, type Room, type Rooms } from './room.ts';
 
 export interface LockEntry {
   /** RFC 3339. */
@@ -59,20 +66,107 @@ export interface ConnectionsQuery extends PageQuery {
   readonly slow?: boolean;
 }
 
-export interface Published {
-  /** The last id given; null where no room was addressed. */
-  readonly id: string | null;
-  /** The rooms with somebody in them. */
-  readonly rooms: readonly string[];
-  /** Each connection counted once. */
-  readonly connections: number;
-  /** Devices, connections and users that were named and are not here. */
-  readonly unreached: readonly string[];
+/** A page of the rooms, by name. */
+export function listRooms(
+  rooms: Rooms,
+  { match, after, limit }: RoomsQuery,
+  log: Log,
+  clock: Clock,
+): Promise<RoomEntry[]> {
+  const matches = match === undefined ? () => true : roomMatcher(match);
+  const found: Room[] = [];
+  for (const room of rooms) {
+    if ((after === undefined || room.name > after) && matches(room.name)) found.push(room);
+  }
+  found.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return roomEntries(found.slice(0, limit), log, clock);
 }
 
-export interface RoomClosed {
-  readonly room: string;
-  readonly connections: number;
-  /** RFC 3339; null: not locked. */
-  readonly lockedUntil: string | null;
+/** A room that goes while the log is read stays in: a page cut short would look like the last one. */
+export async function roomEntries(rooms: readonly Room[], log: Log, clock: Clock): Promise<RoomEntry[]> {
+  const kept = await log.kept(rooms.map(({ name }) => name));
+  return rooms.map(({ name, byTransport, createdAtMs, lock }) => {
+    const { count = 0, newest } = kept.get(name) ?? {};
+    return {
+      name,
+      connections: { ...byTransport },
+      createdAt: instant(createdAtMs),
+      last: newest ? { id: newest.id, event: newest.event.event, time: newest.event.time } : null,
+      history: count,
+      locked: lock
+        ? { until: lockedUntil(lock, clock), reconnect: lock.reconnect, reason: lock.reason }
+        : null,
+    };
+  });
+}
+
+/** A page of the connections, by id, which is the order in which they came. */
+export function listConnections(connections: Connections, query: ConnectionsQuery): ConnectionEntry[] {
+  const entries: ConnectionEntry[] = [];
+  for (const connection of connections) {
+    if (entries.length === query.limit) break;
+    if (query.after !== undefined && connection.id <= query.after) continue;
+    if (matches(connection, query)) entries.push(connectionEntry(connection));
+  }
+  return entries;
+}
+
+function matches(connection: Connection, { room, user, device, transport, slow }: ConnectionsQuery): boolean {
+  return (
+    (room === undefined || connection.rooms.has(room)) &&
+    (user === undefined || connection.peer.user === user) &&
+    (device === undefined || connection.peer.device === device) &&
+    (transport === undefined || connection.transport === transport) &&
+    (slow === undefined || connection.outbox.isBehind === slow)
+  );
+}
+
+export function connectionEntry(connection: Connection): ConnectionEntry {
+  const { id, rooms, transport, peer, outbox } = connection;
+  return {
+    id,
+    rooms: [...rooms].sort(),
+    transport,
+    device: peer.device ?? null,
+    user: peer.user ?? null,
+    remoteAddress: peer.remoteAddress,
+    userAgent: peer.userAgent ?? null,
+    connectedAt: instant(connection.connectedAtMs),
+    lastSeenAt: instant(connection.lastSeenAtMs),
+    sent: outbox.sent,
+    conflated: outbox.conflated,
+    bufferedBytes: outbox.unsentBytes,
+    roundTripMs: connection.roundTripMs,
+  };
+}
+
+/** What the hub tells of what happens in it. */
+export interface HubEvents {
+  join: [{ room: string; connection: Connection }];
+  leave: [{ room: string; connection: Connection }];
+  message: [RoomEvent];
+  close: [{ connection: Connection; reason: CloseReason }];
+}
+
+/** An emitter on which no listener can harm another one, or the hub. */
+export class HubEmitter extends EventEmitter<HubEvents> {
+  readonly #onFault: (what: string, error: unknown) => void;
+
+  constructor(onFault: (what: string, error: unknown) => void) {
+    super();
+    this.#onFault = onFault;
+  }
+
+  /** As `emit`, which lets the first listener that throws keep the event from the others. */
+  tell<Name extends keyof HubEvents>(name: Name, ...values: HubEvents[Name]): void {
+    const onFault = (error: unknown) => this.#onFault(`a listener of "${name}" threw`, error);
+    for (const listener of this.rawListeners(name)) {
+      try {
+        const result: unknown = Reflect.apply(listener, this, values);
+        if (result instanceof Promise) result.catch(onFault);
+      } catch (error) {
+        onFault(error);
+      }
+    }
+  }
 }

@@ -10,7 +10,7 @@ export interface Entry {
   readonly from?: Sender;
 }
 
-/** A place in the log. */
+/** A position in the log. */
 export interface Position {
   /** Grows by one with each message, through all rooms; 0: before the first. */
   readonly position: number;
@@ -31,12 +31,18 @@ export interface Appended {
   readonly stored: Promise<void>;
 }
 
-/** What a room's history can give to somebody who comes back. */
+/** What a room's history can give to a client that comes back. */
 export interface History {
   /** `true`: all that was missed is here; `false`: there is a gap; `null`: no id was given. */
   readonly resumed: boolean | null;
   /** Oldest first. With `true` all after the id, otherwise the newest that are kept. */
   readonly messages: readonly Message[];
+}
+
+/** How much of a room is to be kept. */
+export interface Retention {
+  readonly messages: number;
+  readonly ms: number;
 }
 
 /** How much is kept of a room. */
@@ -48,11 +54,11 @@ export interface Kept {
 }
 
 /**
- * Where messages get their numbers and are kept. Numbers grow through all rooms of one log, so that
- * one id stands for a place in any set of rooms. Ticks never come here.
+ * Numbers messages and keeps them. Numbers grow through all rooms of one log, so that one id stands for a
+ * position in any set of rooms. Ticks never come here.
  */
 export interface Log {
-  /** The place of the newest message. */
+  /** The position of the newest message. */
   head(): Promise<Position>;
 
   /**
@@ -63,7 +69,7 @@ export interface Log {
 
   /**
    * What is kept of each room after `id`. An id that the log does not know, that lies ahead of it or
-   * does not parse is a gap, no error. `limit` is for those who do not resume: the most messages of
+   * does not parse is a gap, no error. `limit` is for clients that do not resume: the most messages of
    * each room.
    */
   since(

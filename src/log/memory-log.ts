@@ -1,30 +1,32 @@
 import { randomBytes } from 'node:crypto';
+import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
-import { nextTurn } from '../hub/slices.ts';
-import type { Appended, Entry, History, Kept, Log, Message, Position } from './log.ts';
+import type { Appended, Entry, History, Kept, Log, Message, Position, Retention } from './log.ts';
 
-/** How much of a room is kept. */
-export interface Retention {
-  readonly messages: number;
-  readonly ms: number;
+export interface MemoryLogSettings {
+  readonly limits: {
+    /** Bytes of JSON kept of one room. */
+    readonly historyBytes: number;
+    /** The same of all rooms together. */
+    readonly totalHistoryBytes: number;
+  };
+  retentionOf(room: string): Retention;
 }
 
 export interface MemoryLogOptions {
   readonly clock: Clock;
-  readonly retentionOf: (room: string) => Retention;
-  /** Bytes of JSON text kept of one room, and of all rooms together. */
-  readonly roomBytes: number;
-  readonly totalBytes: number;
+  /** The snapshot in force, which a reload replaces. */
+  readonly settings: { readonly current: MemoryLogSettings };
 }
 
 /** What one message costs beside its data, roughly: names, numbers and the objects that hold them. */
 const OVERHEAD_BYTES = 300;
 
-/** So many messages are kept before other work gets its turn: about 2 ms. */
-const ENTRIES_A_SLICE = 1000;
+/** So many messages are kept before other work gets its share: about 2 ms. */
+const ENTRIES_PER_SLICE = 1000;
 
-/** Of so many rooms it is remembered what they lost; of those before, only that they may have. */
-const MOST_ROOMS_REMEMBERED = 20_000;
+/** Of so many rooms it is known what they lost; of those before, only that they may have lost something. */
+const MAX_ROOMS = 20_000;
 
 interface Stored extends Message {
   /** On the monotonic clock: setting the computer's clock makes no message old. */
@@ -32,8 +34,8 @@ interface Stored extends Message {
   readonly bytes: number;
 }
 
-/** What is kept of a room. Messages leave at the front; the array is shortened now and then. */
-interface Shelf {
+/** What is kept of a room. Messages leave at the front. */
+interface RoomHistory {
   messages: Stored[];
   bytes: number;
   /** The position of the newest message that is not kept any more. */
@@ -48,7 +50,7 @@ export class MemoryLog implements Log {
   readonly #options: MemoryLogOptions;
   readonly #epoch = randomBytes(5).toString('hex');
   /** Least recently written first. */
-  readonly #shelves = new Map<string, Shelf>();
+  readonly #histories = new Map<string, RoomHistory>();
   /** The newest loss of the rooms that were forgotten altogether. */
   #lostWithRooms = 0;
   #bytes = 0;
@@ -76,7 +78,7 @@ export class MemoryLog implements Log {
       const message = { ...place, event: { id: place.id, ...entry }, atMs, bytes };
       this.#keep(entry.room, message);
       messages.push(message);
-      if (messages.length % ENTRIES_A_SLICE === 0) await nextTurn();
+      if (messages.length % ENTRIES_PER_SLICE === 0) await nextIteration();
     }
     return { messages, stored: Promise.resolve() };
   }
@@ -86,10 +88,10 @@ export class MemoryLog implements Log {
   }
 
   #keptOf(room: string): Kept {
-    const shelf = this.#shelves.get(room);
-    if (shelf) this.#expire(room, shelf);
-    const newest = shelf?.messages.at(-1);
-    return { count: shelf?.messages.length ?? 0, ...(newest && { newest }) };
+    const history = this.#histories.get(room);
+    if (history) this.#expire(room, history);
+    const newest = history?.messages.at(-1);
+    return { count: history?.messages.length ?? 0, ...(newest && { newest }) };
   }
 
   async since(
@@ -102,10 +104,10 @@ export class MemoryLog implements Log {
   }
 
   #historyOf(room: string, asked: boolean, position: number | undefined, limit: number): History {
-    const shelf = this.#shelves.get(room);
-    if (shelf) this.#expire(room, shelf);
-    const messages = shelf?.messages ?? [];
-    const lost = shelf?.lost ?? this.#lostWithRooms;
+    const history = this.#histories.get(room);
+    if (history) this.#expire(room, history);
+    const messages = history?.messages ?? [];
+    const lost = history?.lost ?? this.#lostWithRooms;
     if (position !== undefined && position >= lost) {
       return { resumed: true, messages: messages.filter((message) => message.position > position) };
     }
@@ -125,46 +127,47 @@ export class MemoryLog implements Log {
   }
 
   #keep(room: string, message: Stored): void {
-    const shelf = this.#shelves.get(room) ?? { messages: [], bytes: 0, lost: this.#lostWithRooms };
-    this.#shelves.delete(room);
-    this.#shelves.set(room, shelf);
-    shelf.messages.push(message);
-    shelf.bytes += message.bytes;
+    const history = this.#histories.get(room) ?? { messages: [], bytes: 0, lost: this.#lostWithRooms };
+    this.#histories.delete(room);
+    this.#histories.set(room, history);
+    history.messages.push(message);
+    history.bytes += message.bytes;
     this.#bytes += message.bytes;
-    const { messages: most } = this.#options.retentionOf(room);
-    const { roomBytes } = this.#options;
-    while (shelf.messages.length > most || shelf.bytes > roomBytes) this.#lose(shelf);
-    this.#expire(room, shelf);
+    const { limits } = this.#options.settings.current;
+    const { messages: maxMessages } = this.#options.settings.current.retentionOf(room);
+    while (history.messages.length > maxMessages || history.bytes > limits.historyBytes) this.#lose(history);
+    this.#expire(room, history);
     this.#makeRoom();
   }
 
-  #expire(room: string, shelf: Shelf): void {
-    const oldestMs = this.#options.clock.monotonic() - this.#options.retentionOf(room).ms;
-    while (shelf.messages[0] && shelf.messages[0].atMs < oldestMs) this.#lose(shelf);
+  #expire(room: string, history: RoomHistory): void {
+    const oldestMs = this.#options.clock.monotonic() - this.#options.settings.current.retentionOf(room).ms;
+    while (history.messages[0] && history.messages[0].atMs < oldestMs) this.#lose(history);
   }
 
-  /** Rooms that nobody has written to for longest lose first. */
+  /** Rooms whose last message is oldest lose first. */
   #makeRoom(): void {
-    const isFull = () => this.#bytes > this.#options.totalBytes || this.#shelves.size > MOST_ROOMS_REMEMBERED;
-    for (const [room, shelf] of this.#shelves) {
+    const { totalHistoryBytes } = this.#options.settings.current.limits;
+    const isFull = () => this.#bytes > totalHistoryBytes || this.#histories.size > MAX_ROOMS;
+    for (const [room, history] of this.#histories) {
       if (!isFull()) return;
-      while (shelf.messages.length > 0 && isFull()) this.#lose(shelf);
-      if (shelf.messages.length > 0 || this.#shelves.size === 1) continue;
-      this.#shelves.delete(room);
-      this.#lostWithRooms = Math.max(this.#lostWithRooms, shelf.lost);
+      while (history.messages.length > 0 && isFull()) this.#lose(history);
+      if (history.messages.length > 0 || this.#histories.size === 1) continue;
+      this.#histories.delete(room);
+      this.#lostWithRooms = Math.max(this.#lostWithRooms, history.lost);
     }
   }
 
-  #lose(shelf: Shelf): void {
-    const message = shelf.messages.shift();
+  #lose(history: RoomHistory): void {
+    const message = history.messages.shift();
     if (!message) return;
-    shelf.bytes -= message.bytes;
-    shelf.lost = message.position;
+    history.bytes -= message.bytes;
+    history.lost = message.position;
     this.#bytes -= message.bytes;
   }
 }
 
-/** A text takes two bytes a character as soon as one of them is beyond ASCII (in truth: Latin-1). */
+/** A string takes two bytes a character as soon as one of them is beyond ASCII (in truth: Latin-1). */
 function memoryOf(text: string): number {
   return Buffer.byteLength(text) === text.length ? text.length : 2 * text.length;
 }

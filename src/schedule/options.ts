@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Feed } from '../feed/feed.ts';
-import type { Delivered, Delivery } from '../hub/delivery.ts';
+import type { Delivered, Delivery } from '../hub/room.ts';
 import type { Cadence } from './cadence.ts';
 import type { Count } from './count.ts';
 import type { CadenceEntry, ScheduleState } from './entries.ts';

@@ -1,5 +1,5 @@
-import type { Count } from './count.ts';
 import type { Cadence } from './cadence.ts';
+import type { Count } from './count.ts';
 
 /**
  * What becomes of instants that passed while nothing could run (a blocked loop, a suspended machine,

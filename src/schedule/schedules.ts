@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.ts';
-import type { CurrentTicks, CurrentTicksOfRoom } from '../hub/current-ticks.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { RoomEvent } from '../hub/event.ts';
+import type { CurrentTicks, CurrentTicksOfRoom } from '../hub/join.ts';
 import type { PageQuery } from '../hub/views.ts';
 import type { RunEntry, ScheduleEntry, ScheduleState } from './entries.ts';
 import { type Explanation, explain } from './explain.ts';

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
+import { inSlices } from '../hub/backpressure.ts';
 import { CLOSE } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import { retryAfterMs } from '../hub/errors.ts';
 import type { Hub } from '../hub/hub.ts';
-import { inSlices } from '../hub/slices.ts';
 
 /** How often some of the connections are closed. */
 const STEP_MS = 50;
@@ -34,7 +34,7 @@ export async function drain(options: {
       const after = retryAfterMs(leftMs, connections.length);
       if (!signal.aborted) hub.close(connection, { ...CLOSE.restart, retryAfterMs: after });
     };
-    await inSlices(step, close, { monotonic: () => clock.monotonic(), sliceMs: () => sliceMs });
+    await inSlices(step, close, { clock, sliceMs });
     closed += step.length;
     if (closed < connections.length) await new Promise<void>((resolve) => clock.after(STEP_MS, resolve));
   }

@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts';
-import type { CurrentTicks } from '../hub/current-ticks.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { eventText, type JsonText, type RoomEvent } from '../hub/event.ts';
 import type { Hub } from '../hub/hub.ts';
+import type { CurrentTicks } from '../hub/join.ts';
 
 /** How long the JSON representation waits for a tick that has to be read first. */
 const LONGEST_WAIT_MS = 2000;

@@ -13,9 +13,11 @@ import type {
   ScheduleEntry,
 } from '../../src/admin/schedules.ts';
 import type { ConfigEntry, Reloaded, ServiceAdministration, StatsEntry } from '../../src/admin/service.ts';
-import type { Administration, CloseRoom, Publication } from '../../src/hub/administration.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { roomMatcher } from '../../src/hub/event.ts';
+import type { Administration } from '../../src/hub/hub.ts';
+import type { Publication } from '../../src/hub/publisher.ts';
+import type { CloseRoom } from '../../src/hub/room.ts';
 import type {
   ConnectionEntry,
   ConnectionsQuery,

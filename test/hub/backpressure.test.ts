@@ -4,10 +4,10 @@ import { settled } from '../helpers/manual-clock.ts';
 
 function rig() {
   let isBacklogged = false;
-  const intake = new Backpressure({ mostPerTurn: 64, isBlocked: () => isBacklogged });
+  const backpressure = new Backpressure({ maxPerIteration: 64, isBlocked: () => isBacklogged });
   const passed: number[] = [];
   const line = (number: number) => {
-    const ready = intake.ready();
+    const ready = backpressure.ready();
     if (ready) void ready.then(() => passed.push(number));
     else passed.push(number);
   };
@@ -42,17 +42,17 @@ test('a bounded number of lines passes in one turn, the others in the next ones 
 
 test('what one line does can stop the next', async () => {
   let budget = 2;
-  const intake = new Backpressure({
-    mostPerTurn: 64,
+  const backpressure = new Backpressure({
+    maxPerIteration: 64,
     isBlocked: () => budget <= 0,
-    onTurn: () => {
+    onIteration: () => {
       budget = 2;
     },
   });
   const turns: number[] = [];
   let turn = 0;
   const line = async () => {
-    await intake.ready();
+    await backpressure.ready();
     budget--;
     turns.push(turn);
   };

@@ -7,10 +7,10 @@ test.each([
   ['keeps each tick once its rule wants that', true, [1, 2, 3, 4, 5]],
   ['replaces ticks once its rule allows it', false, [5]],
 ])('a room that exists already %s', async (_what, before, ticks) => {
-  let conflates = before;
-  const { visit, say, tick } = await stage({ conflates: () => conflates });
+  const { settings, visit, say, tick } = await stage();
+  settings.current = { ...settings.current, conflates: () => before };
   const { sink } = await visit('a');
-  conflates = !before;
+  settings.current = { ...settings.current, conflates: () => !before };
   sink.stalled = true;
   for (const n of [1, 2]) await say('a', `${n}`.padEnd(60 * KIB));
   for (let n = 1; n <= 5; n++) {

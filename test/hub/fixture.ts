@@ -1,10 +1,11 @@
 import type { CloseReason } from '../../src/hub/close-reason.ts';
 import type { Connection, Peer } from '../../src/hub/connection.ts';
-import type { CurrentTicks, CurrentTicksOfRoom } from '../../src/hub/current-ticks.ts';
 import type { RoomEvent, Tick } from '../../src/hub/event.ts';
 import type { WireFormat } from '../../src/hub/frame.ts';
-import { Hub, type HubOptions } from '../../src/hub/hub.ts';
+import { Hub } from '../../src/hub/hub.ts';
+import type { CurrentTicks, CurrentTicksOfRoom } from '../../src/hub/join.ts';
 import type { Sink } from '../../src/hub/outbox.ts';
+import type { HubLimits, HubSettings } from '../../src/hub/settings.ts';
 import type { Appended, Entry, History, Kept, Log, Position } from '../../src/log/log.ts';
 import { MemoryLog, type MemoryLogOptions } from '../../src/log/memory-log.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
@@ -188,6 +189,27 @@ export class SlowLog implements Log {
   }
 }
 
+/** Settings with generous limits, but for those that the test names. */
+export function hubSettings(limits: Partial<HubLimits> = {}): { current: HubSettings } {
+  return {
+    current: {
+      limits: {
+        eventBytes: 64 * KIB,
+        fanoutSliceMs: 10,
+        conflateAboveBytes: 64 * KIB,
+        maxBufferedBytes: 1024 * KIB,
+        slowSeconds: 5,
+        totalBufferedBytes: 256 * 1024 * KIB,
+        ...limits,
+      },
+      heartbeatSeconds: 25,
+      emptyRoomSeconds: 10,
+      retentionOf: () => ({ messages: 10, ms: 3_600_000 }),
+      conflates: (room) => !room.startsWith('strict'),
+    },
+  };
+}
+
 /** What is current in each room, as the test says. */
 export class FakeTicks implements CurrentTicks {
   readonly rooms = new Map<string, Partial<CurrentTicksOfRoom>>();
@@ -204,6 +226,7 @@ export const KIB = 1024;
 export interface Stage {
   readonly hub: Hub;
   readonly clock: ManualClock;
+  readonly settings: { current: HubSettings };
   readonly log: SlowLog;
   readonly ticks: FakeTicks;
   readonly faults: string[];
@@ -222,38 +245,24 @@ export interface Guest {
 
 /** A hub with everything around it made up. */
 export async function stage(
-  options: Partial<HubOptions> & { history?: number; historyBytes?: number } = {},
+  options: { clock?: ManualClock; history?: number; historyBytes?: number; limits?: Partial<HubLimits> } = {},
 ): Promise<Stage> {
-  const clock = new ManualClock();
-  const history = options.history ?? 10;
-  const log = new SlowLog({
-    clock,
-    retentionOf: () => ({ messages: history, ms: 3_600_000 }),
-    roomBytes: Number.POSITIVE_INFINITY,
-    totalBytes: options.historyBytes ?? Number.POSITIVE_INFINITY,
-  });
+  const { clock = new ManualClock(), history = 10, historyBytes = Number.POSITIVE_INFINITY } = options;
+  const settings = hubSettings(options.limits);
+  const retentionOf = () => ({ messages: history, ms: 3_600_000 });
+  settings.current = { ...settings.current, retentionOf };
+  const limits = { historyBytes: Number.POSITIVE_INFINITY, totalHistoryBytes: historyBytes };
+  const log = new SlowLog({ clock, settings: { current: { limits, retentionOf } } });
   const ticks = new FakeTicks();
   const faults: string[] = [];
   const hub = new Hub({
     clock,
+    settings,
     log,
     currentTicks: ticks,
-    historyOf: () => history,
-    conflates: (room) => !room.startsWith('strict'),
-    eventBytes: 64 * KIB,
-    buffers: {
-      conflateAboveBytes: 64 * KIB,
-      maxBufferedBytes: 1024 * KIB,
-      slowSeconds: 5,
-      totalBufferedBytes: 256 * 1024 * KIB,
-    },
-    fanoutSliceMs: 10,
-    emptyRoomMs: 10_000,
     server: 'belfry test',
-    heartbeatSeconds: 25,
     processId: 'p',
     onFault: (what) => faults.push(what),
-    ...options,
   });
   await hub.start();
 
@@ -267,6 +276,7 @@ export async function stage(
   return {
     hub,
     clock,
+    settings,
     log,
     ticks,
     faults,

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { FlushScheduler } from '../../src/hub/flush-scheduler.ts';
 import { Batch, Frame } from '../../src/hub/frame.ts';
 import { settled } from '../helpers/manual-clock.ts';
-import { quiet } from './fixture.ts';
+import { hubSettings, quiet } from './fixture.ts';
 
 const frame = (text: string): Frame => new Frame(Buffer.from(text));
 
@@ -50,8 +50,8 @@ function rig(sliceMs: number, flushMs: number) {
   const flushed: string[] = [];
   let ends = 0;
   const turn = new FlushScheduler({
-    monotonic: () => nowMs,
-    sliceMs: () => sliceMs,
+    clock: { monotonic: () => nowMs },
+    settings: hubSettings({ fanoutSliceMs: sliceMs }),
     onFlushed: () => {
       ends++;
     },

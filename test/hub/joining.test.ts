@@ -141,12 +141,7 @@ describe('joining', () => {
 
   test('gets no more of the history than half an outbox, the newest, and is told of the gap', async () => {
     const { visit, say } = await stage({
-      buffers: {
-        conflateAboveBytes: 1000,
-        maxBufferedBytes: 2000,
-        slowSeconds: 5,
-        totalBufferedBytes: 1_000_000,
-      },
+      limits: { conflateAboveBytes: 1000, maxBufferedBytes: 2000, totalBufferedBytes: 1_000_000 },
     });
     const since = await say('b', 'x');
     await say('b', 'short');
@@ -238,7 +233,7 @@ describe('joining', () => {
     const { connection, sink } = connect();
     const joined = hub.join(connection, ['a'], undefined);
     for (let n = 0; n < 30; n++) await say('a', 'x'.repeat(50_000));
-    expect(connection.entry().bufferedBytes).toBeGreaterThan(1_500_000);
+    expect(connection.outbox.unsentBytes).toBeGreaterThan(1_500_000);
     expect(sink.closed).toBeUndefined();
     clock.advance(6000);
     expect(sink.closed?.code).toBe(4101);
@@ -257,7 +252,7 @@ describe('joining', () => {
     await hub.join(connection, names, undefined);
     await quiet();
     expect(sink.bufferedBytes).toBeLessThan(130 * KIB);
-    expect(connection.entry().bufferedBytes).toBeLessThan(200 * KIB);
+    expect(connection.outbox.unsentBytes).toBeLessThan(200 * KIB);
     const { room: _, data: live = 'null', ...event } = tickEvent('room-49', 8);
     hub.deliver({ rooms: ['room-49'], event, data: live });
     await quiet();

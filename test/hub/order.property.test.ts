@@ -5,7 +5,7 @@ import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
 import { SlowConsumers } from '../../src/hub/slow-consumers.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
-import { FakeSink, lines, quiet, tickEvent } from './fixture.ts';
+import { FakeSink, hubSettings, lines, quiet, tickEvent } from './fixture.ts';
 
 const RUNS = Number(process.env.FC_RUNS ?? 300);
 const PEERS = 3;
@@ -43,8 +43,8 @@ class Peer {
   readonly owed: Frame[] = [];
   #held: Frame[] | undefined;
 
-  constructor(name: string, delivering: ConstructorParameters<typeof Outbox>[2]) {
-    this.outbox = new Outbox(name, this.sink, delivering);
+  constructor(name: string, context: ConstructorParameters<typeof Outbox>[2]) {
+    this.outbox = new Outbox(name, this.sink, context);
   }
 
   push(frame: Frame): void {
@@ -77,24 +77,32 @@ test('any interleaving of events, replies, conflation, holding and slices keeps 
       fc.constantFrom(0, 150, 400),
       async (steps, conflateAboveBytes) => {
         const clock = new ManualClock();
-        const congestion = new SlowConsumers({
-          limits: { conflateAboveBytes, maxBufferedBytes: 1e9, slowSeconds: 1e6, totalBufferedBytes: 1e9 },
+        // With slices of no length at all each round is one.
+        const settings = hubSettings({
+          conflateAboveBytes,
+          maxBufferedBytes: 1e9,
+          slowSeconds: 1e6,
+          totalBufferedBytes: 1e9,
+          fanoutSliceMs: 0,
+        });
+        const slowConsumers = new SlowConsumers({
           clock,
+          settings,
           onTooSlow: () => expect.unreachable(),
         });
-        // With slices of no length at all each round is one.
-        const turn = new FlushScheduler({
-          monotonic: () => 0,
-          sliceMs: () => 0,
-          onFlushed: () => congestion.look(),
+        const scheduler = new FlushScheduler({
+          clock: { monotonic: () => 0 },
+          settings,
+          onFlushed: () => slowConsumers.check(),
         });
-        const delivering = {
-          turn,
-          congestion,
+        const context = {
+          settings,
+          scheduler,
+          slowConsumers,
           onBroken: () => expect.unreachable(),
           totals: { events: 0, bytes: 0, conflated: 0 },
         };
-        const peers = Array.from({ length: PEERS }, (_, n) => new Peer(String(n), delivering));
+        const peers = Array.from({ length: PEERS }, (_, n) => new Peer(String(n), context));
         const bySink = new Map<number, { key: string | undefined }>();
         let number = 0;
         const event = (of: 'message' | 'reply'): Frame => {
@@ -102,7 +110,7 @@ test('any interleaving of events, replies, conflation, holding and slices keeps 
           return new Frame(lines.encode(JSON.stringify({ [of]: 1, data: number })));
         };
         const all = (frame: Frame) => {
-          turn.newRound();
+          scheduler.newRound();
           for (const one of peers) one.push(frame);
         };
         for (const one of steps) {
@@ -153,7 +161,7 @@ test('any interleaving of events, replies, conflation, holding and slices keeps 
           expect([outbox.unsentBytes, outbox.isBehind]).toEqual([0, false]);
         }
         clock.advance(500);
-        expect([congestion.size, clock.pending]).toEqual([0, 0]);
+        expect([slowConsumers.size, clock.pending]).toEqual([0, 0]);
       },
     ),
     { seed: 20_261_120, numRuns: RUNS },

@@ -3,33 +3,35 @@ import { CLOSE } from '../../src/hub/close-reason.ts';
 import { FlushScheduler } from '../../src/hub/flush-scheduler.ts';
 import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
-import { type BufferLimits, SlowConsumers } from '../../src/hub/slow-consumers.ts';
+import type { HubLimits } from '../../src/hub/settings.ts';
+import { SlowConsumers } from '../../src/hub/slow-consumers.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
-import { dataOf, FakeSink, KIB, lines, quiet, tickEvent } from './fixture.ts';
+import { dataOf, FakeSink, hubSettings, KIB, lines, quiet, tickEvent } from './fixture.ts';
 
-const LIMITS: BufferLimits = {
+const LIMITS = {
   conflateAboveBytes: 64 * KIB,
   maxBufferedBytes: 1024 * KIB,
   slowSeconds: 5,
   totalBufferedBytes: 16 * 1024 * KIB,
 };
 
-function rig(limits: Partial<BufferLimits> = {}) {
+function rig(limits: Partial<HubLimits> = {}) {
   const clock = new ManualClock();
+  const settings = hubSettings({ ...LIMITS, ...limits });
   const tooSlow: string[] = [];
   const outboxes = new Map<string, Outbox>();
-  const congestion: SlowConsumers = new SlowConsumers({
-    limits: { ...LIMITS, ...limits },
+  const slowConsumers: SlowConsumers = new SlowConsumers({
     clock,
+    settings,
     onTooSlow({ connection }) {
       tooSlow.push(connection);
       outboxes.get(connection)?.close(CLOSE.tooSlow, closing);
     },
   });
-  const turn = new FlushScheduler({
-    monotonic: () => 0,
-    sliceMs: () => 10,
-    onFlushed: () => congestion.look(),
+  const scheduler = new FlushScheduler({
+    clock: { monotonic: () => 0 },
+    settings,
+    onFlushed: () => slowConsumers.check(),
   });
   const broken: unknown[] = [];
   const totals = { events: 0, bytes: 0, conflated: 0 };
@@ -39,11 +41,11 @@ function rig(limits: Partial<BufferLimits> = {}) {
   };
   const make = (name = 'one') => {
     const sink = new FakeSink();
-    const outbox = new Outbox(name, sink, { turn, congestion, onBroken, totals });
+    const outbox = new Outbox(name, sink, { settings, scheduler, slowConsumers, onBroken, totals });
     outboxes.set(name, outbox);
     return { outbox, sink };
   };
-  return { clock, congestion, turn, tooSlow, broken, totals, make };
+  return { clock, slowConsumers, tooSlow, broken, totals, make };
 }
 
 const closing = new Frame(lines.encode('{"event":"closing"}'));
@@ -55,7 +57,7 @@ const tick = (number: number, room = 'a', schedule = 'clock', mayConflate = true
 /** More than the socket of one who does not keep up may hold. */
 const filler = message('x'.repeat(70 * KIB));
 
-async function stalled(limits?: Partial<BufferLimits>) {
+async function stalled(limits?: Partial<HubLimits>) {
   const all = rig(limits);
   const one = all.make();
   one.sink.stalled = true;
@@ -113,7 +115,7 @@ describe('what becomes due in one turn', () => {
 
 describe('who does not keep up', () => {
   test('gets what there is as long as little is unsent', async () => {
-    const { make, congestion } = rig();
+    const { make, slowConsumers } = rig();
     const { outbox, sink } = make();
     sink.stalled = true;
     for (const n of [1, 2, 3]) {
@@ -122,11 +124,11 @@ describe('who does not keep up', () => {
     }
     expect(dataOf(sink.seen)).toEqual([1, 2, 3]);
     // Counted from the first byte that the peer has not taken.
-    expect([outbox.isBehind, congestion.size]).toEqual([false, 1]);
+    expect([outbox.isBehind, slowConsumers.size]).toEqual([false, 1]);
   });
 
   test('gets on waking the newest tick of each schedule and room, at the end, and how many it replaced', async () => {
-    const { outbox, sink, congestion, totals } = await stalled();
+    const { outbox, sink, slowConsumers, totals } = await stalled();
     for (const n of [1, 2, 3]) {
       outbox.push(tick(n));
       outbox.push(tick(n * 10, 'b'));
@@ -134,7 +136,7 @@ describe('who does not keep up', () => {
       if (n < 3) outbox.push(tick(n * 100, 'a', 'market'));
       await quiet();
     }
-    expect([outbox.isBehind, congestion.size]).toEqual([true, 1]);
+    expect([outbox.isBehind, slowConsumers.size]).toEqual([true, 1]);
     expect(sink.writes).toEqual([]);
     sink.wake();
     expect(
@@ -147,7 +149,12 @@ describe('who does not keep up', () => {
       ['b', 30, 'clock', 2],
       ['a', 'm3', undefined, undefined],
     ]);
-    expect([outbox.isBehind, congestion.size, outbox.conflated, totals.conflated]).toEqual([false, 0, 5, 5]);
+    expect([outbox.isBehind, slowConsumers.size, outbox.conflated, totals.conflated]).toEqual([
+      false,
+      0,
+      5,
+      5,
+    ]);
     outbox.push(tick(4));
     await quiet();
     expect(sink.seen.at(-1)).toMatchObject({ data: 4, tick: { previous: expect.anything() } });
@@ -275,31 +282,31 @@ describe('holding', () => {
   });
 
   test('is watched over as what waits for a slow peer is, and forgotten when released', async () => {
-    const { make, congestion, clock } = rig();
+    const { make, slowConsumers, clock } = rig();
     const { outbox } = make();
     outbox.hold();
-    expect(congestion.size).toBe(0);
+    expect(slowConsumers.size).toBe(0);
     outbox.push(filler);
-    expect([congestion.size, outbox.unsentBytes]).toEqual([1, filler.bytes.length]);
+    expect([slowConsumers.size, outbox.unsentBytes]).toEqual([1, filler.bytes.length]);
     outbox.release([]);
     await quiet();
-    expect([congestion.size, outbox.unsentBytes]).toEqual([0, 0]);
+    expect([slowConsumers.size, outbox.unsentBytes]).toEqual([0, 0]);
     clock.advance(500);
     expect(clock.pending).toBe(0);
   });
 
   test('while behind keeps the order, and is still watched when the peer has taken the rest', async () => {
-    const { outbox, sink, congestion } = await stalled();
+    const { outbox, sink, slowConsumers } = await stalled();
     outbox.push(message(1));
     await quiet();
     outbox.hold();
     outbox.push(message(3));
     sink.wake();
-    expect([congestion.size, outbox.isBehind]).toEqual([1, false]);
+    expect([slowConsumers.size, outbox.isBehind]).toEqual([1, false]);
     outbox.release([message(2)]);
     await quiet();
     expect(dataOf(sink.seen)).toEqual([1, 2, 3]);
-    expect(congestion.size).toBe(0);
+    expect(slowConsumers.size).toBe(0);
   });
 });
 
@@ -321,7 +328,7 @@ describe('closing', () => {
   });
 
   test('gives one who is a little behind all of it', async () => {
-    const { outbox, sink, congestion, clock } = await stalled();
+    const { outbox, sink, slowConsumers, clock } = await stalled();
     outbox.push(message(1));
     outbox.push(reply(1));
     outbox.push(tick(1));
@@ -334,16 +341,16 @@ describe('closing', () => {
       'closing',
     ]);
     clock.advance(500);
-    expect([congestion.size, clock.pending]).toEqual([0, 0]);
+    expect([slowConsumers.size, clock.pending]).toEqual([0, 0]);
   });
 
   test('gives one who is far behind the last words alone', async () => {
-    const { outbox, sink, congestion } = await stalled();
+    const { outbox, sink, slowConsumers } = await stalled();
     for (let n = 0; n < 20; n++) outbox.push(filler);
     await quiet();
     outbox.close(CLOSE.tooSlow, closing);
     expect(sink.seen.map(({ event }) => event)).toEqual(['closing']);
-    expect(congestion.size).toBe(0);
+    expect(slowConsumers.size).toBe(0);
     sink.wake();
     expect(sink.seen).toHaveLength(1);
   });
@@ -388,7 +395,7 @@ describe('a socket that', () => {
   });
 
   test('is lost in the midst of a write or of waiting leaves nothing behind', async () => {
-    const { make, congestion, clock } = rig();
+    const { make, slowConsumers, clock } = rig();
     const { outbox, sink } = make();
     sink.onWrite = () => outbox.discard();
     outbox.push(message(1));
@@ -401,11 +408,13 @@ describe('a socket that', () => {
       behind.outbox.push(filler);
       await quiet();
     }
-    expect(congestion.size).toBe(1);
+    expect(slowConsumers.size).toBe(1);
     behind.outbox.discard();
     behind.sink.wake();
     clock.advance(500);
-    expect([sink.seen.length, behind.sink.seen.length, congestion.size, clock.pending]).toEqual([1, 1, 0, 0]);
+    expect([sink.seen.length, behind.sink.seen.length, slowConsumers.size, clock.pending]).toEqual([
+      1, 1, 0, 0,
+    ]);
     expect(outbox.unsentBytes).toBe(0);
   });
 });
@@ -486,18 +495,18 @@ describe('the limits', () => {
   });
 
   test('count answers that are not read, and cut the largest of them; one alone may be large', async () => {
-    const { congestion, clock, make, tooSlow } = rig({ totalBufferedBytes: 5000 * KIB });
+    const { slowConsumers, clock, make, tooSlow } = rig({ totalBufferedBytes: 5000 * KIB });
     const cut: number[] = [];
     const answers = [3000, 1000].map((size) => ({
       unsentBytes: size * KIB,
       cut() {
         cut.push(size);
-        congestion.remove(this);
+        slowConsumers.remove(this);
       },
     }));
     for (const answer of answers) {
-      congestion.add(answer);
-      congestion.grew(answer.unsentBytes);
+      slowConsumers.add(answer);
+      slowConsumers.grew(answer.unsentBytes);
     }
     clock.advance(6000);
     expect(cut).toEqual([]);
@@ -517,7 +526,7 @@ describe('the limits', () => {
   });
 
   test('close the slowest first where all together are owed too much', async () => {
-    const { make, tooSlow, congestion } = rig({ totalBufferedBytes: 2000 * KIB });
+    const { make, tooSlow, slowConsumers } = rig({ totalBufferedBytes: 2000 * KIB });
     const guests = [3, 9, 5, 7].map((size) => ({ size, ...make(`size ${size}`) }));
     for (const { sink, outbox, size } of guests) {
       sink.stalled = true;
@@ -526,13 +535,13 @@ describe('the limits', () => {
       for (let n = 1; n < size; n++) outbox.push(filler);
     }
     await quiet();
-    congestion.look();
+    slowConsumers.check();
     expect(tooSlow).toEqual([]);
     for (const { outbox } of guests) for (let n = 0; n < 3; n++) outbox.push(filler);
-    congestion.look();
+    slowConsumers.check();
     // 36 times 70 KiB are 520 KiB too much, and the slowest holds 840 of them.
     expect(tooSlow).toEqual(['size 9']);
-    congestion.look();
+    slowConsumers.check();
     expect(tooSlow).toEqual(['size 9']);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Publication } from '../../src/hub/administration.ts';
 import type { Target } from '../../src/hub/event.ts';
+import type { Publication } from '../../src/hub/publisher.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { dataOf, otherLines, quiet, stage } from './fixture.ts';
 
@@ -196,7 +196,7 @@ describe('the gate', () => {
         `${JSON.stringify(named)} for ${key}`,
         { target: { rooms: ['a'], [key]: named } },
         400,
-        `${JSON.stringify(named)} is not a list of texts`,
+        `${JSON.stringify(named)} is not a list of strings`,
       ]),
     ),
     ['one byte too many', { data: JSON.stringify('x'.repeat(64 * 1024 - 1)) }, 413, 'limits.eventBytes'],

@@ -273,11 +273,10 @@ test('every client has each message of its rooms once and in order, or was told 
         const all = await stage({
           history,
           historyBytes,
-          fanoutSliceMs: 0,
-          buffers: {
+          limits: {
+            fanoutSliceMs: 0,
             conflateAboveBytes: 500,
             maxBufferedBytes: 3000,
-            slowSeconds: 5,
             totalBufferedBytes: 8000,
           },
         });

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { Rooms } from '../../src/hub/rooms.ts';
+import { Rooms } from '../../src/hub/room.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
+import { hubSettings } from './fixture.ts';
 
-const rooms = () => new Rooms({ clock: new ManualClock(), emptyRoomMs: 10_000, conflates: () => true });
+const rooms = () => new Rooms({ clock: new ManualClock(), settings: hubSettings() });
 const namesOf = (matching: Iterable<{ name: string }>) => [...matching].map(({ name }) => name).sort();
 
 describe('the rooms that patterns describe', () => {

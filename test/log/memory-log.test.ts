@@ -7,6 +7,7 @@ const BYTES = 308;
 logContract('MemoryLog', {
   bytesOf: (count) => count * BYTES,
   async open({ messages, ms, roomBytes, totalBytes }, clock) {
-    return new MemoryLog({ clock, roomBytes, totalBytes, retentionOf: () => ({ messages, ms }) });
+    const limits = { historyBytes: roomBytes, totalHistoryBytes: totalBytes };
+    return new MemoryLog({ clock, settings: { current: { limits, retentionOf: () => ({ messages, ms }) } } });
   },
 });

@@ -1,7 +1,7 @@
 import { afterEach, expect } from 'vitest';
 import type { Feed } from '../../src/feed/feed.ts';
-import type { Delivered, Delivery } from '../../src/hub/delivery.ts';
 import { roomMatcher, type Tick } from '../../src/hub/event.ts';
+import type { Delivered, Delivery } from '../../src/hub/room.ts';
 import { interval } from '../../src/schedule/cadence.ts';
 import type { Listeners, Report, ScheduleOptions } from '../../src/schedule/options.ts';
 import { Schedules } from '../../src/schedule/schedules.ts';

@@ -27,7 +27,7 @@ function setUp({ heartbeatSeconds = 25, idleSeconds = 60 } = {}) {
   const closed: [Connection, CloseReason][] = [];
   const hub = {
     close(connection: Connection, reason: CloseReason) {
-      connection.closed = true;
+      Object.assign(connection, { closed: true });
       closed.push([connection, reason]);
     },
   };

@@ -9,7 +9,7 @@ function setUp(answers: boolean) {
   const codes: number[] = [];
   const hub = {
     close(closed: Connection, { code }: { code: number }) {
-      closed.closed = true;
+      Object.assign(closed, { closed: true });
       codes.push(code);
     },
   };

@@ -73,7 +73,7 @@ function setUp(more: Partial<SessionParts> = {}) {
       onPong: () => true,
       onGone: () => {},
       close(closing, { code }) {
-        closing.closed = true;
+        Object.assign(closing, { closed: true });
         codes.push(code);
       },
       controls: messageLimits({ messagesPerSecond: 10, messageBurst: 5 }, clock),

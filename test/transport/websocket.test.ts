@@ -3,8 +3,8 @@ import { createServer, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CLOSE } from '../../src/hub/close-reason.ts';
 import { closeText, type ToldWebSocket, websocketUpgrades } from '../../src/transport/websocket.ts';
-import { frame } from '../hostile/ask.ts';
 import { handshake, RawClient } from '../helpers/raw.ts';
+import { frame } from '../hostile/ask.ts';
 
 describe('what comes in one read', () => {
   let server: Server;

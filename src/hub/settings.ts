@@ -1,0 +1,37 @@
+import type { Retention } from '../log/log.ts';
+
+/** The bounds of queues and of work; a limit that is off is `Infinity`. */
+export interface HubLimits {
+  /** The most bytes of JSON in an event's data. */
+  readonly eventBytes: number;
+  /** How long writing to many connections may hold the event loop in one go. */
+  readonly fanoutSliceMs: number;
+  /** Above so many unsent bytes of a connection its ticks are replaced by newer ones. */
+  readonly conflateAboveBytes: number;
+  /**
+   * A connection that stays above so many unsent bytes for `slowSeconds`, or comes above twice as many,
+   * is closed.
+   */
+  readonly maxBufferedBytes: number;
+  readonly slowSeconds: number;
+  /** Of all connections together; above it those with most unsent bytes are closed. */
+  readonly totalBufferedBytes: number;
+}
+
+/** What the hub needs of the configuration in force. */
+export interface HubSettings {
+  readonly limits: HubLimits;
+  /** Told to clients in `hello`. */
+  readonly heartbeatSeconds: number;
+  /** How long an empty room is remembered. */
+  readonly emptyRoomSeconds: number;
+  /** How much is kept of a room, and so shown to a client that joins it. */
+  retentionOf(room: string): Retention;
+  /** Whether ticks in a room may be replaced by newer ones for a slow client. */
+  conflates(room: string): boolean;
+}
+
+/** Where the snapshot in force is found. A reload replaces it: read it at each use, keep nothing of it. */
+export interface CurrentSettings {
+  readonly current: HubSettings;
+}
