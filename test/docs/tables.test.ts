@@ -8,7 +8,7 @@ import { parseConfig } from '../../src/config/parse.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
 import { REASONS } from '../../src/feed/reason.ts';
 import { CLOSE } from '../../src/hub/close-reason.ts';
-import type { RefusalReason } from '../../src/hub/refusal.ts';
+import type { RefusalReason } from '../../src/hub/errors.ts';
 import { createBelfry } from '../../src/server.ts';
 import { visit } from '../e2e/listeners.ts';
 import { BELFRY, serve } from '../e2e/process.ts';
