@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { DURATION, durationMs } from '../duration.ts';
-import { isTimezone } from '../feed/zone.ts';
+import { isTimezone } from '../feed/timezone.ts';
 import {
   EVENT_ACCEPTS,
   isDisplayEvent,

@@ -2,13 +2,13 @@ import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
-import { HostGuard } from './address.ts';
+import { HostGuard } from './host-guard.ts';
 import { BackOff } from './back-off.ts';
 import { contentOptions, jsonText, readAtMost, tooLarge } from './content.ts';
 import { feedKind, type ReadFeed } from './feed.ts';
 import { headerFault, isHttpUrl, requestHeaders } from './http-options.ts';
 import { FeedError, type Reason, reasonOf } from './reason.ts';
-import { type Answer, ask, type Headers, shown } from './request.ts';
+import { type Answer, ask, type Headers, shown } from './http-client.ts';
 
 const options = z.object({
   url: z

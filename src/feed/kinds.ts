@@ -2,7 +2,7 @@ import { commandFeed } from './command.ts';
 import type { FeedKind } from './feed.ts';
 import { fileFeed } from './file.ts';
 import { httpFeed } from './http.ts';
-import { messageFeed } from './message.ts';
+import { messageFeed } from './computed.ts';
 import { statsFeed } from './stats.ts';
 import { timeFeed } from './time.ts';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { instant } from '../clock.ts';
 import { feedKind } from './feed.ts';
-import { isTimezone, localInstant } from './zone.ts';
+import { isTimezone, localInstant } from './timezone.ts';
 
 /** The time of day, stamped when it is sent: `{"iso","unixMs","timezone","local"}`. */
 export const timeFeed = feedKind({

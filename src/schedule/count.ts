@@ -1,4 +1,4 @@
-import { zoneOffset } from '../feed/zone.ts';
+import { zoneOffset } from '../feed/timezone.ts';
 import type { Pattern } from './pattern.ts';
 
 /** How many instants there are; not `exact`: more than `count`. */

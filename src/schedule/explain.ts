@@ -1,6 +1,6 @@
 import cronstrue from 'cronstrue';
 import { instant } from '../clock.ts';
-import { localInstant } from '../feed/zone.ts';
+import { localInstant } from '../feed/timezone.ts';
 import { type Cadence, calendar } from './cadence.ts';
 import type { CadenceEntry } from './entries.ts';
 

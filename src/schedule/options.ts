@@ -4,8 +4,8 @@ import type { Delivered, Delivery } from '../hub/room.ts';
 import type { Cadence } from './cadence.ts';
 import type { Count } from './count.ts';
 import type { CadenceEntry, ScheduleState } from './entries.ts';
-import type { Run } from './tally.ts';
-import type { MissedPolicy, Timetable } from './timetable.ts';
+import type { Run } from './run-history.ts';
+import type { MissedPolicy, Timetable } from './timer.ts';
 
 /** One schedule as the config file has it, its parts made. */
 export interface ScheduleOptions {

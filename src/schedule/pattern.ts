@@ -1,5 +1,5 @@
 import { Cron, CronPattern } from 'croner';
-import { isTimezone } from '../feed/zone.ts';
+import { isTimezone } from '../feed/timezone.ts';
 
 interface Field {
   readonly name: string;

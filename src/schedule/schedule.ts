@@ -3,15 +3,15 @@ import type { Feed } from '../feed/feed.ts';
 import { FeedError, reasonOf } from '../feed/reason.ts';
 import { type RoomData, type RoomEvent, type RoomMatcher, roomsMatcher } from '../hub/event.ts';
 import type { Cadence } from './cadence.ts';
-import { Chain, type CurrentTick, MadeTick } from './chain.ts';
+import { Chain, type CurrentTick, MadeTick } from './tick-chain.ts';
 import type { Count } from './count.ts';
 import type { RunEntry, ScheduleEntry, ScheduleState } from './entries.ts';
 import type { ScheduleContext, ScheduleOptions } from './options.ts';
-import { Reader } from './reader.ts';
+import { Reader } from './feed-reader.ts';
 import { ComputedSource, type Source } from './source.ts';
-import { Standing } from './standing.ts';
-import { type Run, Tally } from './tally.ts';
-import type { MissedPolicy, Slot, Timed } from './timetable.ts';
+import { Standing } from './status.ts';
+import { type Run, Tally } from './run-history.ts';
+import type { MissedPolicy, Slot, Timed } from './timer.ts';
 
 /** A run under way; `since`: when it began, on the clock that never steps. */
 type Errand = Pick<Run, 'due' | 'manual' | 'started'> & { readonly since: number };

@@ -15,7 +15,7 @@ import {
   type ScheduleOptions,
 } from './options.ts';
 import { Schedule } from './schedule.ts';
-import { Timetable } from './timetable.ts';
+import { Timetable } from './timer.ts';
 
 /** How long feeds may take to end once all is stopped: a command that ignores SIGTERM has a second. */
 const FAREWELL_MS = 2000;

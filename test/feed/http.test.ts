@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { HostGuard } from '../../src/feed/address.ts';
+import { HostGuard } from '../../src/feed/host-guard.ts';
 import { HttpFeed, httpFeed } from '../../src/feed/http.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { faults, read, readable, tick } from './fixture.ts';

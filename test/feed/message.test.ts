@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { messageFeed } from '../../src/feed/message.ts';
+import { messageFeed } from '../../src/feed/computed.ts';
 import type { Tick } from '../../src/hub/event.ts';
 import { computed, faults, tick } from './fixture.ts';
 

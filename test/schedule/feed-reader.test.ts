@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import type { ReadFeed } from '../../src/feed/feed.ts';
-import { Reader } from '../../src/schedule/reader.ts';
+import { Reader } from '../../src/schedule/feed-reader.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { START } from './fixture.ts';
 

@@ -1,7 +1,7 @@
 import http, { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
 import https from 'node:https';
 import type { Readable } from 'node:stream';
-import type { HostGuard } from './address.ts';
+import type { HostGuard } from './host-guard.ts';
 import { PacedSocket } from './paced-socket.ts';
 import { FeedError } from './reason.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Cadence, calendar, interval } from '../../src/schedule/cadence.ts';
 import type { Count } from '../../src/schedule/count.ts';
-import { type MissedPolicy, type Timed, Timetable } from '../../src/schedule/timetable.ts';
+import { type MissedPolicy, type Timed, Timetable } from '../../src/schedule/timer.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 const START = Date.parse('2026-11-20T18:00:00Z');

@@ -1,9 +1,9 @@
 import type { Cancel, Clock } from '../clock.ts';
 import type { Cadence } from './cadence.ts';
 import { type Count, CountBudget } from './count.ts';
-import { Place, type Timed } from './place.ts';
+import { Place, type Timed } from './timer-slot.ts';
 
-export type { MissedPolicy, Timed } from './place.ts';
+export type { MissedPolicy, Timed } from './timer-slot.ts';
 
 /** A place in the timetable. */
 export interface Slot {
