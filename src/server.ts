@@ -40,7 +40,7 @@ import { upgradeGate } from './transport/upgrade-gate.ts';
 import { WebSocketLink, WebSocketSink, websocketUpgrades } from './transport/websocket.ts';
 
 export type { Belfry, BelfryOptions } from './belfry.ts';
-export { FeedError, type Reason } from './feed/reason.ts';
+export { FeedError, type Reason } from './feed/feed.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 

@@ -1,8 +1,41 @@
 import { z } from 'zod';
+import { instant } from '../clock.ts';
 import type { Tick } from '../hub/event.ts';
 import { feedKind } from './feed.ts';
+import { isTimezone, localInstant } from './timezone.ts';
 
-/** Looked for in JSON text: without quotes in it, it never reaches over the end of a string. */
+/** The time of day, stamped when it is sent: `{"iso","unixMs","timezone","local"}`. */
+export const timeFeed = feedKind({
+  type: 'time',
+  description: 'The time of day, stamped when it is sent.',
+  options: z.object({
+    timezone: z
+      .string()
+      .refine(isTimezone, {
+        error: ({ input }) =>
+          `${JSON.stringify(input)} is not a time zone: write a name like "Europe/Berlin"`,
+      })
+      .default('UTC')
+      .describe('The IANA time zone of `local`, such as "Europe/Berlin".'),
+  }),
+  create({ timezone }) {
+    const local = localInstant(timezone);
+    return {
+      compute: (_tick, sentAtMs) =>
+        JSON.stringify({ iso: instant(sentAtMs), unixMs: sentAtMs, timezone, local: local(sentAtMs) }),
+    };
+  },
+});
+
+/** The figures of `GET /admin/stats`, as they are when the tick leaves. */
+export const statsFeed = feedKind({
+  type: 'stats',
+  description: 'The figures of the server, as GET /admin/stats answers them.',
+  options: z.object({}),
+  create: (_options, { stats }) => ({ compute: () => JSON.stringify(stats()) }),
+});
+
+/** Searched in JSON text: without quotes in it, a placeholder never reaches over the end of a string. */
 const PLACEHOLDER = /\{\{([^{}"]*)\}\}/g;
 const ROOM = '{{room}}';
 
@@ -25,17 +58,17 @@ export const messageFeed = feedKind({
     data: z
       .unknown()
       .superRefine((data, context) => {
-        for (const message of faults(data)) context.addIssue({ code: 'custom', message });
+        for (const message of messageFaults(data)) context.addIssue({ code: 'custom', message });
       })
       .describe(
         'Any JSON. Strings in it may hold {{due}}, {{seq}}, {{next}}, {{room}} and {{schedule}}; {{seq}} is empty with cron, {{next}} when there is none.',
       ),
   }),
   create({ data }) {
-    const around = JSON.stringify(data).split(ROOM);
+    const aroundRoom = JSON.stringify(data).split(ROOM);
     return {
       compute(tick) {
-        const [first = '', ...rest] = around.map((text) => fill(text, tick));
+        const [first = '', ...rest] = aroundRoom.map((text) => fill(text, tick));
         // Without a room in it the text is the same for all, and is encoded once.
         return rest.length === 0 ? first : (room) => [first, ...rest].join(escaped(room));
       },
@@ -43,7 +76,7 @@ export const messageFeed = feedKind({
   },
 });
 
-function faults(data: unknown): string[] {
+function messageFaults(data: unknown): string[] {
   const text = JSON.stringify(data);
   if (text === undefined) return ['must be JSON: write the words to send, such as {"text":"Good morning"}'];
   return text

@@ -1,10 +1,14 @@
 import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import type { JsonText } from '../hub/event.ts';
-import { isPointer, POINTER_ACCEPTS, pick, pointer } from './pick.ts';
-import { FeedError } from './reason.ts';
+import { FeedError } from './feed.ts';
 
-/** The options that all feeds have which read somebody else's bytes. */
+const POINTER = /^(?:\/(?:[^~/]|~[01])*)*$/;
+const POINTER_ACCEPTS = 'a JSON Pointer: "" for all, or "/" and a key for each level, such as "/prices/0"';
+
+export const isPointer = (text: string): boolean => POINTER.test(text);
+
+/** The options of every feed that reads content from outside. */
 export const contentOptions = {
   maxBytes: z.int().min(1).default(65_536).describe('The largest content that is taken, in bytes.'),
   pick: z
@@ -19,7 +23,7 @@ export const contentOptions = {
  * `subject` is what the error calls the content.
  */
 export async function readAtMost(stream: Readable, maxBytes: number, subject: string): Promise<Buffer> {
-  // The loop tells of an error, but not of one that was there before it or comes after.
+  // The loop rejects with an error, but not with one that was there before it or comes after.
   stream.on('error', () => {});
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -41,14 +45,20 @@ export function tooLarge(maxBytes: number, subject: string): FeedError {
 export type Form = 'json' | 'text' | 'either';
 
 /**
- * Content as a feed sends it: JSON text on one line. Throws where it is not UTF-8 (a wall that shows
- * replacement characters would hide the fault), not the JSON it claims to be, or has nothing at `at`.
+ * Content as a feed sends it: JSON text on one line; with `pointer` only what stands there. Throws where
+ * it is not UTF-8 (a display that shows replacement characters would hide the fault), not the JSON it
+ * claims to be, or has nothing at `pointer`.
  */
-export function jsonText(bytes: Uint8Array, form: Form, at: string | undefined, subject: string): JsonText {
+export function jsonText(
+  bytes: Uint8Array,
+  form: Form,
+  pointer: string | undefined,
+  subject: string,
+): JsonText {
   const document = parsed(decoded(bytes, subject), form, subject);
-  const value = at === undefined ? document : pick(document, pointer(at));
+  const value = pointer === undefined ? document : pick(document, pointer);
   if (value === undefined)
-    throw new FeedError('not-found', `${subject} holds nothing at ${JSON.stringify(at)}`);
+    throw new FeedError('not-found', `${subject} holds nothing at ${JSON.stringify(pointer)}`);
   try {
     return JSON.stringify(value);
   } catch (cause) {
@@ -74,4 +84,20 @@ function parsed(text: string, form: Form, subject: string): unknown {
     const detail = cause instanceof Error ? cause.message : cause;
     throw new FeedError('not-json', `${subject} is not JSON: ${detail}`, { cause });
   }
+}
+
+const INDEX = /^(?:0|[1-9][0-9]*)$/;
+
+/** What stands at a valid JSON Pointer in a parsed document; undefined: nothing does. */
+export function pick(document: unknown, pointer: string): unknown {
+  // `~1` first: "~01" is the key "~1", not "/".
+  const keys = pointer.split('/').map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+  let value = document;
+  for (const key of keys.slice(1)) {
+    if (typeof value !== 'object' || value === null) return undefined;
+    // Own properties only: "/__proto__" and "/length" lead nowhere.
+    if (!Object.hasOwn(value, key) || (Array.isArray(value) && !INDEX.test(key))) return undefined;
+    value = (value as Record<string, unknown>)[key]; // an object that has the key
+  }
+  return value;
 }

@@ -2,25 +2,25 @@ import type { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { JsonText, RoomData, Tick } from '../hub/event.ts';
 
-/** A feed whose value follows from the tick and the clock alone: synchronous, cannot fail. */
+/** A feed whose value follows from the tick and the clock alone: it is there at once. */
 export interface ComputedFeed {
-  /** `sentAtMs`: when the tick leaves, milliseconds since the epoch. */
+  /** `sentAtMs`: when the tick leaves, milliseconds since the epoch. Where it throws, the run has failed. */
   compute(tick: Tick, sentAtMs: number): RoomData;
 }
 
-/** A feed that asks somebody else: one read serves all rooms of a tick. */
+/** A feed that reads an upstream: one read serves all rooms of a tick. */
 export interface ReadFeed {
   /**
-   * Resolves to the value. Rejects with an `Error` whose message an operator can act on, a `FeedError`
-   * where it can tell viewers the kind of failure; they are never shown the message. When
-   * `signal` aborts it rejects soon and leaves nothing running.
+   * Resolves to the value. Rejects with an `Error` whose message tells an operator what to do; viewers
+   * never see the message, but they see the `reason` of a `FeedError`. When `signal` aborts it rejects
+   * soon and leaves nothing running.
    */
   read(tick: Tick, signal: AbortSignal): Promise<JsonText>;
 }
 
 /** For feeds that hold something open, such as connections that are kept for the next read. */
 export interface ClosableFeed {
-  /** Lets go of it. Called once, after the last read was begun and aborted; must not throw. */
+  /** Releases it. Called once, after the last read was begun and aborted; must not throw. */
   close(): void;
 }
 
@@ -31,14 +31,14 @@ export interface FeedContext {
   readonly clock: Clock;
   /** The folder that relative paths start from: the config file's. */
   readonly baseDirectory: string;
-  /** The server's environment, secrets included: not to be handed on as a whole. */
+  /** The server's environment, secrets included: do not pass all of it on. */
   readonly env: NodeJS.ProcessEnv;
   /** The figures of the server at this moment, ready for JSON. */
   readonly stats: () => object;
 }
 
 /**
- * One `type` of feed. Kinds are handed to `createBelfry` as a list, from which the config schema is
+ * One `type` of feed. Kinds are given to `createBelfry` as a list, from which the config schema is
  * built; an embedding program adds its own.
  */
 export interface FeedKind {
@@ -59,4 +59,49 @@ export function feedKind<Options extends z.ZodObject>(kind: {
 }): FeedKind {
   // The schema has parsed the options by the time `create` is called, so they are of its type.
   return { ...kind, create: (options, context) => kind.create(options as z.output<Options>, context) };
+}
+
+/**
+ * Every word that the `reason` of a `status` event can be, and what it says to a viewer. Strangers read
+ * these events, so they hold nothing of the upstream itself: its address, its path and its output are
+ * in the `detail`, for operators. `client/protocol/status.ts` has the same table, which a test compares.
+ */
+export const REASONS = {
+  timeout: 'there was no answer in time',
+  unreachable: 'the source cannot be reached',
+  refused: 'the source refuses, or may not be asked',
+  'http-status': 'the source answered with an error',
+  'too-large': 'the value is too large',
+  'not-json': 'the value is not valid JSON',
+  'not-text': 'the value is not valid text',
+  'not-found': 'the source was not found, or holds no such value',
+  failed: 'no value could be read',
+  stale: 'the last value is too old',
+  paused: 'it is paused',
+  missed: 'instants were left out',
+  changed: 'it has another cadence or other rooms now',
+  clock: "the server's clock was set",
+} as const;
+
+/** All that viewers are told about the cause of a state. */
+export type Reason = keyof typeof REASONS;
+
+/**
+ * What a feed rejects with where it can say more than `failed`. `message` is for operators and may name
+ * the upstream; `reason` goes to viewers. Any other error counts as `failed`.
+ */
+export class FeedError extends Error {
+  override readonly name: string = 'FeedError';
+  readonly reason: Reason;
+
+  constructor(reason: Reason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/** What viewers are told of an error, whatever was thrown; always a word of `REASONS`. */
+export function reasonOf(error: unknown): Reason {
+  // A program written in JavaScript can give any reason.
+  return error instanceof FeedError && Object.hasOwn(REASONS, error.reason) ? error.reason : 'failed';
 }

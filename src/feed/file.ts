@@ -4,8 +4,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { JsonText, Tick } from '../hub/event.ts';
 import { contentOptions, jsonText, readAtMost, tooLarge } from './content.ts';
-import { feedKind, type ReadFeed } from './feed.ts';
-import { FeedError, type Reason, reasonOf } from './reason.ts';
+import { FeedError, feedKind, type ReadFeed, type Reason, reasonOf } from './feed.ts';
 
 const options = z.object({
   path: z
@@ -24,7 +23,7 @@ export const fileFeed = feedKind({
   create: (parsed, { baseDirectory }) => new FileFeed(parsed, baseDirectory),
 });
 
-interface Kept {
+interface Cached {
   /** Device, inode, size and times of the file that the value is from. */
   readonly version: string;
   readonly value: JsonText;
@@ -33,7 +32,7 @@ interface Kept {
 class FileFeed implements ReadFeed {
   readonly #options: z.output<typeof options>;
   readonly #path: string;
-  #kept: Kept | undefined;
+  #cached: Cached | undefined;
 
   constructor(parsed: z.output<typeof options>, baseDirectory: string) {
     this.#options = parsed;
@@ -41,8 +40,8 @@ class FileFeed implements ReadFeed {
   }
 
   /**
-   * On a disk that has gone away it does not end when `signal` aborts, because nothing can end it; so
-   * whoever waits for the end before the next read has one thread stuck, not all of them.
+   * On a disk that has gone away it does not end when `signal` aborts, because nothing can end it. Since
+   * the next read waits for that end, one thread is blocked and not all of them.
    */
   async read(_tick: Tick, signal: AbortSignal): Promise<JsonText> {
     signal.throwIfAborted();
@@ -56,10 +55,10 @@ class FileFeed implements ReadFeed {
 
   async #read(signal: AbortSignal): Promise<JsonText> {
     const { path, maxBytes, pick } = this.#options;
-    // Looked at before it is opened: opening a pipe or a device may already do something.
+    // Checked before it is opened: opening a pipe or a device may already do something.
     const seen = version(this.#regular(await stat(this.#path, { bigint: true })));
-    if (this.#kept?.version === seen) return this.#kept.value;
-    // Something else may stand there by now: a pipe must not hold us up.
+    if (this.#cached?.version === seen) return this.#cached.value;
+    // Another file may be there by now: a pipe must not block this.
     const file = await open(this.#path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const stats = this.#regular(await file.stat({ bigint: true }));
@@ -68,7 +67,7 @@ class FileFeed implements ReadFeed {
       const value = jsonText(bytes, path.endsWith('.json') ? 'json' : 'text', pick, path);
       // Files of /proc and /sys never seem to change, and are never of the size they give.
       const whole = BigInt(bytes.length) === stats.size;
-      this.#kept = whole ? { version: version(stats), value } : undefined;
+      this.#cached = whole ? { version: version(stats), value } : undefined;
       return value;
     } finally {
       await file.close();
@@ -86,7 +85,7 @@ function version({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
   return [dev, ino, size, mtimeNs, ctimeNs].join();
 }
 
-/** Node's own texts name the whole path; where the folder lies is nobody's business. */
+/** Node's own messages name the whole path; the folder is not shown. */
 function explained(cause: unknown, path: string): FeedError {
   const error = (reason: Reason, message: string) => new FeedError(reason, message, { cause });
   const { code, message } = cause as NodeJS.ErrnoException; // nothing else is thrown here

@@ -1,7 +1,7 @@
 import { type LookupAddress, type LookupAllOptions, lookup } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { FeedError } from './reason.ts';
+import { FeedError } from './feed.ts';
 
 /** All of IPv6 that is handed out (IANA); what is outside of it may stand for an IPv4 address. */
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
@@ -36,10 +36,10 @@ export interface HostGuardOptions {
  * Decides which addresses one feed may connect to: public ones, and what its URL itself names. That is
  * an IP address as it stands, or a name that had an address which is not public when it was first looked
  * up, such as `localhost` or `db.internal`. A name whose addresses were all public then has to stay so:
- * whoever is in charge of it could otherwise point it at a service inside (DNS rebinding).
+ * its owner could otherwise point it at a service inside (DNS rebinding).
  *
- * The first look-up decides for as long as the feed lives: through reloads that leave its schedule as it
- * is. Where that was changed in the config file, the name is looked up as if for the first time.
+ * The first look-up decides for as long as the feed lives, also through reloads that leave its schedule
+ * unchanged. Where that was changed in the config file, the name is looked up as if for the first time.
  */
 export class HostGuard {
   readonly #named: string;
@@ -64,27 +64,26 @@ export class HostGuard {
 
   /**
    * Looks names up as `net.connect` asks for it, and refuses those that the feed must not connect to. The
-   * socket connects to what was looked at here, so that a name cannot change its address in between. Not
-   * asked for hosts that are addresses already.
+   * socket connects to the addresses that were checked here, so that a name cannot change its address in
+   * between. Not called for hosts that are addresses already.
    */
   readonly lookup: LookupFunction = (hostname, options, callback) => {
-    const { promise, resolve } = pending();
-    this.#lookUps.add(promise);
-    this.#lookUp(hostname, { ...options, all: true }, (error, addresses) => {
-      this.#lookUps.delete(promise);
-      resolve();
-      if (error) return callback(error, []);
-      const refusal = this.#refusal(hostname, addresses);
-      if (refusal) return callback(refusal, []);
-      if (options.all) return callback(null, addresses);
-      const [{ address, family } = { address: '', family: 0 }] = addresses;
-      callback(null, address, family);
-    });
+    const lookedUp = new Promise<void>((resolve) => {
+      this.#lookUp(hostname, { ...options, all: true }, (error, addresses) => {
+        resolve();
+        const refusal = error ?? this.#refusal(hostname, addresses);
+        if (refusal) return callback(refusal, []);
+        if (options.all) return callback(null, addresses);
+        const [{ address, family } = { address: '', family: 0 }] = addresses;
+        callback(null, address, family);
+      });
+    }).finally(() => this.#lookUps.delete(lookedUp));
+    this.#lookUps.add(lookedUp);
   };
 
   /**
-   * Resolves when no look-up is under way. Nothing can end one, and all share a few threads: who waits for
-   * this before the next read keeps one of them at most, also where a name server does not answer.
+   * Resolves when no look-up is under way. Nothing can end one, and all share a few threads: a feed that
+   * waits for this before its next read blocks one of them at most, also where a name server is silent.
    */
   async settled(): Promise<void> {
     await Promise.all(this.#lookUps);
@@ -113,12 +112,4 @@ function noLongerPublic(host: string, address: string): FeedError {
     'refused',
     `${host} had a public address and now has ${address}, which is not one: write that address in the feed's url if it may be asked`,
   );
-}
-
-function pending(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = () => {};
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
 }

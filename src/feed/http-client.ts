@@ -1,9 +1,8 @@
 import http, { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http';
 import https from 'node:https';
-import type { Readable } from 'node:stream';
+import { Duplex, type Readable } from 'node:stream';
+import { FeedError } from './feed.ts';
 import type { HostGuard } from './host-guard.ts';
-import { PacedSocket } from './paced-socket.ts';
-import { FeedError } from './reason.ts';
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -11,16 +10,16 @@ export interface Question {
   /** Without user and password. */
   readonly url: URL;
   readonly method: 'GET' | 'POST';
-  /** For the origin of `url` only; see `STAYING`. */
+  /** For the origin of `url`; of these only `KEPT_HEADERS` go to another one. */
   readonly headers: Headers;
-  /** More headers for the URL that is asked in the end. */
-  conditions(url: URL): Headers;
-  /** How many bytes the connection may carry, headers and framing included. */
-  readonly mostBytes: number;
+  /** More headers, for the URL at the end of the redirects. */
+  validators(url: URL): Headers;
+  /** How many bytes a connection may carry, headers and framing included. */
+  readonly maxConnectionBytes: number;
 }
 
 export interface Answer {
-  /** What answered: another than was asked for where there were redirects. */
+  /** The URL that answered: another one where there were redirects. */
   readonly url: URL;
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
@@ -31,30 +30,32 @@ const MAX_REDIRECTS = 5;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** What goes along to another origin. Anything else may be a secret, whatever its name. */
-const STAYING: ReadonlySet<string> = new Set(['accept', 'accept-encoding', 'accept-language', 'user-agent']);
+const KEPT_HEADERS = new Set(['accept', 'accept-encoding', 'accept-language', 'user-agent']);
+
+/** Answers of status 1xx announce another one; there is no use in many. */
+const MAX_INTERIM_ANSWERS = 10;
 
 const MAX_SHOWN_CHARACTERS = 200;
 
-/** A URL for error texts: without what may be secret in it, and not as long as an upstream likes. */
+/** A URL for error texts: without its secret parts, and cut, since an upstream decides its length. */
 export const shown = (url: URL): string => `${url.origin}${url.pathname}`.slice(0, MAX_SHOWN_CHARACTERS);
 
 /**
- * Asks, follows redirects, and hands the answer to `use`. Nothing of it outlives the promise: each
- * request has a connection of its own, because a feed is never told when it is used for the last
+ * Sends a request, follows redirects, and gives the answer to `use`. Nothing of it outlives the promise:
+ * each request has a connection of its own, because a feed is never told when it is used for the last
  * time. `guard` says where connections and redirects may lead.
  */
-export async function ask<Value>(
+export async function request<Value>(
   question: Question,
   guard: HostGuard,
   signal: AbortSignal,
   use: (answer: Answer) => Promise<Value>,
 ): Promise<Value> {
   const { lookup } = guard;
-  const { mostBytes } = question;
   let { url, method, headers } = question;
   for (let redirects = 0; ; redirects++) {
-    const all = { ...headers, ...question.conditions(url) };
-    const response = await send(url, { method, headers: all, lookup, signal }, mostBytes);
+    const all = { ...headers, ...question.validators(url) };
+    const response = await send(url, { method, headers: all, lookup, signal }, question.maxConnectionBytes);
     try {
       const { statusCode: status = 0, headers: answered } = response;
       const { location } = answered;
@@ -67,8 +68,9 @@ export async function ask<Value>(
           `more than ${MAX_REDIRECTS} redirects, the last from ${shown(url)}`,
         );
       const next = redirected(url, location, guard);
-      // Once dropped, headers stay so: who was led away is not led back with its secrets.
-      if (next.origin !== url.origin) headers = staying(headers);
+      // Once dropped, headers stay so: a redirect back does not get the secrets again.
+      if (next.origin !== url.origin)
+        headers = Object.fromEntries(Object.entries(headers).filter(([name]) => KEPT_HEADERS.has(name)));
       if (status < 307) method = 'GET';
       url = next;
     } finally {
@@ -77,25 +79,27 @@ export async function ask<Value>(
   }
 }
 
-function send(url: URL, options: RequestOptions, mostBytes: number): Promise<IncomingMessage> {
+function send(url: URL, options: RequestOptions, maxBytes: number): Promise<IncomingMessage> {
   const isSecure = url.protocol === 'https:';
   const agent = isSecure ? new https.Agent() : new http.Agent();
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (...args) => {
     const socket = connect(...args);
-    return socket && new PacedSocket(socket, mostBytes);
+    return socket && new PacedSocket(socket, maxBytes);
   };
   return new Promise((resolve, reject) => {
     let answer: IncomingMessage | undefined;
-    let interim = 0;
+    let interimAnswers = 0;
     const request = (isSecure ? https : http)
       .request(url, { ...options, agent })
       .on('information', () => {
-        interim += 1;
-        if (interim > MAX_INTERIM) request.destroy(tooManyInterim());
+        interimAnswers += 1;
+        const message = `more than ${MAX_INTERIM_ANSWERS} interim answers (status 1xx), and no other`;
+        if (interimAnswers > MAX_INTERIM_ANSWERS) request.destroy(new FeedError('failed', message));
       })
       .on('response', (response) => {
-        answer = response.on('error', ignore);
+        // Where the body is read its errors are heard; where it is not they do not matter.
+        answer = response.on('error', () => {});
         resolve(response);
       })
       .on('error', (error) => {
@@ -103,23 +107,13 @@ function send(url: URL, options: RequestOptions, mostBytes: number): Promise<Inc
         answer?.destroy(error);
         reject(error);
       })
-      // All that Node tells of a switch to another protocol.
+      // Node tells no more than this of a switch to another protocol.
       .on('close', () => reject(new FeedError('unreachable', 'the connection was closed without an answer')));
     request.end();
   });
 }
 
-/** Answers of status 1xx announce another one; there is no use in many. */
-const MAX_INTERIM = 10;
-
-function tooManyInterim(): FeedError {
-  return new FeedError('failed', `more than ${MAX_INTERIM} interim answers (status 1xx), and no other`);
-}
-
-/** Whoever reads the body hears of its errors; where nobody does, they do not matter. */
-function ignore(): void {}
-
-/** Throws where a redirect must not lead. Names are looked up, and looked at, on connecting. */
+/** Throws where a redirect must not lead. Names are looked up, and checked, on connecting. */
 function redirected(from: URL, location: string, guard: HostGuard): URL {
   const url = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
@@ -130,6 +124,69 @@ function redirected(from: URL, location: string, guard: HostGuard): URL {
   return url;
 }
 
-function staying(headers: Headers): Headers {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => STAYING.has(name)));
+/**
+ * How much is parsed in one turn of the event loop. Node would give the parser up to 2 MB in one turn, and
+ * a hostile upstream can make that a hundred thousand answers or chunks: 16 KiB of those take some 5 ms.
+ */
+const PIECE_BYTES = 16_384;
+
+/**
+ * A connection that is read in pieces, one in each turn of the event loop, and destroyed with a `FeedError`
+ * after `maxBytes`. Writes go through unchanged. The bound is on what an upstream sends besides the
+ * content, such as interim answers and the frames of chunks.
+ */
+export class PacedSocket extends Duplex {
+  readonly #socket: Duplex;
+  readonly #maxBytes: number;
+  #bytes = 0;
+  /** The reader asked for more than there was. */
+  #isWaiting = false;
+
+  constructor(socket: Duplex, maxBytes: number) {
+    super({ readableHighWaterMark: PIECE_BYTES });
+    this.#socket = socket;
+    this.#maxBytes = maxBytes;
+    socket
+      .on('readable', () => {
+        if (!this.#isWaiting) return;
+        this.#isWaiting = false;
+        this.#readPiece();
+      })
+      .on('end', () => this.push(null))
+      .on('error', (error) => this.destroy(error))
+      // After its end the rest of what it sent may still be buffered here.
+      .on('close', () => socket.readableEnded || this.destroy());
+  }
+
+  override _read(): void {
+    setImmediate(() => this.#readPiece());
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#socket.write(chunk, done);
+  }
+
+  override _final(done: () => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
+
+  #readPiece(): void {
+    if (this.destroyed) return;
+    const piece: Buffer | null = this.#socket.read(Math.min(PIECE_BYTES, this.#socket.readableLength));
+    if (!piece) {
+      this.#isWaiting = true;
+      return;
+    }
+    this.#bytes += piece.length;
+    if (this.#bytes <= this.#maxBytes) this.push(piece);
+    else
+      this.destroy(
+        new FeedError('too-large', `more than ${this.#maxBytes} bytes were sent, and no end came`),
+      );
+  }
 }

@@ -1,20 +1,18 @@
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES, validateHeaderName, validateHeaderValue } from 'node:http';
+import querystring from 'node:querystring';
 import { z } from 'zod';
-import type { Clock } from '../clock.ts';
+import { type Clock, instant } from '../clock.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
-import { HostGuard } from './host-guard.ts';
-import { BackOff } from './back-off.ts';
 import { contentOptions, jsonText, readAtMost, tooLarge } from './content.ts';
-import { feedKind, type ReadFeed } from './feed.ts';
-import { headerFault, isHttpUrl, requestHeaders } from './http-options.ts';
-import { FeedError, type Reason, reasonOf } from './reason.ts';
-import { type Answer, ask, type Headers, shown } from './http-client.ts';
+import { FeedError, feedKind, type ReadFeed, type Reason, reasonOf } from './feed.ts';
+import { HostGuard } from './host-guard.ts';
+import { type Answer, type Headers, request, shown } from './http-client.ts';
 
 const options = z.object({
   url: z
     .string()
     // The value is not named: it may hold a password.
-    .refine(isHttpUrl, {
+    .refine((text) => /^https?:\/\//i.test(text) && URL.canParse(text), {
       error: 'is not a URL that can be asked: write one that starts with http:// or https://',
     })
     .describe(
@@ -42,8 +40,8 @@ const options = z.object({
 });
 
 /**
- * What a URL answers, read once per tick: JSON by its content type, otherwise its text. An upstream
- * that fails is left in peace for a while, except by runs by hand.
+ * What a URL answers, read once per tick: JSON by its content type, otherwise its text. After a failure
+ * the upstream is not asked for a while, except by runs by hand.
  */
 export const httpFeed = feedKind({
   type: 'http',
@@ -63,10 +61,10 @@ class AnswerError extends FeedError {
   }
 }
 
-/** A value, and the headers that ask whether it is still the one. */
-interface Kept {
+/** The last value, and the headers that ask whether it is still valid. */
+interface Cached {
   readonly url: string;
-  readonly conditions: Headers;
+  readonly validators: Headers;
   readonly value: JsonText;
 }
 
@@ -79,8 +77,8 @@ export class HttpFeed implements ReadFeed {
   readonly #headers: Headers;
   /** For error texts. */
   readonly #name: string;
-  #kept: Kept | undefined;
-  #asking = false;
+  #cached: Cached | undefined;
+  #isAsking = false;
 
   /** `guard`: of the host of the URL. */
   constructor(parsed: z.output<typeof options>, clock: Clock, guard?: HostGuard) {
@@ -97,87 +95,151 @@ export class HttpFeed implements ReadFeed {
 
   /** Where a name server does not answer it does not end when `signal` aborts, but when the look-up does. */
   async read(tick: Tick, signal: AbortSignal): Promise<JsonText> {
-    if (this.#asking) throw new FeedError('timeout', `${this.#name}: the request before has not ended`);
+    if (this.#isAsking) throw new FeedError('timeout', `${this.#name}: the request before has not ended`);
     if (!tick.manual) this.#backOff.check();
-    this.#asking = true;
+    this.#isAsking = true;
     try {
       const value = await this.#ask(signal);
       this.#backOff.succeeded();
       return value;
     } catch (error) {
-      // Nobody wants it any more: that says nothing about the upstream.
+      // An abort comes from the server and says nothing about the upstream.
       signal.throwIfAborted();
-      const answered = error instanceof AnswerError;
-      const message = `${this.#name}${answered ? ' ' : ': '}${explained(error)}`;
-      const failure = new FeedError(reasonOfFailure(error), message, { cause: error });
-      this.#backOff.failed(failure, answered ? error.retryAfterMs : undefined);
+      const retryAfterMs = error instanceof AnswerError ? error.retryAfterMs : undefined;
+      const failure = explained(error, this.#name);
+      this.#backOff.failed(failure, retryAfterMs);
       throw failure;
     } finally {
       await this.#guard.settled();
-      this.#asking = false;
+      this.#isAsking = false;
     }
   }
 
   #ask(signal: AbortSignal): Promise<JsonText> {
     const { method, maxBytes } = this.#options;
-    const kept = this.#kept;
-    const conditions = (url: URL) => (kept?.url === url.href ? kept.conditions : {});
+    const cached = this.#cached;
     const question = {
       url: this.#url,
       method,
       headers: this.#headers,
-      conditions,
-      mostBytes: mostBytes(maxBytes),
+      validators: (url: URL) => (cached?.url === url.href ? cached.validators : {}),
+      // Chunks of one byte take six; headers, trailers and interim answers come on top.
+      maxConnectionBytes: 8 * maxBytes + 262_144,
     };
-    return ask(question, this.#guard, signal, async (answer) => {
-      if (answer.status === 304 && kept?.url === answer.url.href) return kept.value;
-      const value = await this.#value(answer);
-      if (method === 'GET') this.#kept = { url: answer.url.href, conditions: validators(answer), value };
+    return request(question, this.#guard, signal, async (answer) => {
+      if (answer.status === 304 && cached?.url === answer.url.href) return cached.value;
+      const value = await this.#valueOf(answer);
+      if (method === 'GET') this.#cached = { url: answer.url.href, validators: validatorsOf(answer), value };
       return value;
     });
   }
 
-  async #value(answer: Answer): Promise<JsonText> {
+  async #valueOf({ status, headers, body }: Answer): Promise<JsonText> {
     const { maxBytes, pick } = this.#options;
-    const { status } = answer;
     if (status < 200 || status > 299) {
       const meaning = STATUS_CODES[status] ?? 'with a status that has no name';
-      throw new AnswerError('http-status', `answered ${status} ${meaning}`, this.#retryAfterMs(answer));
+      const retryAfterMs = this.#retryAfterMs(headers['retry-after']);
+      throw new AnswerError('http-status', `answered ${status} ${meaning}`, retryAfterMs);
     }
-    if ((answer.headers['content-encoding'] ?? 'identity') !== 'identity')
+    if ((headers['content-encoding'] ?? 'identity') !== 'identity')
       throw new AnswerError('not-text', 'answered with a compressed body, although it was asked not to');
-    if (Number(answer.headers['content-length']) > maxBytes) throw tooLarge(maxBytes, 'the answer');
-    const bytes = await readAtMost(answer.body, maxBytes, 'the answer');
-    const form = JSON_TYPE.test(answer.headers['content-type'] ?? '') ? 'json' : 'text';
+    if (Number(headers['content-length']) > maxBytes) throw tooLarge(maxBytes, 'the answer');
+    const bytes = await readAtMost(body, maxBytes, 'the answer');
+    const form = JSON_TYPE.test(headers['content-type'] ?? '') ? 'json' : 'text';
     return jsonText(bytes, form, pick, 'the answer');
   }
 
-  /** Seconds or a date (RFC 9110); anything else is as if it were not there. */
-  #retryAfterMs(answer: Answer): number | undefined {
-    const text = answer.headers['retry-after'] ?? '';
+  /** Seconds or a date (RFC 9110); anything else is ignored. */
+  #retryAfterMs(text = ''): number | undefined {
     const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - this.#clock.now();
     return ms > 0 ? ms : undefined;
   }
 }
 
-/** Chunks of one byte take six; headers, trailers and interim answers come on top. */
-const mostBytes = (maxBytes: number) => 8 * maxBytes + 262_144;
+const FIRST_BACK_OFF_MS = 1_000;
+const MAX_BACK_OFF_MS = 60_000;
+/** Of what an upstream asks for. */
+const MAX_RETRY_AFTER_MS = 10 * 60_000;
 
-const JSON_TYPE = /^(?:application\/json|[^;\s]+\+json)\s*(?:;|$)/i;
+/**
+ * How long an upstream that fails is not asked: a second after the first failure, twice as long after each
+ * further one up to a minute, longer where it asks for it, up to ten.
+ */
+export class BackOff {
+  readonly #clock: Clock;
+  #failures = 0;
+  #last: FeedError | undefined;
+  /** On the monotonic clock. */
+  #until = 0;
 
-function validators(answer: Answer): Headers {
-  const tag = answer.headers.etag;
-  const modified = answer.headers['last-modified'];
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Throws while it is too early to ask again: the last failure, with the time. */
+  check(): void {
+    const leftMs = this.#until - this.#clock.monotonic();
+    if (!this.#last || leftMs <= 0) return;
+    const { reason, message } = this.#last;
+    const until = instant(this.#clock.now() + leftMs);
+    throw new FeedError(reason, `${message}; not asked again before ${until}`);
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#last = undefined;
+  }
+
+  /** `retryAfterMs`: what the upstream asked for. */
+  failed(failure: FeedError, retryAfterMs = 0): void {
+    const ownMs = Math.min(FIRST_BACK_OFF_MS * 2 ** this.#failures, MAX_BACK_OFF_MS);
+    this.#failures += 1;
+    this.#last = failure;
+    this.#until = this.#clock.monotonic() + Math.max(ownMs, Math.min(retryAfterMs, MAX_RETRY_AFTER_MS));
+  }
+}
+
+/** Headers that belong to the connection, not to the request. */
+const CONNECTION_HEADERS: ReadonlySet<string> = new Set(
+  'connection content-length expect keep-alive te trailer transfer-encoding upgrade'.split(' '),
+);
+
+/** What is wrong with a header, without its value: that may be a secret. */
+function headerFault(name: string, value: string): string | undefined {
+  if (CONNECTION_HEADERS.has(name.toLowerCase())) return `${name} is not for a feed to set: leave it out`;
+  try {
+    validateHeaderName(name);
+  } catch {
+    return `${JSON.stringify(name)} is not a header name: write letters, digits and hyphens`;
+  }
+  try {
+    validateHeaderValue(name, value);
+  } catch {
+    return 'holds a character that no header may have, such as a line break';
+  }
+  return undefined;
+}
+
+/** The headers of the file over our own, in lower case; user and password of the URL as a header. */
+function requestHeaders(url: URL, headers: Headers): Headers {
+  const login = `${querystring.unescape(url.username)}:${querystring.unescape(url.password)}`;
   return {
-    ...(tag === undefined ? {} : { 'if-none-match': tag }),
-    ...(modified === undefined ? {} : { 'if-modified-since': modified }),
+    accept: 'application/json, */*;q=0.8',
+    'accept-encoding': 'identity',
+    'user-agent': 'belfry',
+    ...(login === ':' ? {} : { authorization: `Basic ${Buffer.from(login).toString('base64')}` }),
+    ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
   };
 }
 
-/** Where every address of a host refuses, Node's error has a code and no message. */
-function explained(error: unknown): string {
-  const { message, code } = error as NodeJS.ErrnoException; // nothing else is thrown here
-  return message || code || 'failed';
+const JSON_TYPE = /^(?:application\/json|[^;\s]+\+json)\s*(?:;|$)/i;
+
+function validatorsOf({ headers }: Answer): Headers {
+  const { etag, 'last-modified': modified } = headers;
+  return {
+    ...(etag !== undefined && { 'if-none-match': etag }),
+    ...(modified !== undefined && { 'if-modified-since': modified }),
+  };
 }
 
 const REASONS_OF_CODES: ReadonlyMap<unknown, Reason> = new Map([
@@ -194,7 +256,10 @@ const REASONS_OF_CODES: ReadonlyMap<unknown, Reason> = new Map([
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 'too-large'],
 ]);
 
-function reasonOfFailure(error: unknown): Reason {
-  const { code } = error as NodeJS.ErrnoException; // as above
-  return REASONS_OF_CODES.get(code) ?? reasonOf(error);
+/** `name`: of the request. Where every address of a host refuses, Node's error has a code and no message. */
+function explained(cause: unknown, name: string): FeedError {
+  const { message, code } = cause as NodeJS.ErrnoException; // nothing else is thrown here
+  const reason = REASONS_OF_CODES.get(code) ?? reasonOf(cause);
+  const colon = cause instanceof AnswerError ? '' : ':';
+  return new FeedError(reason, `${name}${colon} ${message || code || 'failed'}`, { cause });
 }

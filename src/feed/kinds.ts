@@ -1,12 +1,10 @@
 import { commandFeed } from './command.ts';
+import { messageFeed, statsFeed, timeFeed } from './computed.ts';
 import type { FeedKind } from './feed.ts';
 import { fileFeed } from './file.ts';
 import { httpFeed } from './http.ts';
-import { messageFeed } from './computed.ts';
-import { statsFeed } from './stats.ts';
-import { timeFeed } from './time.ts';
 
-/** The kinds of feed that come with Belfry. */
+/** The kinds of feed that come with Belfry. A file of its own, since each kind imports `feed.ts`. */
 export const feedKinds: readonly FeedKind[] = [
   timeFeed,
   messageFeed,

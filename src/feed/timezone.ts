@@ -1,6 +1,6 @@
 /**
- * By the zone's name in small letters. A format takes some 25 KiB that the JavaScript heap does not
- * show, so all who ask for a zone share one; Intl knows about 600.
+ * By the zone's name in lower case. A format takes some 25 KiB outside the JavaScript heap, so there is
+ * one for each zone; Intl knows about 600 zones.
  */
 const formats = new Map<string, Intl.DateTimeFormat>();
 
@@ -13,7 +13,7 @@ function formatIn(timezone: string): Intl.DateTimeFormat {
   return format;
 }
 
-/** Whether Intl knows the time zone: an IANA name, in whatever case. */
+/** Whether Intl knows the time zone: an IANA name in any case. */
 export function isTimezone(name: string): boolean {
   try {
     formatIn(name);
@@ -23,13 +23,13 @@ export function isTimezone(name: string): boolean {
   }
 }
 
-/** All changes of offset since 1972 stand on a quarter of an hour UTC. */
+/** Since 1972 every change of offset was at a full quarter of an hour UTC. */
 const QUARTER_MS = 15 * 60_000;
 
 /**
- * Writes instants as the clock on a wall in `timezone` shows them: RFC 3339 with milliseconds and
- * the zone's offset at that instant. Intl is asked once per quarter of an hour, because asking costs
- * a hundred times what the rest does.
+ * Writes instants as a wall clock in `timezone` shows them: RFC 3339 with milliseconds and the zone's
+ * offset at that instant. Asks Intl once per quarter of an hour, because that costs a hundred times what
+ * the rest does. Throws for a zone that Intl does not know.
  */
 export function localInstant(timezone: string): (unixMs: number) => string {
   const format = formatIn(timezone);

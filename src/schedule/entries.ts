@@ -1,4 +1,4 @@
-import type { Reason } from '../feed/reason.ts';
+import type { Reason } from '../feed/feed.ts';
 
 /** What the schedules tell about themselves: plain data, instants as RFC 3339. */
 

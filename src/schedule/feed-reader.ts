@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.ts';
-import type { ReadFeed } from '../feed/feed.ts';
-import { FeedError } from '../feed/reason.ts';
+import { FeedError, type ReadFeed } from '../feed/feed.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
 import type { Outcome, Source } from './source.ts';
 

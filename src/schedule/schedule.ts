@@ -1,7 +1,7 @@
 import { instant } from '../clock.ts';
-import type { Feed } from '../feed/feed.ts';
-import { FeedError, reasonOf } from '../feed/reason.ts';
-import { type RoomData, type RoomEvent, type RoomMatcher, roomsMatcher } from '../hub/event.ts';
+import { type Feed, FeedError, reasonOf } from '../feed/feed.ts';
+import type { RoomData, RoomEvent } from '../hub/event.ts';
+import { type RoomMatcher, roomsMatcher } from '../hub/event.ts';
 import type { Cadence } from './cadence.ts';
 import { Chain, type CurrentTick, MadeTick } from './tick-chain.ts';
 import type { Count } from './count.ts';

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Cancel, instant } from '../clock.ts';
-import type { Reason } from '../feed/reason.ts';
+import type { Reason } from '../feed/feed.ts';
 import type { RoomEvent } from '../hub/event.ts';
 import type { Count } from './count.ts';
 import type { ScheduleEntry, ScheduleState } from './entries.ts';

@@ -1,5 +1,5 @@
 import { instant } from '../clock.ts';
-import { FeedError } from '../feed/reason.ts';
+import { FeedError } from '../feed/feed.ts';
 import type { RoomData, RoomEvent, Tick } from '../hub/event.ts';
 import type { ScheduleContext, ScheduleOptions } from './options.ts';
 

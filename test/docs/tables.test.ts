@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { parseConfig } from '../../src/config/parse.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
-import { REASONS } from '../../src/feed/reason.ts';
+import { REASONS } from '../../src/feed/feed.ts';
 import { CLOSE } from '../../src/hub/close-reason.ts';
 import type { RefusalReason } from '../../src/hub/errors.ts';
 import { createBelfry } from '../../src/server.ts';

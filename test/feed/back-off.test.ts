@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { BackOff } from '../../src/feed/back-off.ts';
-import { FeedError } from '../../src/feed/reason.ts';
+import { BackOff } from '../../src/feed/http.ts';
+import { FeedError } from '../../src/feed/feed.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 /** How long nothing may be asked from now on. */

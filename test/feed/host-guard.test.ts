@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { HostGuard, isPublic } from '../../src/feed/host-guard.ts';
-import { FeedError } from '../../src/feed/reason.ts';
+import { FeedError } from '../../src/feed/feed.ts';
 
 describe('isPublic', () => {
   it.each([

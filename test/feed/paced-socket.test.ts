@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { PacedSocket } from '../../src/feed/paced-socket.ts';
+import { PacedSocket } from '../../src/feed/http-client.ts';
 
 /** A connection that has this in its buffer. */
 function full(bytes: number, mostBytes = 10_000_000) {

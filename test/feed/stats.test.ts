@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { statsFeed } from '../../src/feed/stats.ts';
+import { statsFeed } from '../../src/feed/computed.ts';
 import { computed, faults, tick } from './fixture.ts';
 
 describe('the stats feed', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { timeFeed } from '../../src/feed/time.ts';
+import { timeFeed } from '../../src/feed/computed.ts';
 import { computed, faults, tick } from './fixture.ts';
 
 function local(timezone: string, at: string): string {

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Feed } from '../../src/feed/feed.ts';
-import { FeedError, type Reason } from '../../src/feed/reason.ts';
-import { Refusal } from '../../src/hub/errors.ts';
+import { type Feed, FeedError, type Reason } from '../../src/feed/feed.ts';
 import type { RoomEvent } from '../../src/hub/event.ts';
+import { Refusal } from '../../src/hub/errors.ts';
 import { calendar, interval } from '../../src/schedule/cadence.ts';
 import { explain } from '../../src/schedule/explain.ts';
 import { settled } from '../helpers/manual-clock.ts';
@@ -11,8 +10,8 @@ import {
   EVENT_BYTES,
   FakeFeed,
   HOUR_MS,
-  LOOKING_FOR_STEPS,
   START,
+  LOOKING_FOR_STEPS,
   schedule,
   secondsOf,
   start,
