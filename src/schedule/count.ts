@@ -1,5 +1,4 @@
 import { zoneOffset } from '../feed/timezone.ts';
-import type { Pattern } from './pattern.ts';
 
 /** How many instants there are; not `exact`: more than `count`. */
 export interface Count {
@@ -8,15 +7,15 @@ export interface Count {
 }
 
 /**
- * How much may be spent on counting: about 50 µs each, which is what one question to croner costs.
- * What is spent of a part is spent of the whole.
+ * How much counting may cost, in questions to croner of about 50 µs each. What is spent of a part is
+ * spent of the whole.
  */
 export class CountBudget {
   #left: number;
   readonly #whole: CountBudget | undefined;
 
-  constructor(most: number, whole?: CountBudget) {
-    this.#left = most;
+  constructor(budget: number, whole?: CountBudget) {
+    this.#left = budget;
     this.#whole = whole;
   }
 
@@ -37,13 +36,27 @@ const DAY_MS = 86_400_000;
 const OFFSET_COST = 0.1;
 const DAYS_COST = 0.02;
 
+/** The times of a calendar pattern, as far as counting needs them. */
+export interface CalendarTimes {
+  /** Whether it names times of day, each of which runs once a day; otherwise it keeps a rhythm. */
+  readonly fixed: boolean;
+  /** The seconds, minutes and hours it names, each in ascending order. */
+  readonly clock: readonly (readonly number[])[];
+  /** Whether it names a day, given as its midnight in UTC; absent where only croner can say (`L`, `W`, `#`). */
+  readonly isDay: ((midnight: number) => boolean) | undefined;
+}
+
 /**
  * Counts the instants of a calendar without finding each: in every stretch of constant offset from
- * UTC they are the times of day that the pattern names, times its days. `undefined` for a pattern
- * whose days only croner knows.
+ * UTC they are the times of day that the pattern names, times its days. Remembers the last count that
+ * was exact. `undefined` for a pattern whose days only croner knows.
  */
-export function calendarCount({ clock, fixed, isDay }: Pattern, timezone: string): CountBetween | undefined {
+export function calendarCount(
+  { clock, fixed, isDay }: CalendarTimes,
+  timezone: string,
+): CountBetween | undefined {
   if (!isDay) return undefined;
+  let known: { readonly from: number; readonly until: number; readonly count: number } | undefined;
   const timesBefore = timesOfDay(clock);
 
   /** How many are named from one time on the wall on and before another, on the days that are named. */
@@ -57,6 +70,7 @@ export function calendarCount({ clock, fixed, isDay }: Pattern, timezone: string
   };
 
   return (from, until, budget) => {
+    if (known?.from === from && known.until === until) return { count: known.count, exact: true };
     const weeks = weeksOf(timezone);
     let count = 0;
     let at = from;
@@ -79,6 +93,7 @@ export function calendarCount({ clock, fixed, isDay }: Pattern, timezone: string
       if (after < before) at += before - after;
       else if (named(Math.max(change + before, today), wall) > 0 && named(wall, wall + 1) === 0) count++;
     }
+    known = { from, until, count };
     return { count, exact: true };
   };
 }
@@ -94,10 +109,10 @@ interface Week {
 
 const WEEK_MS = 7 * DAY_MS;
 
-/** Some twenty years; above it all are forgotten, for one clock that is wrong by centuries. */
-const MOST_WEEKS = 1000;
+/** Some twenty years; above it all are forgotten, since a clock may be wrong by centuries. */
+const MAX_WEEKS = 1000;
 
-/** The weeks of a zone that were looked at. */
+/** The weeks of a zone, found when they are asked for. */
 class Weeks {
   readonly #offset: (at: number) => number;
   readonly #known = new Map<number, Week>();
@@ -117,7 +132,7 @@ class Weeks {
     if (before !== after && !budget.spend(20 * OFFSET_COST)) return undefined;
     const change = before === after ? end : this.#change(start, end, before);
     const week = { before, after, change, end };
-    if (this.#known.size >= MOST_WEEKS) this.#known.clear();
+    if (this.#known.size >= MAX_WEEKS) this.#known.clear();
     this.#known.set(index, week);
     return week;
   }
@@ -143,7 +158,9 @@ function weeksOf(timezone: string): Weeks {
 }
 
 /** How many of the times of day that these seconds, minutes and hours make lie before one, in milliseconds. */
-function timesOfDay([seconds = [], minutes = [], hours = []]: Pattern['clock']): (ms: number) => number {
+function timesOfDay([seconds = [], minutes = [], hours = []]: CalendarTimes['clock']): (
+  ms: number,
+) => number {
   const below = (values: readonly number[], limit: number) => values.filter((value) => value < limit).length;
   return (ms) => {
     const second = Math.ceil(ms / SECOND_MS);
