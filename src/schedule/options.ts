@@ -5,7 +5,8 @@ import type { Cadence } from './cadence.ts';
 import type { Count } from './count.ts';
 import type { CadenceEntry, ScheduleState } from './entries.ts';
 import type { Run } from './run-history.ts';
-import type { MissedPolicy, Timetable } from './timer.ts';
+import type { Timer } from './timer.ts';
+import type { MissedPolicy } from './timer-slot.ts';
 
 /** One schedule as the config file has it, its parts made. */
 export interface ScheduleOptions {
@@ -59,7 +60,7 @@ export interface Report {
 /** What the schedules of one server share. */
 export interface ScheduleContext {
   readonly clock: Clock;
-  readonly timetable: Timetable;
+  readonly timer: Timer;
   readonly hub: Listeners;
   /** Must not throw. */
   readonly report: Report;

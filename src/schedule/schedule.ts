@@ -11,7 +11,7 @@ import { Reader } from './feed-reader.ts';
 import { ComputedSource, type Source } from './source.ts';
 import { Standing } from './status.ts';
 import { type Run, Tally } from './run-history.ts';
-import type { MissedPolicy, Slot, Timed } from './timer.ts';
+import type { MissedPolicy, Timed, TimerSlot } from './timer-slot.ts';
 
 /** A run under way; `since`: when it began, on the clock that never steps. */
 type Errand = Pick<Run, 'due' | 'manual' | 'started'> & { readonly since: number };
@@ -41,10 +41,10 @@ export class Schedule implements Timed {
   readonly #standing: Standing;
   readonly #chain: Chain;
   readonly #tally: Tally;
-  /** Its place in the timetable; absent while paused or stopped. */
-  #slot: Slot | undefined;
-  /** The place it has or had last, also before it was changed: the next one goes on from what was called there. */
-  #lastSlot: Slot | undefined;
+  /** Absent while paused or stopped. */
+  #slot: TimerSlot | undefined;
+  /** The slot it has or had last, also before it was changed: the next one goes on from what was called there. */
+  #lastSlot: TimerSlot | undefined;
   /** Set by a stop; resolves when the feed has ended. */
   #ended: Promise<void> | undefined;
   /** The newest instant whose value could not be had: joining does not try it again. */
@@ -75,7 +75,7 @@ export class Schedule implements Timed {
 
   /** `before`: as given to the constructor; it is stopped, and this one takes its place. */
   start(before?: Schedule): void {
-    // An instant that the timetable is about to call is this one's.
+    // An instant that the timer is about to call is this one's.
     const after = Math.min(this.#context.clock.now(), (before?.next ?? Number.POSITIVE_INFINITY) - 1);
     before?.stop();
     this.#lastSlot = before ? before.#lastSlot : undefined;
@@ -121,7 +121,7 @@ export class Schedule implements Timed {
     return this.#byHand;
   }
 
-  /** Called by the timetable. */
+  /** Called by the timer. */
   due(due: number): void {
     // The turn of another schedule may have paused this one.
     if (!this.#slot || !this.#context.hub.anyone(this.options.rooms)) return;
@@ -133,14 +133,14 @@ export class Schedule implements Timed {
     }
   }
 
-  /** Called by the timetable. */
+  /** Called by the timer. */
   passedOver(missed: Count): void {
     this.#tally.missed(missed);
     this.#context.report.missed(this.name, missed);
     this.#standing.leftOut(missed);
   }
 
-  /** Called by the timetable. Told at once, so that it is told also where the next instant is a day away. */
+  /** Called by the timer. Told at once, so that it is told also where the next instant is a day away. */
   stepped(ms: number): void {
     this.#failedDue = null;
     if (ms > 0) this.#standing.changed('clock');
@@ -149,7 +149,7 @@ export class Schedule implements Timed {
 
   /** The next due instant, milliseconds; null while paused and when it is over. */
   get next(): number | null {
-    return this.#slot?.next ?? null;
+    return this.#slot ? this.#context.timer.next(this.#slot) : null;
   }
 
   get state(): ScheduleState {
@@ -209,12 +209,12 @@ export class Schedule implements Timed {
   }
 
   #enter(after: number): void {
-    this.#slot = this.#context.timetable.add(this, { after, before: this.#lastSlot });
+    this.#slot = this.#context.timer.add(this, { after, before: this.#lastSlot });
     this.#lastSlot = this.#slot;
   }
 
   #leave(): Promise<void> {
-    if (this.#slot) this.#context.timetable.remove(this.#slot);
+    if (this.#slot) this.#context.timer.remove(this.#slot);
     this.#slot = undefined;
     return this.#source.cancel();
   }
@@ -294,7 +294,7 @@ export class Schedule implements Timed {
 
   /** Takes a value for the current one. Throws where it is too large. */
   #keep(due: number, manual: boolean, data: RoomData, at: number): MadeTick {
-    const until = this.#slot ? this.#slot.next : this.cadence.next(at);
+    const until = this.#slot ? this.next : this.cadence.next(at);
     // Made when the value is there: what was next when it was asked for may have passed.
     const made = this.#chain.make({ due, manual, next: this.next, until, data, at });
     this.#standing.good();
@@ -309,7 +309,7 @@ export class Schedule implements Timed {
   }
 
   /**
-   * The newest instant that was due: the one before the instant that the timetable will call next,
+   * The newest instant that was due: the one before the instant that the timer will call next,
    * which may have passed. After a change of cadence that may be one of the cadence before.
    */
   #newest(now: number): number | null {

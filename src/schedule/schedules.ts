@@ -15,7 +15,7 @@ import {
   type ScheduleOptions,
 } from './options.ts';
 import { Schedule } from './schedule.ts';
-import { Timetable } from './timer.ts';
+import { Timer } from './timer.ts';
 
 /** How long feeds may take to end once all is stopped: a command that ignores SIGTERM has a second. */
 const FAREWELL_MS = 2000;
@@ -54,8 +54,8 @@ export class Schedules implements CurrentTicks {
 
   constructor({ clock, hub, report, eventBytes }: SchedulesOptions) {
     const quiet = ignoringErrors(report);
-    const timetable = new Timetable(clock, quiet);
-    this.#context = { clock, hub, report: quiet, eventBytes: () => eventBytes(), timetable };
+    const timer = new Timer(clock, quiet);
+    this.#context = { clock, hub, report: quiet, eventBytes: () => eventBytes(), timer };
   }
 
   /**
@@ -69,7 +69,7 @@ export class Schedules implements CurrentTicks {
     const after = new Map<string, Schedule>();
     if (this.#stopped) return { added: [], changed: [], removed: [], kept: [] };
     // Steps of the clock are counted from here on, also while no schedule waits.
-    this.#context.timetable.start();
+    this.#context.timer.start();
     try {
       for (const options of list.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
         const known = before.get(options.name);
@@ -108,7 +108,7 @@ export class Schedules implements CurrentTicks {
     for (const schedule of this.#schedules.values()) this.#end(schedule);
     const ended = Promise.all(this.#ending);
     this.#schedules = new Map();
-    this.#context.timetable.stop();
+    this.#context.timer.stop();
     let cancel = () => {};
     const patience = new Promise<void>((resolve) => {
       cancel = this.#context.clock.after(FAREWELL_MS, resolve);
@@ -208,6 +208,7 @@ export class Schedules implements CurrentTicks {
   }
 
   of(room: string): CurrentTicksOfRoom {
+    this.#context.timer.look();
     const statuses: RoomEvent[] = [];
     const ticks: RoomEvent[] = [];
     const coming: Promise<RoomEvent | undefined>[] = [];

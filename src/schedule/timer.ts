@@ -1,47 +1,39 @@
 import type { Cancel, Clock } from '../clock.ts';
 import type { Cadence } from './cadence.ts';
 import { type Count, CountBudget } from './count.ts';
-import { Place, type Timed } from './timer-slot.ts';
+import { type Timed, TimerSlot } from './timer-slot.ts';
 
-export type { MissedPolicy, Timed } from './timer-slot.ts';
-
-/** A place in the timetable. */
-export interface Slot {
-  /**
-   * The next instant that will be called, milliseconds since the epoch; null: there will be none.
-   * True by the clock as it stands when this is read, also where it was set a moment ago.
-   */
-  readonly next: number | null;
-}
-
-export interface TimetableListener {
+export interface TimerListener {
   /** The wall clock was set: milliseconds, negative for back. */
   stepped(ms: number): void;
-  /** Something threw that should not; the timetable goes on. */
+  /** Something threw that should not; the timer goes on. */
   faulted(error: unknown): void;
 }
 
-/** How long the loop sleeps at most: a step of the clock is noticed within this time. */
-const LONGEST_SLEEP_MS = 2000;
+/** A step of the clock is noticed within this time. */
+const MAX_SLEEP_MS = 2000;
 
 /**
- * How far the clock may run away from the monotonic one between two looks before it counts as a
+ * How far the wall clock may move away from the monotonic one between two looks before it counts as a
  * step. NTP daemons slew by up to 83 ms a second, which is no step.
  */
-const STEP_MS = 250;
+const MIN_STEP_MS = 250;
 
-/** What `skip` still takes as on time, if the cadence is slow. */
-const TOLERATED_MS = 1000;
+/** How late `skip` still runs an instant, if the cadence is slow. */
+const MAX_SKIP_LATE_MS = 1000;
 
-/** After so long a wake goes on in the next turn of the loop. */
+/** After this time a wake goes on in the next turn of the loop. */
 const SLICE_MS = 8;
 
 /** So many are called in one turn all the same: what is due together leaves in one write. */
-const TOGETHER = 50;
+const MIN_CALLS_PER_SLICE = 50;
 
 /** What counting may cost until all that is due has been called: for all together, and for one of them. */
-const COUNTING = 1000;
-const COUNTING_ONE = 50;
+const MAX_COUNTING = 1000;
+const MAX_COUNTING_ONE = 50;
+
+/** A slot that waits for an instant. */
+type Waiting = TimerSlot & { at: number };
 
 /**
  * One timer for all schedules: it sleeps until the earliest instant that is due, then looks at the
@@ -49,45 +41,45 @@ const COUNTING_ONE = 50;
  * nothing drifts.
  *
  * It looks for steps of the wall clock at each wake, every two seconds at least, also while nothing
- * waits, and whenever a slot is read. A clock set forward leaves instants out, as a suspended machine
- * does. A clock set back makes them come again; `Place` says which.
+ * waits. A clock set forward leaves instants out, as a suspended machine does. A clock set back makes
+ * them come again; `TimerSlot` says which.
  *
- * What a wake has to do is done in slices: each has one `now`, and what falls due meanwhile waits for
- * the next. First every place takes a step into account, then what is due is called, earliest first.
+ * The work of a wake is done in slices: each has one `now`, and what falls due meanwhile waits for
+ * the next. First every slot takes a step into account, then what is due is called, earliest first.
  */
-export class Timetable {
+export class Timer {
   readonly #clock: Clock;
-  readonly #listener: TimetableListener;
-  readonly #places = new Set<Place>();
+  readonly #listener: TimerListener;
+  readonly #slots = new Set<TimerSlot>();
   /** Those that wait for an instant, latest first, so that the earliest is taken from the end. */
   #waiting: Waiting[] = [];
   /** Those that have yet to take a step of the clock into account. */
-  #unsettled = new Set<Place>();
+  #unsettled = new Set<TimerSlot>();
   /** Those whose cadence threw. */
-  readonly #broken = new Set<Place>();
-  #order = 0;
-  #running = false;
-  #timer: Cancel | undefined;
+  readonly #broken = new Set<TimerSlot>();
+  #nextOrder = 0;
+  #isRunning = false;
+  #cancel: Cancel | undefined;
   /** How far the wall clock was from the monotonic one at the last look; that moves only when it steps. */
   #offset = 0;
   /** When that was, on the monotonic clock. */
   #lookedAt = 0;
-  /** The look before the first step that some place has yet to take into account: the step came after it. */
+  /** The look before the first step that some slot has yet to take into account: the step came after it. */
   #steppedAfter: number | undefined;
   /** The sum of all steps. */
   #steps = 0;
-  #counting = new CountBudget(COUNTING);
+  #counting = new CountBudget(MAX_COUNTING);
 
   /** `listener` must not throw. */
-  constructor(clock: Clock, listener: TimetableListener) {
+  constructor(clock: Clock, listener: TimerListener) {
     this.#clock = clock;
     this.#listener = listener;
   }
 
   /** From now on it looks for steps of the clock, until it is stopped. */
   start(): void {
-    if (this.#running) return;
-    this.#running = true;
+    if (this.#isRunning) return;
+    this.#isRunning = true;
     this.#lookedAt = this.#clock.monotonic();
     this.#offset = this.#clock.now() - this.#lookedAt;
     this.#arm();
@@ -95,78 +87,77 @@ export class Timetable {
 
   /**
    * From the first instant after `after` on, now if not given, `timed` is called; where that has passed,
-   * at once. `before`: the place that this one goes on from, removed or not: what was called there is not
+   * at once. `before`: the slot that this one replaces, removed or not: what was called there is not
    * called again after a small correction of the clock.
    */
-  add(timed: Timed, { after, before }: { after?: number; before?: Slot | undefined } = {}): Slot {
+  add(timed: Timed, { after, before }: { after?: number; before?: TimerSlot | undefined } = {}): TimerSlot {
     this.start();
-    const now = this.#now();
-    const place = new Place(timed, {
-      order: this.#order++,
-      after: after ?? now,
-      steps: this.#steps,
-      before: before instanceof PlaceSlot ? before.place : undefined,
-    });
-    this.#places.add(place);
-    this.#enter(place);
-    if (this.#waiting.at(-1) === place) this.#arm();
-    return new PlaceSlot(place, (asked) => this.#nextOf(asked));
+    const now = this.look();
+    const slot = new TimerSlot(timed, this.#nextOrder++, after ?? now, this.#steps, before);
+    this.#slots.add(slot);
+    this.#enter(slot);
+    if (this.#waiting.at(-1) === slot) this.#arm();
+    return slot;
   }
 
-  remove(slot: Slot): void {
-    if (!(slot instanceof PlaceSlot)) return;
-    const { place } = slot;
-    this.#places.delete(place);
-    this.#unsettled.delete(place);
-    this.#waiting = this.#waiting.filter((other) => other !== place);
-    this.#broken.delete(place);
+  remove(slot: TimerSlot): void {
+    this.#slots.delete(slot);
+    this.#unsettled.delete(slot);
+    this.#waiting = this.#waiting.filter((other) => other !== slot);
+    this.#broken.delete(slot);
   }
 
-  /** Forgets all places; leaves no timer. */
+  /** Forgets all slots; leaves no timer. */
   stop(): void {
-    this.#running = false;
+    this.#isRunning = false;
     this.#steppedAfter = undefined;
-    this.#places.clear();
+    this.#slots.clear();
     this.#unsettled.clear();
     this.#broken.clear();
     this.#waiting = [];
     this.#disarm();
   }
 
-  /** The time; a step of the clock is noticed. */
-  #now(): number {
-    const now = this.#clock.now();
-    const monotonic = this.#clock.monotonic();
-    const offset = now - monotonic;
-    const step = Math.round(offset - this.#offset);
+  /**
+   * The next instant that will be called for a slot, milliseconds since the epoch; null: there will be
+   * none. True by the clock as it stands now, also where it was set since the last look.
+   */
+  next(slot: TimerSlot): number | null {
+    const { now, offset, stepMs } = this.#reading();
+    const steppedAfter = this.#steppedAfter ?? (stepMs === 0 ? undefined : this.#lookedAt);
+    const at = slot.afterSteps(this.#steps + stepMs, seenUntil(now, offset, steppedAfter));
+    // Of several that have passed only the last will be called.
+    return at === null || at > now ? at : (slot.timed.cadence.previous(now) ?? at);
+  }
+
+  /** Looks at the clock: a step is reported, and what is due by the new time is called in a moment. Returns the time. */
+  look(): number {
+    const { now, monotonic, offset, stepMs } = this.#reading();
     const before = this.#lookedAt;
     this.#offset = offset;
     this.#lookedAt = monotonic;
-    if (Math.abs(step) < STEP_MS || !this.#running) return now;
-    this.#steps += step;
+    if (stepMs === 0) return now;
+    this.#steps += stepMs;
     this.#steppedAfter ??= before;
     this.#waiting = [];
-    this.#unsettled = new Set(this.#places);
+    this.#unsettled = new Set(this.#slots);
     this.#arm();
-    this.#listener.stepped(step);
+    this.#listener.stepped(stepMs);
     return now;
   }
 
-  /** What is due after this may not have been called: the last look before the steps, as the clock is set now. */
-  #seenUntil(now: number): number {
-    if (this.#steppedAfter === undefined) return now;
-    return Math.min(Math.floor(this.#steppedAfter + this.#offset), now);
-  }
-
-  #nextOf(place: Place): number | null {
-    const now = this.#now();
-    const at = place.afterSteps(this.#steps, this.#seenUntil(now));
-    // Of several that have passed only the last will be called.
-    return at === null || at > now ? at : (place.timed.cadence.previous(now) ?? at);
+  /** The clocks, and by how much the wall clock was set since the last look. */
+  #reading(): { now: number; monotonic: number; offset: number; stepMs: number } {
+    const now = this.#clock.now();
+    const monotonic = this.#clock.monotonic();
+    const offset = now - monotonic;
+    const movedMs = Math.round(offset - this.#offset);
+    const isStep = this.#isRunning && Math.abs(movedMs) >= MIN_STEP_MS;
+    return { now, monotonic, offset, stepMs: isStep ? movedMs : 0 };
   }
 
   #wake(): void {
-    this.#timer = undefined;
+    this.#cancel = undefined;
     try {
       this.#work();
     } catch (error) {
@@ -176,75 +167,75 @@ export class Timetable {
     }
   }
 
-  /** A slice of what there is to do; `#arm` sees to the rest. */
+  /** One slice of the work; `#arm` brings the next. */
   #work(): void {
-    const now = this.#now();
+    const now = this.look();
     const steps = this.#steps;
     const startedAt = this.#clock.monotonic();
     const passedMs = () => this.#clock.monotonic() - startedAt;
 
-    for (const place of this.#broken) this.#unsettled.add(place);
-    for (const place of this.#unsettled) {
-      this.#settle(place, now);
+    for (const slot of this.#broken) this.#unsettled.add(slot);
+    for (const slot of this.#unsettled) {
+      this.#settle(slot, now);
       if (steps !== this.#steps || passedMs() >= SLICE_MS) return;
     }
     this.#steppedAfter = undefined;
     let called = 0;
     let askingMs = 0;
-    for (let place = this.#waiting.at(-1); place && place.at <= now; place = this.#waiting.at(-1)) {
+    for (let slot = this.#waiting.at(-1); slot && slot.at <= now; slot = this.#waiting.at(-1)) {
       this.#waiting.pop();
       const before = passedMs();
-      const due = this.#take(place, place.at, now);
+      const due = this.#take(slot, slot.at, now);
       askingMs += passedMs() - before;
-      if (due !== undefined) this.#safely(() => place.timed.due(due));
+      if (due !== undefined) this.#safely(() => slot.timed.due(due));
       called++;
-      if (askingMs >= SLICE_MS || (called >= TOGETHER && passedMs() >= SLICE_MS)) return;
+      if (askingMs >= SLICE_MS || (called >= MIN_CALLS_PER_SLICE && passedMs() >= SLICE_MS)) return;
     }
-    this.#counting = new CountBudget(COUNTING);
+    this.#counting = new CountBudget(MAX_COUNTING);
   }
 
-  #settle(place: Place, now: number): void {
-    this.#unsettled.delete(place);
+  #settle(slot: TimerSlot, now: number): void {
+    this.#unsettled.delete(slot);
     let step = 0;
-    this.#asking(place, () => {
-      step = place.settle(this.#steps, this.#seenUntil(now));
-      if (this.#broken.has(place)) place.at = place.timed.cadence.next(now);
-      this.#broken.delete(place);
-      this.#enter(place);
+    this.#asking(slot, () => {
+      step = slot.settle(this.#steps, seenUntil(now, this.#offset, this.#steppedAfter));
+      if (this.#broken.has(slot)) slot.at = slot.timed.cadence.next(now);
+      this.#broken.delete(slot);
+      this.#enter(slot);
     });
-    if (step !== 0) this.#safely(() => place.timed.stepped(step));
+    if (step !== 0) this.#safely(() => slot.timed.stepped(step));
   }
 
-  /** The instant that is to be called now; its place waits for the next one already. */
-  #take(place: Place, first: number, now: number): number | undefined {
-    const { cadence, missed: policy } = place.timed;
+  /** The instant that is to be called now; its slot waits for the next one already. */
+  #take(slot: TimerSlot, first: number, now: number): number | undefined {
+    const { cadence, missed: policy } = slot.timed;
     let due = first;
     let missed: Count = { count: 0, exact: true };
-    let skip = false;
-    const asked = this.#asking(place, () => {
+    let isSkipped = false;
+    const isAnswered = this.#asking(slot, () => {
       let next = cadence.next(due);
       if (next !== null && next <= now) {
         due = cadence.previous(now) ?? due;
-        const budget = new CountBudget(COUNTING_ONE, this.#counting);
-        missed = due === next ? ONE : instantsBetween(cadence, first, due, budget);
+        const budget = new CountBudget(MAX_COUNTING_ONE, this.#counting);
+        missed = due === next ? { count: 1, exact: true } : instantsBetween(cadence, first, due, budget);
         next = cadence.next(due);
       }
-      skip = policy === 'skip' && now - due > tolerance(due, next);
-      if (!skip) place.called(due, now);
-      place.at = next;
-      this.#enter(place);
+      isSkipped = policy === 'skip' && now - due > maxSkipLateMs(due, next);
+      if (!isSkipped) slot.called(due, now);
+      slot.at = next;
+      this.#enter(slot);
     });
-    if (!asked) return undefined;
+    if (!isAnswered) return undefined;
     const { count, exact } = missed;
-    const left = skip ? { count: count + 1, exact } : missed;
-    if (left.count > 0 || !exact) this.#safely(() => place.timed.passedOver(left));
-    return skip ? undefined : due;
+    const left = isSkipped ? { count: count + 1, exact } : missed;
+    if (left.count > 0 || !exact) this.#safely(() => slot.timed.passedOver(left));
+    return isSkipped ? undefined : due;
   }
 
   /** False: its cadence threw. It is asked again at the next wake. */
-  #asking(place: Place, ask: () => void): boolean {
+  #asking(slot: TimerSlot, ask: () => void): boolean {
     const isDone = this.#safely(ask);
-    if (!isDone) this.#broken.add(place);
+    if (!isDone) this.#broken.add(slot);
     return isDone;
   }
 
@@ -258,55 +249,54 @@ export class Timetable {
     }
   }
 
-  #enter(place: Place): void {
-    if (!isWaiting(place)) return;
+  #enter(slot: TimerSlot): void {
+    if (!isWaiting(slot)) return;
     let low = 0;
     let high = this.#waiting.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       const other = this.#waiting[middle];
-      if (other && isLater(other, place)) low = middle + 1;
+      if (other && isLater(other, slot)) low = middle + 1;
       else high = middle;
     }
-    this.#waiting.splice(low, 0, place);
+    this.#waiting.splice(low, 0, slot);
   }
 
   #arm(): void {
     this.#disarm();
-    if (!this.#running) return;
+    if (!this.#isRunning) return;
     const earliest = this.#waiting.at(-1)?.at ?? Number.POSITIVE_INFINITY;
     const untilMs = this.#unsettled.size > 0 ? 0 : earliest - this.#clock.now();
-    const delayMs = Math.min(Math.max(untilMs, 0), LONGEST_SLEEP_MS);
-    this.#timer = this.#clock.after(delayMs, () => this.#wake());
+    const delayMs = Math.min(Math.max(untilMs, 0), MAX_SLEEP_MS);
+    this.#cancel = this.#clock.after(delayMs, () => this.#wake());
   }
 
   #disarm(): void {
-    this.#timer?.();
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
   }
 }
 
-/** A place that waits for an instant. */
-type Waiting = Place & { at: number };
-
-function isWaiting(place: Place): place is Waiting {
-  return place.at !== null;
+function isWaiting(slot: TimerSlot): slot is Waiting {
+  return slot.at !== null;
 }
 
 /** Those due at one instant come in the order in which they were added. */
-function isLater(place: Waiting, than: Waiting): boolean {
-  return place.at > than.at || (place.at === than.at && place.order > than.order);
+function isLater(slot: Waiting, than: Waiting): boolean {
+  return slot.at > than.at || (slot.at === than.at && slot.order > than.order);
 }
 
-function tolerance(due: number, next: number | null): number {
-  return next === null ? TOLERATED_MS : Math.min(TOLERATED_MS, (next - due) / 2);
+/** What is due after this may not have been called: the last look before the steps, as the clock is set now. */
+function seenUntil(now: number, offset: number, steppedAfter: number | undefined): number {
+  return steppedAfter === undefined ? now : Math.min(Math.floor(steppedAfter + offset), now);
 }
 
-const ONE: Count = { count: 1, exact: true };
+function maxSkipLateMs(due: number, next: number | null): number {
+  return next === null ? MAX_SKIP_LATE_MS : Math.min(MAX_SKIP_LATE_MS, (next - due) / 2);
+}
 
 /** How many instants lie from `first` on and before `due`: there are two at least. */
 function instantsBetween(cadence: Cadence, first: number, due: number, budget: CountBudget): Count {
-  if (cadence.seq) return { count: cadence.seq(due) - cadence.seq(first), exact: true };
   if (cadence.count) {
     const counted = cadence.count(first, due, budget);
     return counted.exact || counted.count > 0 ? counted : { count: 1, exact: false };
@@ -315,19 +305,4 @@ function instantsBetween(cadence: Cadence, first: number, due: number, budget: C
   let at = cadence.next(first);
   for (; at !== null && at < due && budget.spend(1); at = cadence.next(at)) count++;
   return { count, exact: at === null || at >= due };
-}
-
-/** What is handed out of a place: it shows what is next, and nothing can be changed by it. */
-class PlaceSlot implements Slot {
-  readonly place: Place;
-  readonly #nextOf: (place: Place) => number | null;
-
-  constructor(place: Place, nextOf: (place: Place) => number | null) {
-    this.place = place;
-    this.#nextOf = nextOf;
-  }
-
-  get next(): number | null {
-    return this.#nextOf(this.place);
-  }
 }

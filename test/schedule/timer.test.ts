@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type Cadence, calendar, interval } from '../../src/schedule/cadence.ts';
 import type { Count } from '../../src/schedule/count.ts';
-import { type MissedPolicy, type Timed, Timetable } from '../../src/schedule/timer.ts';
+import { Timer } from '../../src/schedule/timer.ts';
+import type { MissedPolicy, Timed } from '../../src/schedule/timer-slot.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 const START = Date.parse('2026-11-20T18:00:00Z');
@@ -48,34 +49,34 @@ function setup(startOffsetMs = 0) {
   const clock = new ManualClock(START + startOffsetMs);
   const steps: number[] = [];
   const faults: unknown[] = [];
-  const timetable = new Timetable(clock, {
+  const timer = new Timer(clock, {
     stepped: (ms) => steps.push(ms),
     faulted: (error) => faults.push(error),
   });
-  return { clock, timetable, steps, faults };
+  return { clock, timer, steps, faults };
 }
 
-describe('Timetable', () => {
+describe('Timer', () => {
   it('calls at each instant of an interval and at no other time', () => {
-    const { clock, timetable } = setup(500);
+    const { clock, timer } = setup(500);
     const calledAt: number[] = [];
-    timetable.add(new Listener(interval(3000), 'latest', () => calledAt.push(clock.now())));
+    timer.add(new Listener(interval(3000), 'latest', () => calledAt.push(clock.now())));
     clock.advance(10_000);
     expect(calledAt).toEqual([START + 3000, START + 6000, START + 9000]);
   });
 
   it('says what is next', () => {
-    const { clock, timetable } = setup(500);
-    const slot = timetable.add(new Listener(interval(3000)));
-    expect(slot.next).toBe(START + 3000);
+    const { clock, timer } = setup(500);
+    const slot = timer.add(new Listener(interval(3000)));
+    expect(timer.next(slot)).toBe(START + 3000);
     clock.advance(3000);
-    expect(slot.next).toBe(START + 6000);
+    expect(timer.next(slot)).toBe(START + 6000);
   });
 
   it('calls at once for an instant that has passed since it was asked to begin', () => {
-    const { clock, timetable } = setup(500);
+    const { clock, timer } = setup(500);
     const listener = new Listener(interval(3000));
-    timetable.add(listener, { after: START - 1 });
+    timer.add(listener, { after: START - 1 });
     expect(listener.seconds).toEqual([]);
     clock.advance(0);
     expect(listener.seconds).toEqual([0]);
@@ -85,13 +86,13 @@ describe('Timetable', () => {
   });
 
   it('calls 86,400 times in 24 hours of every second, none missed, none twice, without drift', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     let expected = START;
     const listener = new Listener(interval(1000), 'latest', (due) => {
       expected += 1000;
       if (due !== expected || clock.now() !== expected) throw new Error(`${due} at ${clock.now()}`);
     });
-    timetable.add(listener);
+    timer.add(listener);
     clock.advance(DAY_MS);
     expect(listener.dues).toHaveLength(86_400);
     expect(listener.dues.at(-1)).toBe(START + DAY_MS);
@@ -99,7 +100,7 @@ describe('Timetable', () => {
   });
 
   it('keeps an instant once when timers fire early', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const early = {
       now: () => clock.now(),
       monotonic: () => clock.monotonic(),
@@ -108,26 +109,26 @@ describe('Timetable', () => {
     };
     const calledAt: number[] = [];
     const listener = new Listener(interval(1000), 'latest', () => calledAt.push(clock.now()));
-    new Timetable(early, { stepped() {}, faulted() {} }).add(listener);
-    timetable.stop();
+    new Timer(early, { stepped() {}, faulted() {} }).add(listener);
+    timer.stop();
     clock.advance(3500);
     expect(calledAt).toEqual([START + 1000, START + 2000, START + 3000]);
     expect(listener.seconds).toEqual([1, 2, 3]);
   });
 
   it('calls those due at one instant in the order in which they were added', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const order: string[] = [];
     for (const name of ['c', 'a', 'b'])
-      timetable.add(new Listener(interval(1000), 'latest', () => order.push(name)));
+      timer.add(new Listener(interval(1000), 'latest', () => order.push(name)));
     clock.advance(2000);
     expect(order.join('')).toBe('cabcab');
   });
 
   it('serves many cadences by one timer', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const listeners = Array.from({ length: 1000 }, (_, index) => new Listener(interval(1000 + index)));
-    for (const listener of listeners) timetable.add(listener);
+    for (const listener of listeners) timer.add(listener);
     expect(clock.pending).toBe(1);
     clock.advance(60_000);
     expect(clock.pending).toBe(1);
@@ -140,27 +141,27 @@ describe('Timetable', () => {
   });
 
   it('calls nothing that was removed', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const listener = new Listener(interval(1000));
-    const slot = timetable.add(listener);
+    const slot = timer.add(listener);
     clock.advance(1000);
-    timetable.remove(slot);
+    timer.remove(slot);
     clock.advance(5000);
     expect(listener.seconds).toEqual([1]);
   });
 
   it('goes on when a listener removes itself and another while it is called', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const third = new Listener(interval(1000));
     const second = new Listener(interval(1000));
     const slots = [
-      timetable.add(
+      timer.add(
         new Listener(interval(1000), 'latest', () => {
-          for (const slot of slots.slice(0, 2)) timetable.remove(slot);
+          for (const slot of slots.slice(0, 2)) timer.remove(slot);
         }),
       ),
-      timetable.add(second),
-      timetable.add(third),
+      timer.add(second),
+      timer.add(third),
     ];
     clock.advance(2000);
     expect(second.seconds).toEqual([]);
@@ -168,27 +169,27 @@ describe('Timetable', () => {
   });
 
   it('stops without a timer left', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const listener = new Listener(interval(1000));
-    timetable.add(listener);
-    timetable.stop();
+    timer.add(listener);
+    timer.stop();
     expect(clock.pending).toBe(0);
     clock.advance(5000);
     expect(listener.dues).toEqual([]);
   });
 
   it('holds a cadence that comes to an end without calling it', () => {
-    const { timetable } = setup();
-    const slot = timetable.add(new Listener({ next: () => null, previous: () => START }));
-    expect(slot.next).toBeNull();
+    const { timer } = setup();
+    const slot = timer.add(new Listener({ next: () => null, previous: () => START }));
+    expect(timer.next(slot)).toBeNull();
   });
 });
 
 describe('a loop blocked for 5 s', () => {
   const blocked = (missed: MissedPolicy, offsetMs: number) => {
-    const { clock, timetable, steps } = setup();
+    const { clock, timer, steps } = setup();
     const listener = new Listener(interval(1000), missed);
-    timetable.add(listener);
+    timer.add(listener);
     clock.advance(offsetMs);
     clock.block(5000);
     const atOnce = listener.seconds;
@@ -209,9 +210,9 @@ describe('a loop blocked for 5 s', () => {
   });
 
   it('is nothing to a cadence that had nothing due meanwhile', () => {
-    const { clock, timetable } = setup(500);
+    const { clock, timer } = setup(500);
     const listener = new Listener(interval(10_000));
-    timetable.add(listener);
+    timer.add(listener);
     clock.block(5000);
     clock.advance(4500);
     expect(listener.seconds).toEqual([10]);
@@ -219,22 +220,22 @@ describe('a loop blocked for 5 s', () => {
   });
 
   it('leaves a late daily run to "latest" and not to "skip"', () => {
-    const { clock, timetable } = setup(-1000);
+    const { clock, timer } = setup(-1000);
     const latest = new Listener(calendar('0 18 * * *', 'UTC'), 'latest');
     const skip = new Listener(calendar('0 18 * * *', 'UTC'), 'skip');
-    timetable.add(latest);
-    timetable.add(skip);
+    timer.add(latest);
+    timer.add(skip);
     clock.block(5000);
     expect([latest.seconds, latest.passed]).toEqual([[0], 0]);
     expect([skip.seconds, skip.passed]).toEqual([[], 1]);
   });
 
   it('counts what a calendar missed', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const minutes = new Listener(calendar('* * * * *', 'UTC'));
     const seconds = new Listener(calendar('* * * * * *', 'UTC'));
-    timetable.add(minutes);
-    timetable.add(seconds);
+    timer.add(minutes);
+    timer.add(seconds);
     clock.block(2 * HOUR_MS);
     expect([minutes.seconds, minutes.passed, minutes.counted]).toEqual([[7200], 119, true]);
     expect([seconds.seconds, seconds.passed, seconds.counted]).toEqual([[7200], 7199, true]);
@@ -244,9 +245,9 @@ describe('a loop blocked for 5 s', () => {
 describe('a step of the clock', () => {
   /** Every second for 10.2 s, then the step, then four seconds. */
   const stepped = (ms: number, cadence: Cadence = interval(1000), missed: MissedPolicy = 'latest') => {
-    const { clock, timetable, steps } = setup();
+    const { clock, timer, steps } = setup();
     const listener = new Listener(cadence, missed);
-    timetable.add(listener);
+    timer.add(listener);
     clock.advance(10_200);
     const before = listener.seconds.length;
     clock.step(ms);
@@ -291,12 +292,12 @@ describe('a step of the clock', () => {
 
   it.each([300, 1500, 9000])('back by %d ms over a single instant does not run it twice', (ms) => {
     expect(stepped(-ms, interval(5000)).after).not.toContain(10);
-    const { clock, timetable } = setup(-1000);
+    const { clock, timer } = setup(-1000);
     const daily = new Listener(calendar('0 18 * * *', 'UTC'));
-    const slot = timetable.add(daily);
+    const slot = timer.add(daily);
     clock.advance(1100);
     clock.step(-ms);
-    expect(slot.next).toBe(START + DAY_MS);
+    expect(timer.next(slot)).toBe(START + DAY_MS);
     clock.advance(2 * HOUR_MS);
     expect(daily.seconds).toEqual([0]);
     clock.advance(DAY_MS);
@@ -304,9 +305,9 @@ describe('a step of the clock', () => {
   });
 
   it('back over a daily instant makes it come again where the clock was wrong by more than seconds', () => {
-    const { clock, timetable } = setup(-1000);
+    const { clock, timer } = setup(-1000);
     const daily = new Listener(calendar('0 18 * * *', 'UTC'));
-    timetable.add(daily);
+    timer.add(daily);
     clock.advance(2000);
     clock.step(-HOUR_MS);
     clock.advance(2 * HOUR_MS);
@@ -316,18 +317,18 @@ describe('a step of the clock', () => {
   it.each(['latest', 'skip'] as const)(
     'of a day and back after three seconds takes no instant of tomorrow (%s)',
     (missed) => {
-      const { clock, timetable, steps } = setup();
+      const { clock, timer, steps } = setup();
       const noon = new Listener(calendar('0 12 * * *', 'UTC'), missed);
       const second = new Listener(interval(1000), missed);
-      const slot = timetable.add(noon);
-      timetable.add(second);
+      const slot = timer.add(noon);
+      timer.add(second);
       clock.advance(1500);
       clock.step(DAY_MS);
       clock.advance(3000);
       const tomorrowNoon = START + 18 * HOUR_MS;
       expect(noon.dues).toEqual(missed === 'latest' ? [tomorrowNoon] : []);
       clock.step(-DAY_MS);
-      expect(slot.next).toBe(tomorrowNoon);
+      expect(timer.next(slot)).toBe(tomorrowNoon);
       clock.advance(2000);
       expect(second.seconds.slice(-2)).toEqual([5, 6]);
       clock.advance(DAY_MS);
@@ -342,11 +343,11 @@ describe('a step of the clock', () => {
   );
 
   it('back and forward again does not run what has had its call', () => {
-    const { clock, timetable } = setup(-1000);
+    const { clock, timer } = setup(-1000);
     const daily = new Listener(calendar('0 18 * * *', 'UTC'));
     const often = new Listener(interval(3000));
-    timetable.add(daily);
-    timetable.add(often);
+    timer.add(daily);
+    timer.add(often);
     clock.advance(11_000);
     clock.step(-HOUR_MS);
     clock.advance(10_000);
@@ -359,9 +360,9 @@ describe('a step of the clock', () => {
   });
 
   it('an hour ahead and back, and then by a day, counts every instant that was left out', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const often = new Listener(interval(1000));
-    timetable.add(often);
+    timer.add(often);
     for (const step of [HOUR_MS, -HOUR_MS]) {
       clock.step(step);
       clock.advance(3000);
@@ -373,9 +374,9 @@ describe('a step of the clock', () => {
   });
 
   it('in small steps that add up is judged by their sum', () => {
-    const { clock, timetable } = setup(-1000);
+    const { clock, timer } = setup(-1000);
     const daily = new Listener(calendar('0 18 * * *', 'UTC'));
-    timetable.add(daily);
+    timer.add(daily);
     clock.advance(2000);
     for (let step = 0; step < 4; step++) {
       clock.step(-4000);
@@ -386,54 +387,59 @@ describe('a step of the clock', () => {
     expect(daily.seconds).toEqual([0, 0]);
   });
 
-  it('is seen when a slot is read, before any timer has fired', () => {
-    const { clock, timetable, steps } = setup();
-    const slot = timetable.add(new Listener(interval(3000)));
+  it('is seen when the clock is looked at, before any timer has fired', () => {
+    const { clock, timer, steps } = setup();
+    const slot = timer.add(new Listener(interval(3000)));
     clock.advance(1000);
     clock.step(-HOUR_MS);
-    expect(slot.next).toBe(START - HOUR_MS + 3000);
+    expect(timer.next(slot)).toBe(START - HOUR_MS + 3000);
+    timer.look();
+    expect(timer.next(slot)).toBe(START - HOUR_MS + 3000);
     clock.step(2 * HOUR_MS);
     // The one it will be called for: those before it are left out.
-    expect(slot.next).toBe(START + HOUR_MS);
+    expect(timer.next(slot)).toBe(START + HOUR_MS);
+    expect(steps).toEqual([-HOUR_MS]);
+    timer.look();
+    expect(timer.next(slot)).toBe(START + HOUR_MS);
     expect(steps).toEqual([-HOUR_MS, 2 * HOUR_MS]);
     clock.advance(0);
-    expect(slot.next).toBe(START + HOUR_MS + 3000);
+    expect(timer.next(slot)).toBe(START + HOUR_MS + 3000);
   });
 
   it('is counted also while nothing waits', () => {
-    const { clock, timetable, steps } = setup();
-    timetable.start();
+    const { clock, timer, steps } = setup();
+    timer.start();
     clock.advance(10_000);
     clock.step(HOUR_MS);
     clock.advance(2000);
-    timetable.remove(timetable.add(new Listener(interval(1000))));
+    timer.remove(timer.add(new Listener(interval(1000))));
     clock.step(-HOUR_MS);
     clock.advance(2000);
     expect(steps).toEqual([HOUR_MS, -HOUR_MS]);
-    timetable.stop();
+    timer.stop();
     expect(clock.pending).toBe(0);
     clock.step(HOUR_MS);
-    timetable.start();
+    timer.start();
     clock.advance(5000);
     expect(steps).toHaveLength(2);
-    timetable.stop();
+    timer.stop();
   });
 
   it('is none on a night when daylight saving begins or ends', () => {
     for (const night of ['2026-03-29T00:00:00Z', '2026-10-25T00:00:00Z']) {
-      const { clock, timetable, steps } = setup(Date.parse(night) - START);
+      const { clock, timer, steps } = setup(Date.parse(night) - START);
       const daily = new Listener(calendar('30 2 * * *', 'Europe/Berlin'));
-      timetable.add(daily);
+      timer.add(daily);
       clock.advance(4 * HOUR_MS);
       expect([steps, daily.dues.length, daily.passed]).toEqual([[], 1, 0]);
-      timetable.stop();
+      timer.stop();
     }
   });
 
   it('to a time beyond all calendars and back leaves a calendar alive', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const daily = new Listener(calendar('5 18 * * *', 'UTC'));
-    timetable.add(daily);
+    timer.add(daily);
     const wrong = Date.parse('9998-01-01T00:00:00Z') - START;
     clock.step(wrong);
     clock.advance(3000);
@@ -443,9 +449,9 @@ describe('a step of the clock', () => {
   });
 
   it('back over several instants of a calendar makes them come again', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const minutes = new Listener(calendar('* * * * *', 'UTC'));
-    timetable.add(minutes);
+    timer.add(minutes);
     clock.advance(130_000);
     clock.step(-HOUR_MS);
     clock.advance(60_000);
@@ -453,9 +459,9 @@ describe('a step of the clock', () => {
   });
 
   it('is noticed within two seconds although nothing is due for a day', () => {
-    const { clock, timetable, steps } = setup(1000);
+    const { clock, timer, steps } = setup(1000);
     const daily = new Listener(calendar('0 18 * * *', 'UTC'));
-    timetable.add(daily);
+    timer.add(daily);
     clock.advance(10_000);
     clock.step(DAY_MS - 11_000 - 500);
     clock.advance(2000);
@@ -476,9 +482,9 @@ describe('a step of the clock', () => {
   ] as const)(
     'back to just before a daily instant does not lose it, although noticed after it (%s, seen last %d ms before)',
     (missed, beforeMs, dues, passed) => {
-      const { clock, timetable } = setup(HOUR_MS - beforeMs);
+      const { clock, timer } = setup(HOUR_MS - beforeMs);
       const daily = new Listener(calendar('0 18 * * *', 'UTC'), missed);
-      timetable.add(daily);
+      timer.add(daily);
       clock.advance(beforeMs - 200);
       clock.step(-HOUR_MS);
       clock.advance(3000);
@@ -489,26 +495,29 @@ describe('a step of the clock', () => {
   );
 
   it('back to just before an instant, noticed by a reader after it, has that instant next', () => {
-    const { clock, timetable } = setup(HOUR_MS - 300);
+    const { clock, timer } = setup(HOUR_MS - 300);
     const daily = new Listener(calendar('0 18 * * *', 'UTC'));
-    const slot = timetable.add(daily);
+    const slot = timer.add(daily);
     clock.step(-HOUR_MS);
     clock.advance(500);
-    expect(slot.next).toBe(START);
+    expect(timer.next(slot)).toBe(START);
+    timer.look();
     clock.advance(0);
     expect(daily.seconds).toEqual([0]);
-    expect(slot.next).toBe(START + DAY_MS);
+    expect(timer.next(slot)).toBe(START + DAY_MS);
   });
 
   it('back twice before it was taken into account loses nothing of the time since the first', () => {
-    const { clock, timetable } = setup(2 * HOUR_MS - 300);
+    const { clock, timer } = setup(2 * HOUR_MS - 300);
     const daily = new Listener(calendar('0 18 * * *', 'UTC'));
-    const slot = timetable.add(daily);
+    const slot = timer.add(daily);
     clock.step(-HOUR_MS);
     clock.advance(500);
-    expect(slot.next).toBe(START + DAY_MS);
+    timer.look();
+    expect(timer.next(slot)).toBe(START + DAY_MS);
     clock.step(-HOUR_MS);
-    expect(slot.next).toBe(START);
+    expect(timer.next(slot)).toBe(START);
+    timer.look();
     clock.advance(0);
     expect(daily.seconds).toEqual([0]);
   });
@@ -516,48 +525,48 @@ describe('a step of the clock', () => {
   it.each([
     ['a daily instant', calendar('0 18 * * *', 'UTC'), DAY_MS],
     ['an interval', interval(3000), 3000],
-  ])('back by 3 s runs nothing twice where another took over its place: %s', (_name, cadence, period) => {
-    // The step comes after that, before it, and while nobody has the place.
+  ])('back by 3 s runs nothing twice where another slot replaced its slot: %s', (_name, cadence, period) => {
+    // The step comes after that, before it, and while there is none.
     for (const order of ['taken over, set', 'set, taken over', 'left, set, taken over']) {
-      const { clock, timetable } = setup(-1000);
+      const { clock, timer } = setup(-1000);
       const first = new Listener(cadence);
       const second = new Listener(cadence);
-      let slot = timetable.add(first);
+      let slot = timer.add(first);
       clock.advance(2000);
       for (const act of order.split(', ')) {
-        if (act === 'left') timetable.remove(slot);
+        if (act === 'left') timer.remove(slot);
         else if (act === 'set') clock.step(-3000);
         else {
-          timetable.remove(slot);
-          slot = timetable.add(second, { before: slot });
+          timer.remove(slot);
+          slot = timer.add(second, { before: slot });
         }
       }
-      expect(slot.next, order).toBe(START + period);
+      expect(timer.next(slot), order).toBe(START + period);
       clock.advance(3000);
       expect([first.seconds, second.seconds], order).toEqual([[0], []]);
       clock.advance(period);
       expect(second.seconds, order).toEqual([period / 1000]);
-      timetable.stop();
+      timer.stop();
     }
   });
 
-  it('back by an hour makes an instant come again for who took over the place', () => {
-    const { clock, timetable } = setup(-1000);
+  it('back by an hour makes an instant come again for the slot that replaced it', () => {
+    const { clock, timer } = setup(-1000);
     const first = new Listener(calendar('0 18 * * *', 'UTC'));
     const second = new Listener(calendar('0 18 * * *', 'UTC'));
-    const slot = timetable.add(first);
+    const slot = timer.add(first);
     clock.advance(2000);
-    timetable.remove(slot);
+    timer.remove(slot);
     clock.step(-HOUR_MS);
-    timetable.add(second, { before: slot });
+    timer.add(second, { before: slot });
     clock.advance(2 * HOUR_MS);
     expect([first.seconds, second.seconds]).toEqual([[0], [0]]);
   });
 
   it('before the start is none', () => {
-    const { clock, timetable, steps } = setup();
+    const { clock, timer, steps } = setup();
     clock.step(HOUR_MS);
-    timetable.add(new Listener(interval(1000)));
+    timer.add(new Listener(interval(1000)));
     clock.advance(5000);
     expect(steps).toEqual([]);
   });
@@ -565,22 +574,22 @@ describe('a step of the clock', () => {
 
 describe('what throws', () => {
   it('in a listener stops neither the others nor itself', () => {
-    const { clock, timetable, faults } = setup();
+    const { clock, timer, faults } = setup();
     const other = new Listener(interval(1000));
     let calls = 0;
-    timetable.add(
+    timer.add(
       new Listener(interval(1000), 'latest', () => {
         calls++;
         throw new Error('no');
       }),
     );
-    timetable.add(other);
+    timer.add(other);
     clock.advance(3000);
     expect([calls, other.seconds, faults.length]).toEqual([3, [1, 2, 3], 3]);
   });
 
   it('in a cadence is reported, and it is asked again', () => {
-    const { clock, timetable, faults } = setup();
+    const { clock, timer, faults } = setup();
     const other = new Listener(interval(1000));
     const second = interval(1000);
     let fails = false;
@@ -591,8 +600,8 @@ describe('what throws', () => {
         return second.next(after);
       },
     });
-    timetable.add(listener);
-    timetable.add(other);
+    timer.add(listener);
+    timer.add(other);
     clock.advance(1000);
     fails = true;
     clock.advance(2000);
@@ -613,19 +622,19 @@ describe('what throws', () => {
       throw new Error('no');
     };
     const failing = { now, monotonic: () => clock.monotonic(), after: clock.after.bind(clock) };
-    const timetable = new Timetable(failing, { stepped() {}, faulted: (error) => faults.push(error) });
+    const timer = new Timer(failing, { stepped() {}, faulted: (error) => faults.push(error) });
     const listener = new Listener(interval(1000));
-    timetable.add(listener);
+    timer.add(listener);
     clock.advance(1000);
     throws = true;
     clock.advance(3000);
     expect(faults).toHaveLength(1);
     expect(listener.seconds).toEqual([1, 2, 3, 4]);
-    timetable.stop();
+    timer.stop();
   });
 });
 
-describe('many places at once', () => {
+describe('many slots at once', () => {
   /** A cadence that takes its time: each question moves the monotonic clock on. */
   function slow(cadence: Cadence, clock: { passed: number }, ms: number): Cadence {
     return {
@@ -654,27 +663,27 @@ describe('many places at once', () => {
         }),
     };
     let longest = 0;
-    const timetable = new Timetable(clock, { stepped() {}, faulted() {} });
+    const timer = new Timer(clock, { stepped() {}, faulted() {} });
     const called: number[] = [];
     const listeners = Array.from({ length: 1000 }, (_, index) => {
       const listener = new Listener(slow(interval(60_000), clock, ms), 'latest', () => called.push(index));
-      timetable.add(listener);
+      timer.add(listener);
       return listener;
     });
-    return { manual, timetable, listeners, called, longest: () => longest };
+    return { manual, timer, listeners, called, longest: () => longest };
   }
 
   it('are called over several turns where their calendars cost much, none of 20 ms, all in their order', () => {
-    const { manual, timetable, listeners, called, longest } = busy(0.05);
+    const { manual, timer, listeners, called, longest } = busy(0.05);
     manual.advance(60_000);
     for (const { dues } of listeners) expect(dues).toEqual([START + 60_000]);
     expect(called).toEqual(Array.from({ length: 1000 }, (_, index) => index));
     expect(longest()).toBeLessThan(20);
-    timetable.stop();
+    timer.stop();
   });
 
   it('take a step of the clock into account so as well', () => {
-    const { manual, timetable, listeners, longest } = busy(0.05);
+    const { manual, timer, listeners, longest } = busy(0.05);
     manual.advance(100_000);
     for (const step of [-HOUR_MS, 365 * DAY_MS]) {
       manual.step(step);
@@ -685,11 +694,11 @@ describe('many places at once', () => {
       expect(dues.at(-1)).toBeGreaterThan(START + 364 * DAY_MS);
     }
     expect(longest()).toBeLessThan(20);
-    timetable.stop();
+    timer.stop();
   });
 
   it('share what may be spent on counting, and say where it was not enough', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     let asked = 0;
     const listeners = Array.from({ length: 1000 }, () => {
       const second = interval(1000);
@@ -702,29 +711,29 @@ describe('many places at once', () => {
       };
       return new Listener(found);
     });
-    for (const listener of listeners) timetable.add(listener);
+    for (const listener of listeners) timer.add(listener);
     asked = 0;
     clock.step(365 * DAY_MS);
     clock.advance(2000);
-    // Two for each place, and what counting cost.
+    // Two for each slot, and what counting cost.
     expect(asked).toBeLessThan(1000 * 6 + 1000 + 100);
     for (const { passed, counted } of listeners) {
       expect(counted).toBe(false);
       expect(passed).toBeGreaterThanOrEqual(1);
     }
-    timetable.stop();
+    timer.stop();
   });
 
   it('of one pattern count a year exactly', () => {
-    const { clock, timetable } = setup();
+    const { clock, timer } = setup();
     const listeners = Array.from(
       { length: 1000 },
       () => new Listener(calendar('* * * * *', 'Europe/Berlin')),
     );
-    for (const listener of listeners) timetable.add(listener);
+    for (const listener of listeners) timer.add(listener);
     clock.block(365 * DAY_MS);
     for (const { passed, counted, dues } of listeners)
       expect([passed, counted, dues.length]).toEqual([365 * 1440 - 1, true, 1]);
-    timetable.stop();
+    timer.stop();
   });
 });
