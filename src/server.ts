@@ -80,18 +80,13 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onRoomEnded: (room) => roomLimits.ended(room),
     onFault,
   });
-  const metrics: Metrics = new Metrics({
-    clock,
-    version,
-    hub,
-    schedules: { states: () => schedules.states() },
-  });
   const schedules: Schedules = new Schedules({
     clock,
     hub,
-    report: report(logger, metrics),
+    report: report(logger),
     eventBytes: () => limits.eventBytes,
   });
+  const metrics = new Metrics({ clock, version, hub, schedules });
   const applySchedules = () => {
     const context = { clock, baseDirectory, env, stats: () => metrics.stats() };
     return schedules.apply(scheduleOptions(settings.config.schedules, kinds, context));
@@ -107,9 +102,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     apply() {
       // Those in force then begin with the server.
       if (lifecycle.phase !== 'running') return { added: [], changed: [], removed: [], kept: [] };
-      const applied = applySchedules();
-      for (const name of applied.removed) metrics.forget(name);
-      return applied;
+      return applySchedules();
     },
     logger,
   });
@@ -338,29 +331,23 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   };
 }
 
-/** What schedules report is counted, and logged where somebody should know. */
-function report(logger: Logger | undefined, metrics: Metrics): Report {
+/** Logs what schedules report. */
+function report(logger: Logger | undefined): Report {
   return {
-    ran(schedule, ended) {
-      metrics.ran(schedule, ended);
-    },
-    turned(schedule, state, detail) {
+    stateChanged(schedule, state, detail) {
       const level = state === 'error' || state === 'stale' ? 'warn' : 'info';
       logger?.[level]({ schedule, state, detail }, 'schedule changed state');
     },
     missed(schedule, { count, exact }) {
-      metrics.missed(schedule, count);
       logger?.warn(
         { schedule, count },
         exact ? 'instants were missed' : 'more instants than that were missed',
       );
     },
     overlapped(schedule) {
-      metrics.overlapped(schedule);
       logger?.warn({ schedule }, 'the feed was still being read when the next run came');
     },
     stepped(ms) {
-      metrics.stepped(ms);
       logger?.warn({ ms: Math.round(ms) }, "the computer's clock was set");
     },
     faulted(err) {

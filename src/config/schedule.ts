@@ -2,8 +2,7 @@ import { z } from 'zod';
 import type { FeedContext, FeedKind } from '../feed/feed.ts';
 import { isTimezone } from '../feed/timezone.ts';
 import { type Cadence, calendar, interval } from '../schedule/cadence.ts';
-import type { CadenceEntry } from '../schedule/entries.ts';
-import type { ScheduleOptions } from '../schedule/options.ts';
+import type { CadenceEntry, ScheduleOptions } from '../schedule/options.ts';
 import { isObject } from './document.ts';
 import {
   type Duration,

@@ -1,9 +1,9 @@
-import { createHistogram } from 'node:perf_hooks';
 import { type Clock, instant } from '../clock.ts';
 import type { CloseReason } from '../hub/close-reason.ts';
 import type { RefusalReason } from '../hub/errors.ts';
 import type { Transport } from '../hub/frame.ts';
 import type { Hub } from '../hub/hub.ts';
+import type { RunOutcomes, ScheduleHistory } from './schedule-metrics.ts';
 
 /** What is looked at rather than counted. */
 export interface Watched {
@@ -13,6 +13,12 @@ export interface Watched {
   readonly schedules: {
     /** How many schedules are in each state. */
     states(): Readonly<Record<ScheduleState, number>>;
+    /** Of each schedule, by its name. */
+    histories(): Iterable<readonly [schedule: string, history: ScheduleHistory]>;
+    /** How often the computer's clock was set. */
+    readonly clockSteps: { readonly forward: number; readonly back: number };
+    /** Of all schedules since the start, also of those that were removed. */
+    totals(): Pick<Stats, 'runs' | 'missed' | 'overlapped' | 'lateness'>;
   };
 }
 
@@ -29,17 +35,6 @@ export interface WatchedHub {
 
 type ScheduleState = 'ok' | 'stale' | 'error' | 'paused';
 
-/** A run of a schedule, as far as it is counted here; instants in milliseconds since the epoch. */
-export interface CountedRun {
-  readonly due: number;
-  /** How long it took to have the value, on the clock that never steps. */
-  readonly tookMs: number;
-  /** Null where nothing left. */
-  readonly sent: number | null;
-  readonly manual: boolean;
-  readonly outcome: 'sent' | 'unchanged' | 'unheard' | 'failed';
-}
-
 /** The figures of a server, as `GET /admin/stats` and the `stats` feed give them. Since the start. */
 export interface Stats {
   readonly version: string;
@@ -55,7 +50,7 @@ export interface Stats {
   readonly delivered: number;
   readonly conflated: number;
   readonly sentBytes: number;
-  readonly runs: Readonly<Record<CountedRun['outcome'], number>>;
+  readonly runs: RunOutcomes;
   readonly missed: number;
   readonly overlapped: number;
   readonly clockSteps: number;
@@ -68,18 +63,12 @@ export interface Stats {
   readonly memory: { readonly rssBytes: number; readonly heapUsedBytes: number };
 }
 
-/** What happens in a server is counted here, each thing once: for `stats` and for `/metrics`. */
+/** Counts what no other part counts, and reads the rest where it is counted: for `stats` and for `/metrics`. */
 export class Figures {
   readonly #watched: Watched;
   readonly #startedAtMs: number;
   readonly #startedMonotonicMs: number;
-  readonly #runs = { sent: 0, unchanged: 0, unheard: 0, failed: 0 };
-  /** In microseconds, to three figures, up to a day: a fixed 200 KiB however long the server runs. */
-  readonly #lateness = createHistogram({ lowest: 1, highest: 86_400_000_000, figures: 3 });
-  #missed = 0;
-  #overlapped = 0;
   readonly connects: Record<Transport, number> = { websocket: 0, sse: 0 };
-  readonly clockSteps = { forward: 0, back: 0 };
   /** By close code: of the connections that the server closed. */
   readonly closes = new Map<string, number>();
   readonly refusals = new Map<RefusalReason, number>();
@@ -89,23 +78,6 @@ export class Figures {
     this.#startedAtMs = watched.clock.now();
     this.#startedMonotonicMs = watched.clock.monotonic();
     watched.hub.events.on('close', ({ reason }) => count(this.closes, String(reason.code)));
-  }
-
-  ran({ due, sent, manual, outcome }: CountedRun): void {
-    this.#runs[outcome]++;
-    if (sent !== null && !manual) this.#lateness.record(microseconds(sent - due));
-  }
-
-  missed(instants: number): void {
-    this.#missed += instants;
-  }
-
-  overlapped(): void {
-    this.#overlapped++;
-  }
-
-  stepped(ms: number): void {
-    this.clockSteps[ms < 0 ? 'back' : 'forward']++;
   }
 
   connected(transport: Transport): void {
@@ -129,10 +101,6 @@ export class Figures {
     return (this.#watched.clock.monotonic() - this.#startedMonotonicMs) / 1000;
   }
 
-  scheduleStates(): Readonly<Record<ScheduleState, number>> {
-    return this.#watched.schedules.states();
-  }
-
   /** Looks at every connection: about a millisecond for 20,000. */
   connections(): { byTransport: Record<Transport, number>; slow: number } {
     const byTransport = { websocket: 0, sse: 0 };
@@ -147,6 +115,9 @@ export class Figures {
   stats(): Stats {
     const { published, events, bytes, conflated } = this.totals;
     const { byTransport, slow } = this.connections();
+    const { schedules } = this.#watched;
+    const { runs, missed, overlapped, lateness } = schedules.totals();
+    const { clockSteps } = schedules;
     const { rss, heapUsed } = process.memoryUsage();
     return {
       version: this.#watched.version,
@@ -155,40 +126,23 @@ export class Figures {
       rooms: this.rooms,
       connections: byTransport,
       slow,
-      schedules: this.scheduleStates(),
+      schedules: schedules.states(),
       published,
       delivered: events,
       conflated,
       sentBytes: bytes,
-      runs: { ...this.#runs },
-      missed: this.#missed,
-      overlapped: this.#overlapped,
-      clockSteps: this.clockSteps.forward + this.clockSteps.back,
+      runs,
+      missed,
+      overlapped,
+      clockSteps: clockSteps.forward + clockSteps.back,
       closes: Object.fromEntries(this.closes),
       refusals: Object.fromEntries(this.refusals),
-      lateness: this.#latenessMs(),
+      lateness,
       memory: { rssBytes: rss, heapUsedBytes: heapUsed },
-    };
-  }
-
-  #latenessMs(): Stats['lateness'] {
-    const lateness = this.#lateness;
-    if (lateness.count === 0) return null;
-    // The histogram says of a value in which range it lies, and names the end of it.
-    const atMost = (value: number) => Math.round(Math.min(value, lateness.max) / 10) / 100;
-    return {
-      medianMs: atMost(lateness.percentile(50)),
-      p99Ms: atMost(lateness.percentile(99)),
-      maxMs: atMost(lateness.max),
     };
   }
 }
 
 function count<Key>(counts: Map<Key, number>, key: Key): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
-}
-
-/** A clock that was set while the feed was read can make a tick early, or late by years. */
-function microseconds(ms: number): number {
-  return Math.min(Math.max(Math.round(ms * 1000), 1), 86_400_000_000);
 }

@@ -1,9 +1,9 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { RefusalReason } from '../hub/errors.ts';
 import type { Transport } from '../hub/frame.ts';
-import { type CountedRun, Figures, type Stats, type Watched } from './figures.ts';
+import { Figures, type Stats, type Watched } from './figures.ts';
 import { ProcessMetrics } from './process-metrics.ts';
-import { ScheduleMetrics } from './schedule-metrics.ts';
+import { scheduleMetrics } from './schedule-metrics.ts';
 
 /**
  * Counts and measures what the parts of a server report, for `/metrics` and for `stats`. It has a
@@ -15,7 +15,7 @@ export class Metrics {
   readonly #figures: Figures;
   readonly #registry = new Registry();
   readonly #process: ProcessMetrics;
-  readonly #schedules: ScheduleMetrics;
+  readonly #watched: Watched;
   readonly #adminCalls = this.#counter(
     'belfry_admin_calls_total',
     'Calls of the admin API, by the operation in openapi.yaml and the status of the answer.',
@@ -25,7 +25,7 @@ export class Metrics {
   constructor(watched: Watched) {
     const figures = new Figures(watched);
     this.#figures = figures;
-    this.#schedules = new ScheduleMetrics(watched.clock);
+    this.#watched = watched;
     this.#process = new ProcessMetrics(this.#registry, watched.clock);
     const { version } = watched;
 
@@ -40,7 +40,7 @@ export class Metrics {
       [{}, figures.connections().slow],
     ]);
     this.#gauge('belfry_schedules', 'Schedules, by the state they are in.', ['state'], () =>
-      labelled('state', Object.entries(figures.scheduleStates())),
+      labelled('state', Object.entries(watched.schedules.states())),
     );
 
     this.#total('belfry_connects_total', 'Connections that were let in.', ['transport'], () =>
@@ -71,7 +71,7 @@ export class Metrics {
       () => [[{}, figures.totals.conflated]],
     );
     this.#total('belfry_clock_steps_total', "How often the computer's clock was set.", ['direction'], () =>
-      labelled('direction', Object.entries(figures.clockSteps)),
+      labelled('direction', Object.entries(watched.schedules.clockSteps)),
     );
   }
 
@@ -83,27 +83,6 @@ export class Metrics {
   /** Leaves nothing running. */
   stop(): void {
     this.#process.stop();
-  }
-
-  /** A run of a schedule is over: to be called at once. */
-  ran(schedule: string, run: CountedRun): void {
-    this.#figures.ran(run);
-    this.#schedules.ran(schedule, run);
-  }
-
-  missed(schedule: string, instants: number): void {
-    this.#figures.missed(instants);
-    this.#schedules.missed(schedule, instants);
-  }
-
-  overlapped(schedule: string): void {
-    this.#figures.overlapped();
-    this.#schedules.overlapped(schedule);
-  }
-
-  /** The computer's clock was set: milliseconds, negative for back. */
-  stepped(ms: number): void {
-    this.#figures.stepped(ms);
   }
 
   /** Somebody was let in. */
@@ -121,11 +100,6 @@ export class Metrics {
     this.#adminCalls.inc({ operation, status });
   }
 
-  /** A schedule is no longer there: its series end, so that reloads do not pile them up. */
-  forget(schedule: string): void {
-    this.#schedules.forget(schedule);
-  }
-
   stats(): Stats {
     return this.#figures.stats();
   }
@@ -134,7 +108,9 @@ export class Metrics {
 
   /** Everything in the text format of Prometheus; in slices. */
   async text(): Promise<string> {
-    return (await this.#registry.metrics()) + (await this.#schedules.text());
+    const { clock, schedules } = this.#watched;
+    const ofSchedules = await scheduleMetrics(() => schedules.histories(), clock);
+    return (await this.#registry.metrics()) + ofSchedules;
   }
 
   #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {

@@ -2,7 +2,7 @@ import cronstrue from 'cronstrue';
 import { instant } from '../clock.ts';
 import { localInstant } from '../feed/timezone.ts';
 import { type Cadence, calendar } from './cadence.ts';
-import type { CadenceEntry } from './entries.ts';
+import type { CadenceEntry } from './options.ts';
 
 /** One run to come. */
 export interface PlannedRun {

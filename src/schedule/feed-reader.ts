@@ -1,21 +1,26 @@
 import type { Clock } from '../clock.ts';
 import { FeedError, type ReadFeed } from '../feed/feed.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
-import type { Outcome, Source } from './source.ts';
+import type { CurrentTick } from './tick-chain.ts';
+
+/** Returns what a read gave, or throws why there is none. */
+export type ReadValue = () => JsonText;
 
 /**
- * Reads one feed for its schedule, one read open at a time. A run goes first: what is being read for
- * those who joined is aborted and gives way to it.
+ * Reads one feed for its schedule, one read open at a time: for runs, and for the current tick that
+ * clients ask for. A run goes first: a read for clients is aborted and gives way to it. The functions
+ * that take the value are called once, unless the read is cancelled, and must not throw; no promise
+ * rejects.
  */
-export class Reader<Answer> implements Source<Answer> {
+export class FeedReader {
   readonly #clock: Clock;
   readonly #feed: ReadFeed;
   readonly #timeoutMs: number;
   #reading: Reading | undefined;
   #running: Promise<void> | undefined;
-  #asked: Promise<Answer | undefined> | undefined;
+  #requested: Promise<CurrentTick | undefined> | undefined;
   /** Whether a run waits for the end of a read that was aborted. */
-  #waiting = false;
+  #isBlocked = false;
 
   constructor(clock: Clock, feed: ReadFeed, timeoutMs: number) {
     this.#clock = clock;
@@ -23,52 +28,62 @@ export class Reader<Answer> implements Source<Answer> {
     this.#timeoutMs = timeoutMs;
   }
 
+  /** The run that is under way. */
   get running(): Promise<void> | undefined {
     return this.#running;
   }
 
-  get open(): boolean {
-    return this.#reading?.open ?? false;
+  /** Whether the feed has not come to the end of a read, aborted or not. */
+  get isOpen(): boolean {
+    return this.#reading?.isOpen ?? false;
   }
 
-  get stuck(): boolean {
-    return this.#waiting && !this.#running;
+  /** Whether a run has waited in vain for the end of a read that was aborted. */
+  get isStuck(): boolean {
+    return this.#isBlocked && !this.#running;
   }
 
-  get coming(): Promise<Answer | undefined> | undefined {
-    return this.#asked ?? this.#running?.then(() => undefined);
+  /**
+   * What a client that joins now can wait for: the value that is read for those before it, or nothing
+   * after a run, whose tick is sent live. Undefined: nothing is under way.
+   */
+  get coming(): Promise<CurrentTick | undefined> | undefined {
+    return this.#requested ?? this.#running?.then(() => undefined);
   }
 
-  run(tick: Tick, outcome: Outcome<void>): Promise<void> {
+  /** Reads for a run. Not while one is under way, nor while the feed is stuck. */
+  run(tick: Tick, take: (value: ReadValue) => void): Promise<void> {
     // Not the reading itself: each would keep the one before it, and so all there ever were.
-    const cleared = this.open ? this.cancel() : undefined;
+    const cleared = this.isOpen ? this.cancel() : undefined;
     const reading = this.#read(async (signal) => {
       if (cleared) {
-        this.#waiting = true;
+        this.#isBlocked = true;
         await cleared;
-        this.#waiting = false;
+        this.#isBlocked = false;
         signal.throwIfAborted();
       }
       return this.#feed.read(tick, signal);
     });
-    this.#running = this.#settle(reading, outcome).finally(() => {
+    this.#running = settle(reading, take).finally(() => {
       this.#running = undefined;
     });
     return this.#running;
   }
 
-  ask(tick: Tick, outcome: Outcome<Answer>): Promise<Answer | undefined> {
+  /** Reads for clients that ask for the current tick. Not while a read is open. */
+  request(tick: Tick, take: (value: ReadValue) => CurrentTick | undefined): Promise<CurrentTick | undefined> {
     const reading = this.#read((signal) => this.#feed.read(tick, signal));
-    // Where a run took the place of this read, whoever asked waits for its end.
-    const asked = this.#settle(reading, outcome).then(
-      async (answer) => answer ?? this.#running?.then(() => undefined),
+    // Where a run took the place of this read, the clients wait for its end.
+    const requested = settle(reading, take).then(
+      async (current) => current ?? this.#running?.then(() => undefined),
     );
-    this.#asked = asked.finally(() => {
-      this.#asked = undefined;
+    this.#requested = requested.finally(() => {
+      this.#requested = undefined;
     });
-    return this.#asked;
+    return this.#requested;
   }
 
+  /** Aborts what is being read; its value is dropped. Resolves when the feed has come to its end. */
   async cancel(): Promise<void> {
     this.#reading?.cancel();
     await this.#reading?.ended;
@@ -78,28 +93,35 @@ export class Reader<Answer> implements Source<Answer> {
     this.#reading = new Reading(this.#clock, this.#timeoutMs, read);
     return this.#reading;
   }
-
-  /** Resolves to undefined where there is no answer: after a failure, and after `cancel`. */
-  async #settle<Made>(reading: Reading, outcome: Outcome<Made>): Promise<Made | undefined> {
-    try {
-      const text = await reading.value;
-      if (!reading.cancelled) return outcome.value(text, this.#clock.now());
-    } catch (error) {
-      if (!reading.cancelled) outcome.failed(error);
-    }
-    return undefined;
-  }
 }
 
-/** One read of a feed, with a time limit that holds even where the feed does not heed its signal. */
+/** Resolves to undefined after `cancel`. */
+async function settle<Taken>(
+  reading: Reading,
+  take: (value: ReadValue) => Taken,
+): Promise<Taken | undefined> {
+  let value: ReadValue;
+  try {
+    const text = await reading.value;
+    value = () => text;
+  } catch (error) {
+    value = () => {
+      throw error;
+    };
+  }
+  return reading.isCancelled ? undefined : take(value);
+}
+
+/** One read of a feed, with a time limit that holds even where the feed ignores its signal. */
 class Reading {
   /** Rejects when the feed does, and at once when the time is up or the reading is cancelled. */
   readonly value: Promise<JsonText>;
   /** Resolves when the feed has come to its end, which may be after `value`. */
   readonly ended: Promise<void>;
+  /** Whether the feed has not come to its end. */
+  isOpen = true;
+  isCancelled = false;
   readonly #abort = new AbortController();
-  #open = true;
-  #cancelled = false;
 
   constructor(clock: Clock, timeoutMs: number, read: (signal: AbortSignal) => Promise<JsonText>) {
     const { signal } = this.#abort;
@@ -111,28 +133,19 @@ class Reading {
     });
     // In an async function of its own, so that a feed that throws at once rejects like any other.
     const feed = (async () => await read(signal))().finally(() => {
-      this.#open = false;
+      this.isOpen = false;
       stopTimer();
     });
     signal.addEventListener('abort', stopTimer, { once: true });
     this.ended = feed.then(ignore, ignore);
     this.value = Promise.race([feed, aborted]);
-    // Whoever waits for the value hears of a rejection; nobody has to wait.
+    // A rejection is heard where the value is awaited, if it is.
     this.value.catch(ignore);
-  }
-
-  /** Whether the feed has not come to its end. */
-  get open(): boolean {
-    return this.#open;
-  }
-
-  get cancelled(): boolean {
-    return this.#cancelled;
   }
 
   /** The value is no longer wanted. */
   cancel(): void {
-    this.#cancelled = true;
+    this.isCancelled = true;
     this.#abort.abort(new Error('the reading was cancelled'));
   }
 }

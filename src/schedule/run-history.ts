@@ -1,14 +1,17 @@
+import { createHistogram } from 'node:perf_hooks';
 import { instant } from '../clock.ts';
 import type { Count } from './count.ts';
-import type { Counters, LatenessEntry, RunEntry, RunOutcome, ScheduleEntry } from './entries.ts';
+
+/** `unheard`: when the value was there, no connection was. */
+export type RunOutcome = 'sent' | 'unchanged' | 'unheard' | 'failed';
 
 /** One run; instants in milliseconds since the epoch. */
 export interface Run {
   readonly due: number;
   readonly started: number;
-  /** How long it took to have the value, on the clock that never steps. */
+  /** How long it took to get the value, on the clock that never steps. */
   readonly tookMs: number;
-  /** When the tick left; null where nothing did. */
+  /** When the tick left; null where none did. */
   readonly sent: number | null;
   readonly manual: boolean;
   readonly rooms: number;
@@ -18,80 +21,141 @@ export interface Run {
   readonly error: string | null;
 }
 
-/** What became of the instants of one schedule: counted, measured, and the newest runs kept. */
-export class Tally {
-  readonly #counters = { runs: 0, sent: 0, unchanged: 0, missed: 0, overlapped: 0, failed: 0 };
-  #isMissedExact = true;
-  readonly #lateness = new Lateness();
-  readonly #runs = new RunLog();
-  #last: Run | undefined;
+/** A run as the admin API shows it; instants as RFC 3339. */
+export interface RunEntry extends Omit<Run, 'due' | 'started' | 'sent' | 'tookMs'> {
+  /** Grows with each run of a schedule; the cursor of a page. */
+  readonly id: string;
+  readonly due: string;
+  readonly started: string;
+  readonly sent: string | null;
+  /** From `due` to `sent`; null where nothing left. */
+  readonly lateMs: number | null;
+}
 
-  ran(run: Run): void {
-    this.#runs.add(run);
-    this.#counters.runs++;
-    if (run.outcome !== 'unheard') this.#counters[run.outcome]++;
-    if (run.outcome !== 'sent') return;
-    this.#last = run;
-    if (run.sent !== null && !run.manual) this.#lateness.add(run.sent - run.due);
-  }
+/** What became of instants. Those with no listener are no runs. */
+export interface RunCounts {
+  /** Runs, by hand included, by what came of them. */
+  readonly runs: Readonly<Record<RunOutcome, number>>;
+  /** Instants that passed while nothing could run. */
+  readonly missed: number;
+  /** Instants left out because the feed was still being read for an earlier one. */
+  readonly overlapped: number;
+}
 
-  missed({ count, exact }: Count): void {
-    this.#counters.missed += count;
-    this.#isMissedExact &&= exact;
-  }
+/** The counters of one schedule as the admin API shows them. */
+export interface Counters {
+  readonly runs: number;
+  readonly sent: number;
+  readonly unchanged: number;
+  readonly missed: number;
+  /** Some were too many to count: there were more than `missed`. Absent otherwise. */
+  readonly missedAtLeast?: true;
+  readonly overlapped: number;
+  readonly failed: number;
+}
 
-  overlapped(): void {
-    this.#counters.overlapped++;
-  }
-
-  /** Newest first: those older than the run `before`, `limit` at most. */
-  runs(before: number, limit: number): RunEntry[] {
-    return this.#runs.page(before, limit);
-  }
-
-  entry(): { last: ScheduleEntry['last']; counters: Counters; lateness: LatenessEntry | null } {
-    const last = this.#last;
-    return {
-      last: last
-        ? {
-            due: instant(last.due),
-            sent: instant(last.sent ?? last.due),
-            rooms: last.rooms,
-            connections: last.connections,
-          }
-        : null,
-      counters: { ...this.#counters, ...(this.#isMissedExact ? {} : { missedAtLeast: true }) },
-      lateness: this.#lateness.entry(),
-    };
-  }
+/** How late the ticks of one schedule left, milliseconds. */
+export interface LatenessEntry {
+  readonly lastMs: number;
+  /** Of the newest 256. */
+  readonly medianMs: number;
+  /** Of the newest 256. */
+  readonly p99Ms: number;
+  /** Since the start. */
+  readonly maxMs: number;
 }
 
 /** How many runs are kept; a hundred take about 13 KiB. */
-const KEPT = 100;
+const MAX_RUNS = 100;
 
-/** The newest runs of one schedule. */
-class RunLog {
-  readonly #ring: Run[] = [];
-  /** How many there have been; the ids are these numbers. */
+/** Upper bounds in seconds; of lateness fine around what is promised, 2 ms and 6 ms. */
+const LATENESS_BOUNDS = [0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.025, 0.1, 0.5, 1, 5, 10];
+const FEED_DURATION_BOUNDS = [0.0005, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/**
+ * What became of the instants of one schedule. Counted and measured here alone: the admin API, `/metrics`
+ * and `/admin/stats` read it. The newest runs are kept.
+ */
+export class RunHistory implements RunCounts {
+  readonly runs = { sent: 0, unchanged: 0, unheard: 0, failed: 0 };
+  missed = 0;
+  overlapped = 0;
+  /** In seconds; runs by hand are not late. */
+  readonly lateness = new Histogram(LATENESS_BOUNDS);
+  /** In seconds, failures included. */
+  readonly feedDuration = new Histogram(FEED_DURATION_BOUNDS);
+  readonly #latenessOfAll: LatenessOfAll;
+  readonly #newestLateness = new NewestLateness();
+  /** Run number n is at n modulo `MAX_RUNS`. */
+  readonly #newest: Run[] = [];
   #count = 0;
+  #lastSent: Run | undefined;
+  #isMissedExact = true;
 
-  add(run: Run): void {
-    this.#ring[this.#count % KEPT] = run;
-    this.#count++;
+  constructor(latenessOfAll: LatenessOfAll) {
+    this.#latenessOfAll = latenessOfAll;
   }
 
+  add(run: Run): void {
+    const { due, sent, manual, outcome, tookMs } = run;
+    this.#newest[this.#count++ % MAX_RUNS] = run;
+    this.runs[outcome]++;
+    this.feedDuration.observe(tookMs / 1000);
+    if (sent === null) return;
+    this.#lastSent = run;
+    if (manual) return;
+    this.lateness.observe((sent - due) / 1000);
+    this.#newestLateness.add(sent - due);
+    this.#latenessOfAll.add(sent - due);
+  }
+
+  addMissed({ count, exact }: Count): void {
+    this.missed += count;
+    this.#isMissedExact &&= exact;
+  }
+
+  addOverlapped(): void {
+    this.overlapped++;
+  }
+
+  /** Newest first: those older than the run number `before`, `limit` at most. */
   page(before: number, limit: number): RunEntry[] {
     const entries: RunEntry[] = [];
-    const oldest = Math.max(this.#count - KEPT, 0);
-    for (let id = Math.min(before - 1, this.#count - 1); id >= oldest && entries.length < limit; id--) {
-      const run = this.#ring[id % KEPT];
-      if (run) entries.push(entryOf(id, run));
+    const oldest = Math.max(this.#count - MAX_RUNS, 0);
+    for (let id = Math.min(before, this.#count) - 1; id >= oldest && entries.length < limit; id--) {
+      const run = this.#newest[id % MAX_RUNS];
+      if (run) entries.push(runEntry(id, run));
     }
     return entries;
   }
+
+  /** The tick sent last; null before the first. */
+  get last(): { due: string; sent: string; rooms: number; connections: number } | null {
+    if (!this.#lastSent) return null;
+    const { due, sent, rooms, connections } = this.#lastSent;
+    return { due: instant(due), sent: instant(sent ?? due), rooms, connections };
+  }
+
+  get counters(): Counters {
+    const { sent, unchanged, unheard, failed } = this.runs;
+    return {
+      runs: sent + unchanged + unheard + failed,
+      sent,
+      unchanged,
+      missed: this.missed,
+      ...(!this.#isMissedExact && { missedAtLeast: true }),
+      overlapped: this.overlapped,
+      failed,
+    };
+  }
+
+  /** Null before the first tick. */
+  get latenessEntry(): LatenessEntry | null {
+    return this.#newestLateness.entry();
+  }
 }
 
-function entryOf(id: number, { tookMs, ...run }: Run): RunEntry {
+function runEntry(id: number, { tookMs, ...run }: Run): RunEntry {
   return {
     ...run,
     id: String(id),
@@ -102,11 +166,47 @@ function entryOf(id: number, { tookMs, ...run }: Run): RunEntry {
   };
 }
 
+/** The sum of several, for instance of all schedules. */
+export function sumOf(counts: Iterable<RunCounts>): RunCounts {
+  const sum = { runs: { sent: 0, unchanged: 0, unheard: 0, failed: 0 }, missed: 0, overlapped: 0 };
+  for (const { runs, missed, overlapped } of counts) {
+    sum.runs.sent += runs.sent;
+    sum.runs.unchanged += runs.unchanged;
+    sum.runs.unheard += runs.unheard;
+    sum.runs.failed += runs.failed;
+    sum.missed += missed;
+    sum.overlapped += overlapped;
+  }
+  return sum;
+}
+
+/** A histogram for Prometheus: how many values lie at or below each bound. */
+class Histogram {
+  readonly bounds: readonly number[];
+  /** One for each bound, and the last for what is above them all; not cumulative. */
+  readonly counts: number[];
+  sum = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = Array(bounds.length + 1).fill(0);
+  }
+
+  observe(value: number): void {
+    // A clock that was set meanwhile must not make the sum shrink.
+    const observed = Math.max(value, 0);
+    const index = this.bounds.findIndex((bound) => observed <= bound);
+    const bucket = index === -1 ? this.bounds.length : index;
+    this.counts[bucket] = (this.counts[bucket] ?? 0) + 1;
+    this.sum += observed;
+  }
+}
+
 /** Over how many of the newest ticks median and percentile are taken. */
 const WINDOW = 256;
 
-/** How late the ticks of one schedule left, in 1 KiB. */
-class Lateness {
+/** How late the newest ticks of one schedule left, in 1 KiB. */
+class NewestLateness {
   readonly #newest = new Float32Array(WINDOW);
   #count = 0;
   #maxMs = 0;
@@ -117,7 +217,6 @@ class Lateness {
     this.#maxMs = Math.max(this.#maxMs, lateMs);
   }
 
-  /** Null before the first tick. */
   entry(): LatenessEntry | null {
     if (this.#count === 0) return null;
     const sorted = this.#newest.slice(0, this.#count).sort();
@@ -127,6 +226,32 @@ class Lateness {
       medianMs: at(0.5),
       p99Ms: at(0.99),
       maxMs: this.#maxMs,
+    };
+  }
+}
+
+const DAY_US = 86_400_000_000;
+
+/** How late the ticks of all schedules left since the start. */
+export class LatenessOfAll {
+  /** In microseconds, to three figures, up to a day: a fixed 200 KiB however long the server runs. */
+  readonly #histogram = createHistogram({ lowest: 1, highest: DAY_US, figures: 3 });
+
+  add(lateMs: number): void {
+    // A clock that was set while the feed was read can make a tick early, or late by years.
+    this.#histogram.record(Math.min(Math.max(Math.round(lateMs * 1000), 1), DAY_US));
+  }
+
+  /** Null before the first tick. */
+  entry(): Omit<LatenessEntry, 'lastMs'> | null {
+    const histogram = this.#histogram;
+    if (histogram.count === 0) return null;
+    // The histogram says in which range a value lies, and names the end of it.
+    const atMost = (value: number) => Math.round(Math.min(value, histogram.max) / 10) / 100;
+    return {
+      medianMs: atMost(histogram.percentile(50)),
+      p99Ms: atMost(histogram.percentile(99)),
+      maxMs: atMost(histogram.max),
     };
   }
 }

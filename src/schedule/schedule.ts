@@ -1,32 +1,54 @@
 import { instant } from '../clock.ts';
-import { type Feed, FeedError, reasonOf } from '../feed/feed.ts';
+import { type ComputedFeed, type Feed, FeedError } from '../feed/feed.ts';
 import type { RoomData, RoomEvent } from '../hub/event.ts';
 import { type RoomMatcher, roomsMatcher } from '../hub/event.ts';
 import type { Cadence } from './cadence.ts';
-import { Chain, type CurrentTick, MadeTick } from './tick-chain.ts';
 import type { Count } from './count.ts';
-import type { RunEntry, ScheduleEntry, ScheduleState } from './entries.ts';
-import type { ScheduleContext, ScheduleOptions } from './options.ts';
-import { Reader } from './feed-reader.ts';
-import { ComputedSource, type Source } from './source.ts';
-import { Standing } from './status.ts';
-import { type Run, Tally } from './run-history.ts';
+import { FeedReader } from './feed-reader.ts';
+import type { CadenceEntry, ScheduleContext, ScheduleOptions, ScheduleState } from './options.ts';
+import { type Counters, type LatenessEntry, type Run, RunHistory } from './run-history.ts';
+import { type PublicStatus, Status } from './status.ts';
+import { CurrentTick, type DueTick, TickChain } from './tick-chain.ts';
 import type { MissedPolicy, Timed, TimerSlot } from './timer-slot.ts';
 
-/** A run under way; `since`: when it began, on the clock that never steps. */
-type Errand = Pick<Run, 'due' | 'manual' | 'started'> & { readonly since: number };
+/** A schedule as the admin API shows it: plain data, instants as RFC 3339. */
+export interface ScheduleEntry extends PublicStatus {
+  readonly name: string;
+  readonly cadence: CadenceEntry;
+  readonly feed: { readonly type: string };
+  readonly event: string;
+  /** Room patterns. */
+  readonly rooms: readonly string[];
+  /** More of `reason`, cut where it is very long; null where there is no more. For operators: it may name the upstream. */
+  readonly detail: string | null;
+  /** Up to three instants; none while paused. */
+  readonly next: readonly string[];
+  /** The tick sent last. */
+  readonly last: RunHistory['last'];
+  readonly counters: Counters;
+  readonly lateness: LatenessEntry | null;
+}
 
-/** What came of it. */
-type Result = Omit<Run, 'due' | 'manual' | 'started' | 'tookMs'>;
+/** What one schedule has for a client that asks what is current in a room. */
+export interface Current {
+  /** Its `status`, unless it is `ok`. */
+  readonly status?: RoomEvent | undefined;
+  /** At most one of these two. */
+  readonly tick?: RoomEvent;
+  /** As `CurrentTicksOfRoom.coming`. */
+  readonly coming?: Promise<RoomEvent | undefined>;
+}
 
-/** How much of what a feed says is kept: an upstream may decide how long it is. */
-const MOST_MESSAGE_CHARACTERS = 500;
+/** The beginning of a run; `since` is `started` on the clock that never steps. */
+type RunStart = Pick<Run, 'due' | 'manual' | 'started'> & { readonly since: number };
+
+type RunResult = Pick<Run, 'sent' | 'rooms' | 'connections' | 'bytes' | 'outcome' | 'error'>;
 
 const NOTHING_SENT = { sent: null, rooms: 0, connections: 0, bytes: 0 };
 
 /**
- * One schedule: makes a value for each due instant while somebody listens, sends it as a tick, and
- * keeps what `previous` promises. Nothing that its feed does reaches another schedule.
+ * One schedule: gets a value for each due instant while a client listens, sends it as a tick, and keeps
+ * the promise of `previous`. Nothing that its feed does reaches another schedule.
  */
 export class Schedule implements Timed {
   readonly name: string;
@@ -35,26 +57,27 @@ export class Schedule implements Timed {
   /** Whether a room belongs to it. */
   readonly reaches: RoomMatcher;
   readonly options: ScheduleOptions;
+  readonly history: RunHistory;
   readonly #context: ScheduleContext;
   readonly #feed: Feed;
-  readonly #source: Source<MadeTick>;
-  readonly #standing: Standing;
-  readonly #chain: Chain;
-  readonly #tally: Tally;
+  /** What gives its values: a computed feed itself. */
+  readonly #source: ComputedFeed | FeedReader;
+  readonly #status: Status;
+  readonly #chain: TickChain;
   /** Absent while paused or stopped. */
   #slot: TimerSlot | undefined;
-  /** The slot it has or had last, also before it was changed: the next one goes on from what was called there. */
+  /** The newest slot, also of the schedule before: what was called there is not called again in the next. */
   #lastSlot: TimerSlot | undefined;
   /** Set by a stop; resolves when the feed has ended. */
   #ended: Promise<void> | undefined;
-  /** The newest instant whose value could not be had: joining does not try it again. */
+  /** The newest instant that has no value: a client that joins does not try it again. */
   #failedDue: number | null = null;
   /** The run by hand that is waited for; never rejects. */
-  #byHand: Promise<void> | undefined;
+  #manualRun: Promise<void> | undefined;
 
   /**
    * Nothing runs before `start`. `before` is the schedule of this name that this one replaces: it
-   * goes on with its state, its chain and its counters. Throws where the feed cannot be made.
+   * continues its state, its chain and its history. Throws where the feed cannot be made.
    */
   constructor(options: ScheduleOptions, context: ScheduleContext, before?: Schedule) {
     this.name = options.name;
@@ -63,88 +86,85 @@ export class Schedule implements Timed {
     this.reaches = roomsMatcher(options.rooms);
     this.options = options;
     this.#context = context;
-    this.#standing = new Standing(options, context, before ? before.#standing : undefined);
-    this.#chain = new Chain(options, context, before ? before.#chain : undefined);
-    this.#tally = before ? before.#tally : new Tally();
-    this.#feed = options.makeFeed();
-    this.#source =
-      'compute' in this.#feed
-        ? new ComputedSource(context.clock, this.#feed)
-        : new Reader(context.clock, this.#feed, options.timeoutMs);
+    this.#status = new Status(options, context, before ? before.#status : undefined);
+    this.#chain = new TickChain(options, before ? before.#chain : undefined);
+    this.history = before ? before.history : new RunHistory(context.lateness);
+    const feed = options.makeFeed();
+    this.#feed = feed;
+    this.#source = 'compute' in feed ? feed : new FeedReader(context.clock, feed, options.timeoutMs);
   }
 
-  /** `before`: as given to the constructor; it is stopped, and this one takes its place. */
+  /** `before`: as given to the constructor; it is stopped, and this one replaces it. */
   start(before?: Schedule): void {
-    // An instant that the timer is about to call is this one's.
+    // An instant that the timer is about to call for `before` is called for this one.
     const after = Math.min(this.#context.clock.now(), (before?.next ?? Number.POSITIVE_INFINITY) - 1);
     before?.stop();
     this.#lastSlot = before ? before.#lastSlot : undefined;
-    if (!this.#standing.paused) this.#enter(after);
-    this.#standing.start(before?.options);
+    if (!this.#status.isPaused) this.#enterTimer(after);
+    this.#status.start(before?.options);
   }
 
   /** For good: aborts what is being read; nothing is sent any more. Resolves when the feed has ended. */
   stop(): Promise<void> {
     if (this.#ended) return this.#ended;
-    this.#ended = this.#leave();
-    this.#standing.stop();
+    this.#ended = this.#leaveTimer();
+    this.#status.stop();
     try {
       this.#feed.close?.();
     } catch {
-      // What a feed throws must not keep the others running.
+      // An error of one feed must not keep the others running.
     }
     return this.#ended;
   }
 
   /** No ticks from now on; what is being read is dropped. */
   pause(): void {
-    if (this.#standing.paused) return;
-    this.#leave();
-    this.#standing.pause();
+    if (this.#status.isPaused) return;
+    this.#leaveTimer();
+    this.#status.pause();
   }
 
   resume(): void {
-    if (!this.#standing.paused || this.#ended) return;
-    this.#enter(this.#context.clock.now());
-    this.#standing.resume();
+    if (!this.#status.isPaused || this.#ended) return;
+    this.#enterTimer(this.#context.clock.now());
+    this.#status.resume();
   }
 
   /**
-   * Makes and sends the tick of the newest due instant, also while paused, with nobody there, and
-   * where the value is the same as before. Resolves when its outcome is known, which is in the entry;
-   * who calls meanwhile shares the run.
+   * Makes and sends the tick of the newest due instant, also while paused, with no listener, and where
+   * the value is the same as before. Resolves when its outcome is known, which is in the entry; calls
+   * that come meanwhile share the run.
    */
   run(): Promise<void> {
-    this.#byHand ??= this.#runByHand().finally(() => {
-      this.#byHand = undefined;
+    this.#manualRun ??= this.#runByHand().finally(() => {
+      this.#manualRun = undefined;
     });
-    return this.#byHand;
+    return this.#manualRun;
   }
 
   /** Called by the timer. */
   due(due: number): void {
-    // The turn of another schedule may have paused this one.
+    // A schedule that was called in the same turn may have paused this one.
     if (!this.#slot || !this.#context.hub.anyone(this.options.rooms)) return;
-    if (this.#source.running || this.#source.stuck) {
-      this.#tally.overlapped();
+    if (this.#reader?.running || this.#reader?.isStuck) {
+      this.history.addOverlapped();
       this.#context.report.overlapped(this.name);
     } else {
-      this.#perform(due, false);
+      this.#startRun(due, false);
     }
   }
 
   /** Called by the timer. */
   passedOver(missed: Count): void {
-    this.#tally.missed(missed);
+    this.history.addMissed(missed);
     this.#context.report.missed(this.name, missed);
-    this.#standing.leftOut(missed);
+    this.#status.tellMissed(missed);
   }
 
   /** Called by the timer. Told at once, so that it is told also where the next instant is a day away. */
   stepped(ms: number): void {
     this.#failedDue = null;
-    if (ms > 0) this.#standing.changed('clock');
-    else if (this.#chain.setBack(this.next)) this.#standing.changed('clock');
+    if (ms > 0 || this.#chain.setBack(this.next)) this.#status.tellChanged('clock');
   }
 
   /** The next due instant, milliseconds; null while paused and when it is over. */
@@ -153,7 +173,7 @@ export class Schedule implements Timed {
   }
 
   get state(): ScheduleState {
-    return this.#standing.state;
+    return this.#status.state;
   }
 
   entry(): ScheduleEntry {
@@ -167,163 +187,169 @@ export class Schedule implements Timed {
       feed: { type: feedType },
       event,
       rooms,
-      ...this.#standing.entry(),
+      ...this.#status.entry(),
       next,
-      ...this.#tally.entry(),
+      last: this.history.last,
+      counters: this.history.counters,
+      lateness: this.history.latenessEntry,
     };
   }
 
-  /** Newest first, from before the run with the number `before`. */
-  runs(before: number, limit: number): RunEntry[] {
-    return this.#tally.runs(before, limit);
-  }
-
-  /** Its `status` for who joins, unless it is `ok`. */
-  status(room: string): RoomEvent | undefined {
-    return this.#standing.status(room);
-  }
-
   /**
-   * The tick that is current in a room: the last one, which stays it while paused and through
-   * instants that left it unchanged; otherwise made for the newest due instant, once for all who ask.
-   * That changes no `previous` and tells nobody else.
+   * Asks what is current in a room, for a client that joins it or reads it. The current tick is the last
+   * one, which stays it while paused and through instants that left it unchanged; otherwise the value for
+   * the newest due instant is computed or read, once for all clients that ask. That changes no `previous`
+   * and goes to no other client.
    */
-  current(room: string): CurrentTick {
+  request(room: string): Current {
+    const current = this.#requestTick();
+    if (!(current instanceof CurrentTick)) {
+      // A run shows its value only if it sends it.
+      if (!current || this.#reader?.running) this.#chain.notShown();
+    }
+    // After that: a value that could not be computed just now is a reason for a status.
+    this.#status.checkAge();
+    const status = this.#status.event(room);
+    if (current instanceof CurrentTick) return { status, tick: current.replay(room, !this.#slot) };
+    return current ? { status, coming: this.#comingTick(current, room) } : { status };
+  }
+
+  #requestTick(): CurrentTick | Promise<CurrentTick | undefined> | undefined {
     const now = this.#context.clock.now();
-    const over = this.#slot === undefined;
-    this.#chain.asked();
-    const coming =
-      this.#chain.current(now, over ? 'over' : this.next) ?? this.#source.coming ?? this.#makeCurrent(now);
-    if (coming instanceof MadeTick) return { tick: coming.replay(room, over) };
-    // A run shows its value only if it sends it.
-    if (!coming || this.#source.running) this.#chain.owe();
-    return coming ? { coming: this.#coming(coming, room) } : {};
+    const next = this.next;
+    this.#chain.requested();
+    const known = this.#slot ? this.#chain.current(now, next) : this.#chain.newest;
+    const current = known ?? this.#reader?.coming;
+    if (current || !this.#slot || this.#reader?.isOpen) return current;
+    const due = this.#newestDue(now, next);
+    if (due === null || due === this.#failedDue) return undefined;
+    const tick = this.#chain.tick(due, false, next);
+    const source = this.#source;
+    if (source instanceof FeedReader)
+      return source.request(tick.tick, (value) => this.#finishRequest(due, value));
+    return this.#finishRequest(due, (at) => source.compute(tick.tick, at), tick);
   }
 
-  /** Who gets no tick of its own has had a live one meanwhile, or is owed one. */
-  async #coming(coming: Promise<MadeTick | undefined>, room: string): Promise<RoomEvent | undefined> {
-    const { sends } = this.#chain;
-    const made = await coming;
-    if (!made && this.#chain.sends === sends) this.#chain.owe();
-    return made?.replay(room, this.#slot === undefined);
+  /** A client that gets no tick here has had a live one meanwhile, or has not been shown the value. */
+  async #comingTick(coming: Promise<CurrentTick | undefined>, room: string): Promise<RoomEvent | undefined> {
+    const { sentCount } = this.#chain;
+    const current = await coming;
+    if (!current && this.#chain.sentCount === sentCount) this.#chain.notShown();
+    return current?.replay(room, !this.#slot);
   }
 
-  #enter(after: number): void {
+  get #reader(): FeedReader | undefined {
+    return this.#source instanceof FeedReader ? this.#source : undefined;
+  }
+
+  #enterTimer(after: number): void {
     this.#slot = this.#context.timer.add(this, { after, before: this.#lastSlot });
     this.#lastSlot = this.#slot;
   }
 
-  #leave(): Promise<void> {
+  async #leaveTimer(): Promise<void> {
     if (this.#slot) this.#context.timer.remove(this.#slot);
     this.#slot = undefined;
-    return this.#source.cancel();
+    await this.#reader?.cancel();
   }
 
   async #runByHand(): Promise<void> {
-    await this.#source.running;
+    await this.#reader?.running;
     if (this.#ended) return;
     const now = this.#context.clock.now();
-    const due = this.#newest(now) ?? now;
-    if (this.#source.stuck) {
-      const reason = new FeedError('timeout', 'the read before does not end, although aborted');
-      this.#fail(this.#errand(due, true), reason);
-    } else {
-      await this.#perform(due, true);
-    }
-  }
-
-  /** A computed value is sent on return, one that is read when this resolves. */
-  #perform(due: number, manual: boolean): Promise<void> | undefined {
-    const errand = this.#errand(due, manual);
-    return this.#source.run(this.#chain.tick({ due, manual, next: this.next }), {
-      value: (data, at) => this.#take(errand, data, at),
-      failed: (error) => this.#fail(errand, error),
+    const due = this.#newestDue(now, this.next) ?? now;
+    if (!this.#reader?.isStuck) return this.#startRun(due, true);
+    this.#finishRun(this.#runStart(due, true), () => {
+      throw new FeedError('timeout', 'the read before does not end, although aborted');
     });
   }
 
-  #errand(due: number, manual: boolean): Errand {
+  /** A computed value is sent on return, one that is read when this resolves. */
+  #startRun(due: number, manual: boolean): Promise<void> | undefined {
+    const start = this.#runStart(due, manual);
+    const tick = this.#chain.tick(due, manual, this.next);
+    const source = this.#source;
+    if (source instanceof FeedReader) return source.run(tick.tick, (value) => this.#finishRun(start, value));
+    this.#finishRun(start, (at) => source.compute(tick.tick, at), tick);
+    return undefined;
+  }
+
+  #runStart(due: number, manual: boolean): RunStart {
     const { clock } = this.#context;
     return { due, manual, started: clock.now(), since: clock.monotonic() };
   }
 
-  /** Throws where the value cannot be sent. */
-  #take(errand: Errand, data: RoomData, at: number): void {
+  /** `value` is called with the time, and throws where there is none. `tick`: as for `#keep`. */
+  #finishRun({ since, ...run }: RunStart, value: (at: number) => RoomData, tick?: DueTick): void {
+    const { clock } = this.#context;
+    const at = clock.now();
+    let tookMs = clock.monotonic() - since;
+    let result: RunResult;
+    try {
+      const data = value(at);
+      tookMs = clock.monotonic() - since;
+      result = this.#send(run, data, at, tick);
+    } catch (error) {
+      result = { ...NOTHING_SENT, outcome: 'failed', error: this.#failed(run.due, error) };
+    }
+    this.history.add({ ...run, tookMs, ...result });
+  }
+
+  /** Sends a value, unless every client has it. Throws where it is too large. */
+  #send({ due, manual }: Pick<Run, 'due' | 'manual'>, data: RoomData, at: number, tick?: DueTick): RunResult {
     const { when, rooms } = this.options;
-    const { due, manual } = errand;
-    const tookMs = this.#tookMs(errand);
     if (when === 'changed' && !manual && this.#chain.isUnchanged(data)) {
       this.#chain.extend(this.next);
-      this.#standing.good();
-      this.#ran(errand, tookMs, { ...NOTHING_SENT, outcome: 'unchanged', error: null });
-      return;
+      this.#status.succeeded();
+      return { ...NOTHING_SENT, outcome: 'unchanged', error: null };
     }
-    const { event } = this.#keep(due, manual, data, at);
-    if (this.#chain.goesBack(due)) this.#standing.changed('clock');
+    const { event } = this.#keep(tick ?? this.#chain.tick(due, manual, this.next), data, at);
+    if (this.#chain.mustTellSetBack(due)) this.#status.tellChanged('clock');
     const delivered = this.#context.hub.deliver({ rooms, event, data });
-    const sent = delivered.connections > 0;
-    if (sent) this.#chain.sent(due);
-    const outcome = sent ? 'sent' : 'unheard';
-    this.#ran(errand, tookMs, { ...delivered, sent: sent ? at : null, outcome, error: null });
+    if (delivered.connections === 0) return { ...delivered, sent: null, outcome: 'unheard', error: null };
+    this.#chain.sent(due);
+    return { ...delivered, sent: at, outcome: 'sent', error: null };
   }
 
-  #fail(errand: Errand, error: unknown): void {
-    const tookMs = this.#tookMs(errand);
-    const message = this.#failed(errand.due, error);
-    this.#ran(errand, tookMs, { ...NOTHING_SENT, outcome: 'failed', error: message });
-  }
-
-  #tookMs({ since }: Errand): number {
-    return this.#context.clock.monotonic() - since;
-  }
-
-  #ran({ due, manual, started }: Errand, tookMs: number, result: Result): void {
-    const run = { due, manual, started, tookMs, ...result };
-    this.#tally.ran(run);
-    this.#context.report.ran(this.name, run);
-  }
-
-  /** Answers with the value for the newest due instant, or the promise of it. */
-  #makeCurrent(now: number): MadeTick | Promise<MadeTick | undefined> | undefined {
-    const due = this.#newest(now);
-    if (!this.#slot || this.#source.open || due === null || due === this.#failedDue) return undefined;
-    return this.#source.ask(this.#chain.tick({ due, manual: false, next: this.next }), {
-      value: (data, at) => this.#keep(due, false, data, at),
-      failed: (error) => this.#failed(due, error),
-    });
-  }
-
-  /** Takes a value for the current one. Throws where it is too large. */
-  #keep(due: number, manual: boolean, data: RoomData, at: number): MadeTick {
-    const until = this.#slot ? this.next : this.cadence.next(at);
-    // Made when the value is there: what was next when it was asked for may have passed.
-    const made = this.#chain.make({ due, manual, next: this.next, until, data, at });
-    this.#standing.good();
-    return made;
-  }
-
-  #failed(due: number, error: unknown): string {
-    const message = beginning(error instanceof Error ? error.message : String(error));
-    this.#failedDue = due;
-    this.#standing.failed(message, reasonOf(error));
-    return message;
+  /** As `#finishRun`, for a value that goes to the clients that asked for it. */
+  #finishRequest(due: number, value: (at: number) => RoomData, tick?: DueTick): CurrentTick | undefined {
+    const at = this.#context.clock.now();
+    try {
+      const data = value(at);
+      return this.#keep(tick ?? this.#chain.tick(due, false, this.next), data, at);
+    } catch (error) {
+      this.#failed(due, error);
+      return undefined;
+    }
   }
 
   /**
-   * The newest instant that was due: the one before the instant that the timer will call next,
-   * which may have passed. After a change of cadence that may be one of the cadence before.
+   * Makes a value the current one. Throws where it is too large. The tick of a value that was read is made
+   * when that is there, because `previous` and `next` may have moved since the read began.
    */
-  #newest(now: number): number | null {
-    const next = this.next;
-    const due = this.cadence.previous(next === null ? now : next - 1);
-    return this.#chain.newest(due, now);
+  #keep(tick: DueTick, data: RoomData, at: number): CurrentTick {
+    const current = new CurrentTick(this.options.event, tick, {
+      data,
+      at,
+      until: this.#slot ? tick.next : this.cadence.next(at),
+      maxBytes: this.#context.eventBytes(),
+    });
+    this.#chain.keep(current);
+    this.#status.succeeded();
+    return current;
   }
-}
 
-/** A long message is cut between two characters, and ends with "…". */
-function beginning(message: string): string {
-  if (message.length <= MOST_MESSAGE_CHARACTERS) return message;
-  const isSplit = /[\uD800-\uDBFF]/.test(message.charAt(MOST_MESSAGE_CHARACTERS - 1));
-  const cut = message.slice(0, MOST_MESSAGE_CHARACTERS - (isSplit ? 1 : 0));
-  // A copy: what `slice` gives would keep the whole message in memory.
-  return `${Buffer.from(cut).toString()}…`;
+  /** Returns what is kept of the error. */
+  #failed(due: number, error: unknown): string {
+    this.#failedDue = due;
+    return this.#status.failed(error);
+  }
+
+  /**
+   * The newest instant that was due: the one before the instant that the timer will call next, which may
+   * have passed. After a change of cadence that may be one of the cadence before.
+   */
+  #newestDue(now: number, next: number | null): number | null {
+    return this.#chain.newestDue(this.cadence.previous(next === null ? now : next - 1), now);
+  }
 }

@@ -5,28 +5,22 @@ import { Refusal } from '../hub/errors.ts';
 import type { RoomEvent } from '../hub/event.ts';
 import type { CurrentTicks, CurrentTicksOfRoom } from '../hub/join.ts';
 import type { PageQuery } from '../hub/views.ts';
-import type { RunEntry, ScheduleEntry, ScheduleState } from './entries.ts';
 import { type Explanation, explain } from './explain.ts';
-import {
-  ignoringErrors,
-  type Listeners,
-  type Report,
-  type ScheduleContext,
-  type ScheduleOptions,
-} from './options.ts';
-import { Schedule } from './schedule.ts';
+import type { Report, ScheduleContext, ScheduleHub, ScheduleOptions, ScheduleState } from './options.ts';
+import { LatenessOfAll, type RunCounts, type RunEntry, type RunHistory, sumOf } from './run-history.ts';
+import { Schedule, type ScheduleEntry } from './schedule.ts';
 import { Timer } from './timer.ts';
 
-/** How long feeds may take to end once all is stopped: a command that ignores SIGTERM has a second. */
-const FAREWELL_MS = 2000;
+/** How long a stop waits for feeds to end: a command that ignores SIGTERM has a second. */
+const MAX_STOP_MS = 2000;
 
 /** How long a list may hold the event loop in one go, and how many runs are found in about as long. */
 const SLICE_MS = 5;
-const RUNS_A_SLICE = 10;
+const RUNS_PER_SLICE = 10;
 
 export interface SchedulesOptions {
   readonly clock: Clock;
-  readonly hub: Listeners;
+  readonly hub: ScheduleHub;
   readonly report: Report;
   /** The most bytes that the data of one event may have; read again for each. */
   eventBytes(): number;
@@ -48,26 +42,29 @@ export class Schedules implements CurrentTicks {
   readonly #context: ScheduleContext;
   /** Ordered by name. */
   #schedules: ReadonlyMap<string, Schedule> = new Map();
+  /** Of the schedules that were removed. */
+  #removedCounts: RunCounts = sumOf([]);
   /** What schedules that were stopped still wait for: their feeds come to an end. */
   readonly #ending = new Set<Promise<void>>();
-  #stopped = false;
+  #isStopped = false;
 
   constructor({ clock, hub, report, eventBytes }: SchedulesOptions) {
     const quiet = ignoringErrors(report);
     const timer = new Timer(clock, quiet);
-    this.#context = { clock, hub, report: quiet, eventBytes: () => eventBytes(), timer };
+    const lateness = new LatenessOfAll();
+    this.#context = { clock, hub, report: quiet, timer, lateness, eventBytes: () => eventBytes() };
   }
 
   /**
-   * From now on these are the schedules, each with a name of its own. One that is there already, made
-   * from the same config, goes on untouched. One that has changed takes over the name, the counters
-   * and the chain, and is told as `changed` where its cadence or rooms are others. All or nothing:
-   * throws where a feed cannot be made, and then the old ones go on. After `stop` it does nothing.
+   * Replaces all schedules by these, each with a name of its own. One that is there already, made from
+   * the same config, goes on unchanged. One that has changed continues the history and the chain of that
+   * name, and is told as `changed` where its cadence or rooms are others. All or nothing: throws where a
+   * feed cannot be made, and then the old ones go on. After `stop` it does nothing.
    */
   apply(list: readonly ScheduleOptions[]): Applied {
     const before = this.#schedules;
     const after = new Map<string, Schedule>();
-    if (this.#stopped) return { added: [], changed: [], removed: [], kept: [] };
+    if (this.#isStopped) return { added: [], changed: [], removed: [], kept: [] };
     // Steps of the clock are counted from here on, also while no schedule waits.
     this.#context.timer.start();
     try {
@@ -81,7 +78,9 @@ export class Schedules implements CurrentTicks {
       throw error;
     }
     this.#schedules = after;
-    for (const [name, schedule] of before) if (!after.has(name)) this.#end(schedule);
+    const removed = [...before.values()].filter(({ name }) => !after.has(name));
+    this.#removedCounts = sumOf([this.#removedCounts, ...removed.map(({ history }) => history)]);
+    for (const schedule of removed) this.#end(schedule);
     for (const { name } of list) {
       const schedule = after.get(name);
       const replaced = before.get(name);
@@ -93,27 +92,27 @@ export class Schedules implements CurrentTicks {
     return {
       added: names.filter((name) => !before.has(name)),
       changed: names.filter((name) => before.has(name) && before.get(name) !== after.get(name)),
-      removed: [...before.keys()].filter((name) => !after.has(name)),
+      removed: removed.map(({ name }) => name),
       kept: names.filter((name) => before.get(name) === after.get(name)),
     };
   }
 
   /**
    * For good: aborts what is being read and forgets all schedules; nothing is sent any more. Resolves
-   * when the feeds have ended, so that nothing of theirs outlives the process; one that does not heed
-   * its signal is not waited for.
+   * when the feeds have ended, so that nothing of theirs outlives the process; one that ignores its
+   * signal is waited for only two seconds.
    */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#isStopped = true;
     for (const schedule of this.#schedules.values()) this.#end(schedule);
     const ended = Promise.all(this.#ending);
     this.#schedules = new Map();
     this.#context.timer.stop();
     let cancel = () => {};
-    const patience = new Promise<void>((resolve) => {
-      cancel = this.#context.clock.after(FAREWELL_MS, resolve);
+    const timeUp = new Promise<void>((resolve) => {
+      cancel = this.#context.clock.after(MAX_STOP_MS, resolve);
     });
-    await Promise.race([ended, patience]);
+    await Promise.race([ended, timeUp]);
     cancel();
   }
 
@@ -150,11 +149,11 @@ export class Schedules implements CurrentTicks {
     { fromMs = this.#context.clock.now(), count }: { fromMs: number | undefined; count: number },
   ): Promise<Explanation> {
     const { options } = this.#named(name);
-    const { runs, ...said } = explain(options, fromMs, Math.min(count, RUNS_A_SLICE));
+    const { runs, ...said } = explain(options, fromMs, Math.min(count, RUNS_PER_SLICE));
     const all = [...runs];
     for (let last = runs.at(-1); last && all.length < count; last = all.at(-1)) {
       await nextTurn();
-      const more = explain(options, Date.parse(last.due), Math.min(count - all.length, RUNS_A_SLICE)).runs;
+      const more = explain(options, Date.parse(last.due), Math.min(count - all.length, RUNS_PER_SLICE)).runs;
       if (more.length === 0) break;
       all.push(...more);
     }
@@ -188,7 +187,7 @@ export class Schedules implements CurrentTicks {
     if (after !== undefined && !/^\d{1,15}$/.test(after)) {
       throw new Refusal(400, `"${after}" is not the id of a run: give the "next" of the page before`);
     }
-    return schedule.runs(after === undefined ? Number.POSITIVE_INFINITY : Number(after), limit);
+    return schedule.history.page(after === undefined ? Number.POSITIVE_INFINITY : Number(after), limit);
   }
 
   /** The schedule that is due first, and when, in milliseconds; null if none will be. */
@@ -207,17 +206,32 @@ export class Schedules implements CurrentTicks {
     return states;
   }
 
+  /** The histories, for what measures them, by the name of the schedule. */
+  *histories(): Iterable<[schedule: string, history: RunHistory]> {
+    for (const { name, history } of this.#schedules.values()) yield [name, history];
+  }
+
+  /** How often the computer's clock was set since the start. */
+  get clockSteps(): Timer['clockSteps'] {
+    return this.#context.timer.clockSteps;
+  }
+
+  /** What became of the instants of all schedules since the start, also of those that were removed. */
+  totals(): RunCounts & { readonly lateness: ReturnType<LatenessOfAll['entry']> } {
+    const histories = [...this.#schedules.values()].map(({ history }) => history);
+    return { ...sumOf([this.#removedCounts, ...histories]), lateness: this.#context.lateness.entry() };
+  }
+
   of(room: string): CurrentTicksOfRoom {
+    // Where the clock was set, what is due by the new time is called in a moment.
     this.#context.timer.look();
     const statuses: RoomEvent[] = [];
     const ticks: RoomEvent[] = [];
     const coming: Promise<RoomEvent | undefined>[] = [];
     for (const schedule of this.#schedules.values()) {
       if (!schedule.reaches(room)) continue;
-      const current = schedule.current(room);
-      // Asked for afterwards: a value that could not be computed just now is one reason for a status.
-      const status = schedule.status(room);
-      if (status) statuses.push(status);
+      const current = schedule.request(room);
+      if (current.status) statuses.push(current.status);
       if (current.tick) ticks.push(current.tick);
       if (current.coming) coming.push(current.coming);
     }
@@ -235,4 +249,20 @@ export class Schedules implements CurrentTicks {
     const known = [...this.#schedules.keys()].join(', ') || 'none';
     throw new Refusal(404, `there is no schedule "${name}"; known: ${known}`);
   }
+}
+
+/** The same report, whose errors reach no schedule: a broken log must not stop the clock. */
+function ignoringErrors(report: Report): Report {
+  const quietly = (tell: () => void) => {
+    try {
+      tell();
+    } catch {}
+  };
+  return {
+    stateChanged: (schedule, state, detail) => quietly(() => report.stateChanged(schedule, state, detail)),
+    missed: (schedule, missed) => quietly(() => report.missed(schedule, missed)),
+    overlapped: (schedule) => quietly(() => report.overlapped(schedule)),
+    stepped: (ms) => quietly(() => report.stepped(ms)),
+    faulted: (error) => quietly(() => report.faulted(error)),
+  };
 }

@@ -1,129 +1,146 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Cancel, instant } from '../clock.ts';
-import type { Reason } from '../feed/feed.ts';
+import { type Reason, reasonOf } from '../feed/feed.ts';
 import type { RoomEvent } from '../hub/event.ts';
 import type { Count } from './count.ts';
-import type { ScheduleEntry, ScheduleState } from './entries.ts';
-import type { ScheduleContext, ScheduleOptions } from './options.ts';
+import type { ScheduleContext, ScheduleOptions, ScheduleState } from './options.ts';
 
-/** A schedule's state in the words of a `status` event. */
-type Told = Pick<ScheduleEntry, 'state' | 'since' | 'lastGood' | 'reason'>;
+/** What listeners are told of a schedule, in the words of a `status` event. */
+export interface PublicStatus {
+  readonly state: ScheduleState;
+  /** Since when it is in this state. */
+  readonly since: string;
+  /** When the feed last gave a value; null before the first. */
+  readonly lastGood: string | null;
+  /** Why; null where it is `ok`. */
+  readonly reason: Reason | null;
+}
+
+/** How much of a feed's error is kept: an upstream may decide how long it is. */
+const MAX_DETAIL_CHARACTERS = 500;
 
 /**
- * How a schedule is doing, and since when, which it tells the rooms. Where several are true,
- * `paused` goes before `stale`, and that before `error`: an upstream that fails is in `error` at once,
- * and `stale` from when its last value is too old to be shown, whatever the reason. A new value makes
- * it `ok`, except while paused. While nobody listens nothing is read, so nothing grows stale.
+ * The state of one schedule, which it tells the rooms. Where several are true, `paused` goes before
+ * `stale`, and that before `error`: a feed that fails is in `error` at once, and `stale` from when its
+ * last value is too old to be shown, whatever the reason. A new value makes it `ok`, except while paused.
+ * While nobody listens nothing is read, so nothing becomes stale.
  */
-export class Standing {
+export class Status {
   readonly #options: ScheduleOptions;
   readonly #context: ScheduleContext;
-  #paused: boolean;
-  #stale = false;
+  #isPaused: boolean;
+  #isStale = false;
   /** Why the last value could not be had. */
   #failure: { readonly reason: Reason; readonly detail: string } | null = null;
   /** The state that was told. */
   #state: ScheduleState;
   #since: number;
-  /** When the last value was had: on the wall for people, and on the clock that never steps for its age. */
+  /** When the last value came: by the wall clock for people, by the monotonic one for its age. */
   #lastGood: { readonly at: number; readonly monotonic: number } | null = null;
-  #cancelWatch: Cancel | undefined;
+  #cancelTimer: Cancel | undefined;
 
   /**
-   * `before`: the standing that this one goes on from. Where the file says nothing new about it, what
-   * is paused stays paused and what runs goes on.
+   * `before`: the status that this one continues. Where the file says nothing new about it, what is
+   * paused stays paused and what runs goes on.
    */
-  constructor(options: ScheduleOptions, context: ScheduleContext, before?: Standing) {
+  constructor(options: ScheduleOptions, context: ScheduleContext, before?: Status) {
     this.#options = options;
     this.#context = context;
-    this.#paused = options.paused;
+    this.#isPaused = options.paused;
     this.#state = options.paused ? 'paused' : 'ok';
     this.#since = context.clock.now();
     if (!before) return;
-    if (before.#options.paused === options.paused) this.#paused = before.#paused;
+    if (before.#options.paused === options.paused) this.#isPaused = before.#isPaused;
     this.#state = before.#state;
     this.#since = before.#since;
     this.#failure = before.#failure;
     this.#lastGood = before.#lastGood;
   }
 
-  /** Tells where it differs from what was before, and where viewers cannot go on comparing. */
+  /** Tells what differs from `before`, and whether viewers cannot go on comparing. */
   start(before?: ScheduleOptions): void {
     const { describedCadence: cadence, rooms } = this.#options;
-    const same = !before || isDeepStrictEqual([before.describedCadence, before.rooms], [cadence, rooms]);
-    if (!same) this.changed('changed');
-    this.#watch();
+    if (before && !isDeepStrictEqual([before.describedCadence, before.rooms], [cadence, rooms]))
+      this.tellChanged('changed');
+    this.#watchAge();
     this.#settle();
   }
 
-  /** Leaves no timer behind. */
+  /** Leaves no timer. */
   stop(): void {
-    this.#cancelWatch?.();
-    this.#cancelWatch = undefined;
-  }
-
-  get paused(): boolean {
-    return this.#paused;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   pause(): void {
-    this.#paused = true;
+    this.#isPaused = true;
     this.stop();
     this.#settle();
   }
 
   resume(): void {
-    this.#paused = false;
-    this.#watch();
+    this.#isPaused = false;
+    this.#watchAge();
     this.#settle();
   }
 
-  /** A value was had. */
-  good(): void {
+  /** The feed gave a value. */
+  succeeded(): void {
     const { clock } = this.#context;
     this.#lastGood = { at: clock.now(), monotonic: clock.monotonic() };
     this.#failure = null;
-    this.#stale = false;
-    // A timer that is set looks again when it fires: one per value would be too many.
-    if (!this.#cancelWatch) this.#watch();
+    this.#isStale = false;
+    // A timer that is set checks again when it fires: one per value would be too many.
+    if (!this.#cancelTimer) this.#watchAge();
     this.#settle();
   }
 
-  /** `detail` is for operators, `reason` for everybody. */
-  failed(detail: string, reason: Reason): void {
-    this.#failure = { reason, detail };
+  /** The feed failed. Returns what is kept of the error, for operators. */
+  failed(error: unknown): string {
+    const detail = beginning(error instanceof Error ? error.message : String(error));
+    this.#failure = { reason: reasonOf(error), detail };
+    this.#settle();
+    return detail;
+  }
+
+  /** Checks the age of the last value, and tells where it is too old. */
+  checkAge(): void {
+    this.#isStale ||= this.#freshMs() <= 0;
     this.#settle();
   }
 
-  /** The `status` for somebody who joins now, unless it is `ok`. */
-  status(room: string): RoomEvent | undefined {
-    // Nobody may have been here when the value became too old.
-    this.#look();
-    return this.#state === 'ok' ? undefined : { room, ...this.#event(this.#told()) };
-  }
-
-  /** Tells that viewers have to compare `previous` anew. */
-  changed(reason: 'changed' | 'clock'): void {
-    this.#tell({ ...this.#told(), state: 'changed', since: instant(this.#context.clock.now()), reason });
+  /** Tells that viewers have to start comparing `previous` again. */
+  tellChanged(reason: 'changed' | 'clock'): void {
+    const since = instant(this.#context.clock.now());
+    this.#tell({ ...this.#publicStatus(), state: 'changed', since, reason });
   }
 
   /** Tells that so many instants were left out, whatever the state is. */
-  leftOut({ count, exact }: Count): void {
-    const told = this.#told();
-    const missed = { missed: count, ...(exact ? {} : { missedAtLeast: true }) };
-    this.#tell({ ...told, reason: told.reason ?? 'missed', ...missed });
+  tellMissed({ count, exact }: Count): void {
+    const status = this.#publicStatus();
+    const missed = { missed: count, ...(!exact && { missedAtLeast: true }) };
+    this.#tell({ ...status, reason: status.reason ?? 'missed', ...missed });
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
   }
 
   get state(): ScheduleState {
     return this.#state;
   }
 
-  entry(): Told & { readonly detail: string | null } {
-    return { ...this.#told(), detail: this.#detail };
+  /** The `status` for a client that joins a room, unless it is `ok`. */
+  event(room: string): RoomEvent | undefined {
+    return this.#state === 'ok' ? undefined : { room, ...this.#event(this.#publicStatus()) };
   }
 
-  /** All that listeners are told: the detail may name the upstream, and is for operators. */
-  #told(): Told {
+  /** `detail`: more of `reason`, where there is more; it may name the upstream, so it is for operators. */
+  entry(): PublicStatus & { readonly detail: string | null } {
+    return { ...this.#publicStatus(), detail: this.#detail };
+  }
+
+  #publicStatus(): PublicStatus {
     return {
       state: this.#state,
       since: instant(this.#since),
@@ -132,9 +149,10 @@ export class Standing {
     };
   }
 
-  /** Null where it is `ok`. A value that is too old is so because of the last failure, if there was one. */
+  /** A value that is too old is so because of the last failure, if there was one. */
   get #reason(): Reason | null {
-    if (this.#state === 'ok' || this.#state === 'paused') return this.#state === 'ok' ? null : 'paused';
+    if (this.#state === 'ok') return null;
+    if (this.#state === 'paused') return 'paused';
     return this.#failure?.reason ?? (this.#state === 'stale' ? 'stale' : 'failed');
   }
 
@@ -148,33 +166,27 @@ export class Standing {
 
   #settle(): void {
     const failing = this.#failure === null ? 'ok' : 'error';
-    const state = this.#paused ? 'paused' : this.#stale ? 'stale' : failing;
+    const state = this.#isPaused ? 'paused' : this.#isStale ? 'stale' : failing;
     if (state === this.#state) return;
     this.#state = state;
     this.#since = this.#context.clock.now();
-    this.#tell(this.#told());
-    this.#context.report.turned(this.#options.name, state, this.#detail);
+    this.#tell(this.#publicStatus());
+    this.#context.report.stateChanged(this.#options.name, state, this.#detail);
   }
 
-  #watch(): void {
+  #watchAge(): void {
     this.stop();
     const freshMs = this.#freshMs();
-    if (this.#paused || freshMs === Number.POSITIVE_INFINITY) return;
-    if (freshMs > 0) this.#cancelWatch = this.#context.clock.after(freshMs, () => this.#watch());
-    else if (this.#context.hub.anyone(this.#options.rooms)) this.#look();
-  }
-
-  #look(): void {
-    this.#stale ||= this.#freshMs() <= 0;
-    this.#settle();
+    if (this.#isPaused || freshMs === Number.POSITIVE_INFINITY) return;
+    if (freshMs > 0) this.#cancelTimer = this.#context.clock.after(freshMs, () => this.#watchAge());
+    else if (this.#context.hub.anyone(this.#options.rooms)) this.checkAge();
   }
 
   /** For how long the last value is not too old; for ever where there is none. */
   #freshMs(): number {
     const { staleAfterMs } = this.#options;
-    const { clock } = this.#context;
     if (staleAfterMs === null || this.#lastGood === null) return Number.POSITIVE_INFINITY;
-    return this.#lastGood.monotonic + staleAfterMs - clock.monotonic();
+    return this.#lastGood.monotonic + staleAfterMs - this.#context.clock.monotonic();
   }
 
   #tell(status: object): void {
@@ -186,4 +198,13 @@ export class Standing {
     const data = JSON.stringify({ schedule: this.#options.name, ...status });
     return { event: 'status', time: instant(this.#context.clock.now()), data };
   }
+}
+
+/** A long message is cut between two characters, and ends with "…". */
+function beginning(message: string): string {
+  if (message.length <= MAX_DETAIL_CHARACTERS) return message;
+  const isSplit = /[\uD800-\uDBFF]/.test(message.charAt(MAX_DETAIL_CHARACTERS - 1));
+  const cut = message.slice(0, MAX_DETAIL_CHARACTERS - (isSplit ? 1 : 0));
+  // A copy: what `slice` gives would keep the whole message in memory.
+  return `${Buffer.from(cut).toString()}…`;
 }

@@ -1,71 +1,57 @@
 import { instant } from '../clock.ts';
 import { FeedError } from '../feed/feed.ts';
 import type { RoomData, RoomEvent, Tick } from '../hub/event.ts';
-import type { ScheduleContext, ScheduleOptions } from './options.ts';
+import type { ScheduleOptions } from './options.ts';
 
 /** No room's name is longer, so data that differs by room is at its largest with this one. */
 const LONGEST_ROOM = 'x'.repeat(128);
 
-/** For so many rooms the event of a current tick is kept: as many as one connection may be in, and some. */
+/** For so many rooms the event of a current tick is kept: more than one connection may be in. */
 const MAX_REPLAYS = 256;
 
-/** What somebody who joins a room is told about one schedule: at most one of the two. */
-export interface CurrentTick {
-  readonly tick?: RoomEvent;
-  /** As `CurrentTicksOfRoom.coming`. */
-  readonly coming?: Promise<RoomEvent | undefined>;
-}
-
-/** A value as the tick of an instant; instants in milliseconds. */
-interface Making {
+/** A tick before it has a value; instants in milliseconds. */
+export interface DueTick {
+  readonly tick: Tick;
   readonly due: number;
-  readonly manual: boolean;
   /** What is due after it; null: nothing. */
   readonly next: number | null;
-  /** When it ceases to be the current one; null for never. */
-  readonly until: number | null;
-  readonly data: RoomData;
-  /** When the value was had. */
-  readonly at: number;
 }
 
 /**
- * The ticks of one schedule: each names the one sent before it, and the last one is there for those
- * who join. Instants in milliseconds.
+ * The ticks of one schedule: each names the one sent before it, and the newest is kept for clients that
+ * join. Instants in milliseconds.
  */
-export class Chain {
+export class TickChain {
   readonly #options: ScheduleOptions;
-  readonly #context: ScheduleContext;
   /** The `due` of the tick sent last. */
   #sentDue: number | null = null;
-  #last: MadeTick | undefined;
-  /** The last one of the chain before. */
-  #inherited: MadeTick | undefined;
-  /** How many ticks went out. */
-  sends = 0;
-  /** A step of the clock back was told, and no tick went out since. */
+  /** How many ticks were sent. */
+  #sentCount = 0;
+  #newest: CurrentTick | undefined;
+  /** Not current any more: a tick of the chain before, or from before the clock was set back. */
+  #outdated: CurrentTick | undefined;
+  /** A step of the clock back was told, and no tick was sent since. */
   #isSetBack = false;
-  /** Whether a client asked for the current tick since the last one went out: it may not have heard that. */
-  #wasAsked = false;
-  /** Whether the value of `#last` is what everybody here was shown last, live or on joining. */
-  #shown = false;
+  /** A client asked for the current tick since the last one was sent: it may not have heard of that step. */
+  #wasRequested = false;
+  /** Whether every client here was shown the value of `#newest` last, live or on joining. */
+  #isShownToAll = false;
 
-  /** `before`: the chain that this one goes on from; what was current in it is not any more. */
-  constructor(options: ScheduleOptions, context: ScheduleContext, before?: Chain) {
+  /** `before`: the chain that this one continues; what was current in it is not any more. */
+  constructor(options: ScheduleOptions, before?: TickChain) {
     this.#options = options;
-    this.#context = context;
     if (!before) return;
     this.#sentDue = before.#sentDue;
-    this.#last = before.#last;
-    this.#inherited = before.#last;
+    this.#newest = before.#newest;
+    this.#outdated = before.#newest;
     this.#isSetBack = before.#isSetBack;
-    this.#wasAsked = before.#wasAsked;
+    this.#wasRequested = before.#wasRequested;
   }
 
   /** The tick of an instant, as it would be sent now. */
-  tick({ due, manual, next }: Pick<Making, 'due' | 'manual' | 'next'>): Tick {
+  tick(due: number, manual: boolean, next: number | null): DueTick {
     const { name, cadence } = this.#options;
-    return {
+    const tick = {
       schedule: name,
       due: instant(due),
       previous: instantOrNull(this.#sentDue),
@@ -73,125 +59,128 @@ export class Chain {
       ...(cadence.seq && { seq: cadence.seq(due) }),
       ...(manual && { manual }),
     };
+    return { tick, due, next };
   }
 
-  /** Makes a tick, which is the last one from now on. Throws where its data is too large. */
-  make(making: Making): MadeTick {
-    const { event } = this.#options;
-    const made = new MadeTick(event, this.tick(making), making, this.#context.eventBytes());
-    this.#shown &&= this.#last?.data === making.data;
-    this.#last = made;
-    return made;
+  /** A tick with its value is the newest from now on. */
+  keep(current: CurrentTick): void {
+    this.#isShownToAll &&= this.#newest?.data === current.data;
+    this.#newest = current;
   }
 
-  /** The last one went to somebody. */
+  /** The tick of this instant went to at least one client. */
   sent(due: number): void {
     this.#sentDue = due;
-    this.#shown = true;
+    this.#sentCount++;
+    this.#isShownToAll = true;
     this.#isSetBack = false;
-    this.#wasAsked = false;
-    this.sends++;
+    this.#wasRequested = false;
   }
 
-  /** Somebody here has not been shown a value: the next one goes out, even if it is the same as before. */
-  owe(): void {
-    this.#shown = false;
+  get sentCount(): number {
+    return this.#sentCount;
+  }
+
+  /** A client asks for the current tick: what is sent next has to make sense to it as well. */
+  requested(): void {
+    this.#wasRequested = true;
+  }
+
+  /** A client here has not been shown the value: the next one is sent, even if it is the same as before. */
+  notShown(): void {
+    this.#isShownToAll = false;
+  }
+
+  /** Whether every client has this value. Data that differs by room cannot be compared, and is new. */
+  isUnchanged(data: RoomData): boolean {
+    return this.#isShownToAll && typeof data === 'string' && data === this.#newest?.data;
+  }
+
+  /** The newest one stays the current one until then: clients that join meanwhile need no read. */
+  extend(until: number | null): void {
+    if (this.#newest) this.#newest.until = until;
   }
 
   /** The instant, or the one sent last if that is newer and not from before a step of the clock back. */
-  newest(due: number | null, now: number): number | null {
+  newestDue(due: number | null, now: number): number | null {
     const sent = this.#sentDue;
     return sent !== null && sent <= now && (due === null || due < sent) ? sent : due;
   }
 
-  /** A client joined or asks: what is sent next has to make sense to it as well. */
-  asked(): void {
-    this.#wasAsked = true;
-  }
-
   /**
-   * The clock was set back, and `next` is what is due now. Answers whether viewers have to be told:
+   * The clock was set back, and `next` is what is due now. Returns whether viewers have to be told:
    * whether something comes again that was sent.
    */
   setBack(next: number | null): boolean {
     if (next === null) return false;
-    // What was current by the old time is not any more, not even when that time has come again.
-    if (this.#last && this.#last.due >= next) this.#inherited = this.#last;
-    const again = this.#sentDue !== null && this.#sentDue >= next;
-    this.#isSetBack ||= again;
-    return again;
+    // It does not become current again when that time has come again.
+    if (this.#newest && this.#newest.due >= next) this.#outdated = this.#newest;
+    const comesAgain = this.#sentDue !== null && this.#sentDue >= next;
+    this.#isSetBack ||= comesAgain;
+    return comesAgain;
   }
 
   /** Whether viewers have to be told, before the tick of this instant, that the clock was set back. */
-  goesBack(due: number): boolean {
-    if (this.#isSetBack) return this.#wasAsked;
+  mustTellSetBack(due: number): boolean {
+    if (this.#isSetBack) return this.#wasRequested;
     return this.#sentDue !== null && due < this.#sentDue;
   }
 
-  /** Whether everybody has this value. Data that differs by room cannot be compared, and is new. */
-  isUnchanged(data: RoomData): boolean {
-    return this.#shown && typeof data === 'string' && data === this.#last?.data;
+  /** The current one, if it is there; `next`: what is due next. */
+  current(now: number, next: number | null): CurrentTick | undefined {
+    const newest = this.#newest;
+    // Where another instant is next than it was, the clock was set.
+    const isCurrent = newest?.until === next && (next === null || now < next);
+    return isCurrent && newest !== this.#outdated ? newest : undefined;
   }
 
-  /** The last one stays the current one: who joins meanwhile needs no read. */
-  extend(until: number | null): void {
-    if (this.#last) this.#last.until = until;
-  }
-
-  /**
-   * The current one, if it is there. `next`: what is due next; `over`: nothing any more, as while
-   * paused, and any will do.
-   */
-  current(now: number, next: number | null | 'over'): MadeTick | undefined {
-    if (next === 'over') return this.#last;
-    return this.#last !== this.#inherited && this.#last?.isCurrent(now, next) ? this.#last : undefined;
+  /** The newest one, however old: the current one while paused. */
+  get newest(): CurrentTick | undefined {
+    return this.#newest;
   }
 }
 
-/** A tick with its value, to be sent now and shown to who comes later. */
-export class MadeTick {
+/** A tick with its value: sent now, and shown to clients that join later. */
+export class CurrentTick {
   /** As it goes into every room. */
-  readonly event: Omit<RoomEvent, 'room' | 'data' | 'id'>;
+  readonly event: Omit<RoomEvent, 'room' | 'data' | 'id'> & { readonly tick: Tick };
   readonly data: RoomData;
-  /** When it ceases to be the current one; null for never. */
-  until: number | null;
   readonly due: number;
-  readonly #tick: Tick;
-
-  /** By room, all with this `next`. */
+  /** When it stops being the current one; null for never. */
+  until: number | null;
+  /** By room, all with `#replayedNext` as what is next. */
   readonly #replays = new Map<string, RoomEvent>();
   #replayedNext: number | null | undefined;
 
-  constructor(event: string, tick: Tick, making: Making, eventBytes: number) {
-    const bytes = Buffer.byteLength(inRoom(making.data, LONGEST_ROOM));
-    if (bytes > eventBytes) {
-      const message = `${bytes} bytes of data are too many: limits.eventBytes is ${eventBytes}`;
+  /** `at`: when the value came. Throws a `FeedError` where the data has more than `maxBytes`. */
+  constructor(
+    event: string,
+    { tick, due }: DueTick,
+    { data, at, until, maxBytes }: { data: RoomData; at: number; until: number | null; maxBytes: number },
+  ) {
+    const bytes = Buffer.byteLength(inRoom(data, LONGEST_ROOM));
+    if (bytes > maxBytes) {
+      const message = `${bytes} bytes of data are too many: limits.eventBytes is ${maxBytes}`;
       throw new FeedError('too-large', message);
     }
-    this.event = { event, time: instant(making.at), tick };
-    this.data = making.data;
-    this.until = making.until;
-    this.#tick = tick;
-    this.due = making.due;
-  }
-
-  /** Whether no newer instant has come; where another one is next than it was, the clock was set. */
-  isCurrent(now: number, next: number | null): boolean {
-    return this.until === next && (next === null || now < next);
+    this.event = { event, time: instant(at), tick };
+    this.data = data;
+    this.due = due;
+    this.until = until;
   }
 
   /**
-   * The event for a client that joins later; `over`: nothing is due after it, as while paused. Where the
+   * The event for a client that joins later; `isOver`: nothing is due after it, as while paused. Where the
    * data is the same for all rooms it is the same object for all that join a room meanwhile, so that it
    * is encoded once for a storm of them.
    */
-  replay(room: string, over: boolean): RoomEvent {
-    const next = over ? null : this.until;
+  replay(room: string, isOver: boolean): RoomEvent {
+    const next = isOver ? null : this.until;
     if (next !== this.#replayedNext) this.#replays.clear();
     this.#replayedNext = next;
     const known = this.#replays.get(room);
     if (known) return known;
-    const tick = { ...this.#tick, next: instantOrNull(next) };
+    const tick = { ...this.event.tick, next: instantOrNull(next) };
     const event: RoomEvent = { room, ...this.event, data: inRoom(this.data, room), tick, replay: true };
     if (typeof this.data === 'string' && this.#replays.size < MAX_REPLAYS) this.#replays.set(room, event);
     return event;

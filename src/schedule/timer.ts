@@ -48,6 +48,8 @@ type Waiting = TimerSlot & { at: number };
  * the next. First every slot takes a step into account, then what is due is called, earliest first.
  */
 export class Timer {
+  /** How often the clock was set. */
+  readonly clockSteps = { forward: 0, back: 0 };
   readonly #clock: Clock;
   readonly #listener: TimerListener;
   readonly #slots = new Set<TimerSlot>();
@@ -137,6 +139,7 @@ export class Timer {
     this.#offset = offset;
     this.#lookedAt = monotonic;
     if (stepMs === 0) return now;
+    this.clockSteps[stepMs < 0 ? 'back' : 'forward']++;
     this.#steps += stepMs;
     this.#steppedAfter ??= before;
     this.#waiting = [];

@@ -62,14 +62,14 @@ describe('the figures', () => {
     watching.close('restart');
     watching.close('byAdministrator');
     metrics.refused('origin');
-    metrics.missed('clock', 3);
-    metrics.missed('market', 1);
-    metrics.overlapped('clock');
-    metrics.stepped(-3_600_000);
-    metrics.stepped(1500);
+    watching.history('clock').addMissed({ count: 3, exact: true });
+    watching.history('market').addMissed({ count: 1, exact: true });
+    watching.history('clock').addOverlapped();
+    watching.clockSteps.back++;
+    watching.clockSteps.forward++;
     watching.ran('clock');
     for (const outcome of ['unchanged', 'unheard', 'failed', 'failed'] as const)
-      metrics.ran('clock', { due: 0, tookMs: 0, sent: null, manual: false, outcome });
+      watching.ranInVain('clock', outcome);
     expect(stats()).toMatchObject({
       closes: { '1012': 2, '4004': 1 },
       refusals: { origin: 1 },
@@ -96,7 +96,7 @@ describe('the figures', () => {
 
   it('call nothing late that was asked for by hand, nor what never left', () => {
     watching.ran('clock', { lateMs: 5000, manual: true });
-    watching.metrics.ran('clock', { due: 0, tookMs: 9, sent: null, manual: false, outcome: 'failed' });
+    watching.ranInVain('clock', 'failed', 9);
     expect(stats().lateness).toBeNull();
   });
 

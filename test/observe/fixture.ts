@@ -2,6 +2,13 @@ import { EventEmitter } from 'node:events';
 import { CLOSE } from '../../src/hub/close-reason.ts';
 import type { Transport } from '../../src/hub/frame.ts';
 import { Metrics } from '../../src/observe/metrics.ts';
+import {
+  LatenessOfAll,
+  type Run,
+  RunHistory,
+  type RunOutcome,
+  sumOf,
+} from '../../src/schedule/run-history.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 /** Figures of a server that is not there: its parts are what the test says. */
@@ -18,22 +25,45 @@ export class Watching {
     },
   };
   readonly states = { ok: 0, stale: 0, error: 0, paused: 0 };
+  readonly clockSteps = { forward: 0, back: 0 };
+  readonly histories = new Map<string, RunHistory>();
+  readonly #lateness = new LatenessOfAll();
   readonly metrics = new Metrics({
     clock: this.clock,
     version: '1.2.3',
     hub: this.hub,
-    schedules: { states: () => ({ ...this.states }) },
+    schedules: {
+      states: () => ({ ...this.states }),
+      clockSteps: this.clockSteps,
+      histories: () => this.histories,
+      totals: () => ({ ...sumOf(this.histories.values()), lateness: this.#lateness.entry() }),
+    },
   });
 
   close(reason: keyof typeof CLOSE): void {
     this.events.emit('close', { reason: CLOSE[reason] });
   }
 
+  /** The history of a schedule, which begins where it is first asked for. */
+  history(schedule: string): RunHistory {
+    const history = this.histories.get(schedule) ?? new RunHistory(this.#lateness);
+    this.histories.set(schedule, history);
+    return history;
+  }
+
   /** A run due now that took as long and left so late. */
   ran(schedule: string, { lateMs = 0, tookMs = 0, manual = false } = {}): void {
     const due = this.clock.now();
-    const run = { due, tookMs, sent: due + lateMs, manual, outcome: 'sent' as const };
-    this.metrics.ran(schedule, run);
+    this.#add(schedule, { due, tookMs, sent: due + lateMs, manual, outcome: 'sent' });
+  }
+
+  /** A run that sent nothing. */
+  ranInVain(schedule: string, outcome: RunOutcome, tookMs = 0): void {
+    this.#add(schedule, { due: 0, tookMs, sent: null, manual: false, outcome });
+  }
+
+  #add(schedule: string, run: Pick<Run, 'due' | 'tookMs' | 'sent' | 'manual' | 'outcome'>): void {
+    this.history(schedule).add({ ...run, started: 0, rooms: 0, connections: 0, bytes: 0, error: null });
   }
 
   /** The value of a series as it is written, such as `belfry_rooms` or `x_total{code="1"}`. */

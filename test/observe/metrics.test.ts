@@ -12,8 +12,8 @@ beforeEach(() => {
 function everythingHappens(): void {
   const { metrics } = watching;
   watching.ran('clock', { lateMs: 2, tookMs: 1 });
-  metrics.missed('clock', 1);
-  metrics.overlapped('clock');
+  watching.history('clock').addMissed({ count: 1, exact: true });
+  watching.history('clock').addOverlapped();
   metrics.refused('origin');
   metrics.adminCalled('listRooms', 200);
   watching.close('restart');
@@ -61,11 +61,10 @@ describe('what is exported', () => {
   });
 
   it('says of each schedule what came of its instants', async () => {
-    const { metrics } = watching;
     watching.ran('clock');
-    metrics.ran('clock', { due: 0, tookMs: 0, sent: null, manual: false, outcome: 'unchanged' });
-    metrics.missed('clock', 3);
-    metrics.overlapped('clock');
+    watching.ranInVain('clock', 'unchanged');
+    watching.history('clock').addMissed({ count: 3, exact: true });
+    watching.history('clock').addOverlapped();
     expect(await watching.value('belfry_runs_total{schedule="clock",outcome="sent"}')).toBe(1);
     expect(await watching.value('belfry_runs_total{schedule="clock",outcome="unchanged"}')).toBe(1);
     expect(await watching.value('belfry_instants_missed_total{schedule="clock"}')).toBe(3);
@@ -84,7 +83,7 @@ describe('what is exported', () => {
 
   it('counts how long feeds took, also where they failed', async () => {
     watching.ran('clock', { lateMs: 40, tookMs: 30 });
-    watching.metrics.ran('clock', { due: 0, tookMs: 10_000, sent: null, manual: false, outcome: 'failed' });
+    watching.ranInVain('clock', 'failed', 10_000);
     expect(await watching.value('belfry_feed_duration_seconds_sum{schedule="clock"}')).toBe(10.03);
     expect(await watching.value('belfry_feed_duration_seconds_count{schedule="clock"}')).toBe(2);
   });
@@ -96,9 +95,8 @@ describe('what is exported', () => {
   });
 
   it('tells steps of the clock by their direction', async () => {
-    watching.metrics.stepped(1500);
-    watching.metrics.stepped(-1500);
-    watching.metrics.stepped(-1500);
+    watching.clockSteps.forward++;
+    watching.clockSteps.back += 2;
     expect(await watching.value('belfry_clock_steps_total{direction="forward"}')).toBe(1);
     expect(await watching.value('belfry_clock_steps_total{direction="back"}')).toBe(2);
   });
@@ -106,7 +104,7 @@ describe('what is exported', () => {
   it('forgets a schedule that is no longer there, and no other', async () => {
     everythingHappens();
     watching.ran('market');
-    watching.metrics.forget('clock');
+    watching.histories.delete('clock');
     const text = await watching.metrics.text();
     expect(text).not.toContain('schedule="clock"');
     expect(text).toContain('schedule="market"');

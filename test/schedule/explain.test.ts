@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { calendar, interval } from '../../src/schedule/cadence.ts';
-import type { CadenceEntry } from '../../src/schedule/entries.ts';
+import type { CadenceEntry } from '../../src/schedule/options.ts';
 import { cadenceWords, explain, explanationLines } from '../../src/schedule/explain.ts';
 import { schedule, start } from './fixture.ts';
 

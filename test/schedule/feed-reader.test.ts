@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import type { ReadFeed } from '../../src/feed/feed.ts';
-import { Reader } from '../../src/schedule/feed-reader.ts';
+import { FeedReader } from '../../src/schedule/feed-reader.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { START } from './fixture.ts';
 
@@ -11,7 +11,7 @@ setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
 
 const TICK = { schedule: 'clock', due: START, previous: null, next: null };
-const nothing = { value: () => {}, failed: () => {} };
+const nothing = () => undefined;
 
 /** Remembers what it was asked with for only as long as somebody else does. */
 class ForgetfulFeed implements ReadFeed {
@@ -39,12 +39,12 @@ const ENDINGS: Readonly<Record<string, (signal: AbortSignal) => Promise<string>>
   },
 };
 
-describe('Reader', () => {
+describe('FeedReader', () => {
   test.each(Object.keys(ENDINGS))(
     'keeps nothing of the reads before the last, where they %s',
     async (how) => {
       const feed = new ForgetfulFeed(ENDINGS[how] ?? (async () => ''));
-      const reader = new Reader(new ManualClock(START), feed, 1000);
+      const reader = new FeedReader(new ManualClock(START), feed, 1000);
       for (let run = 0; run < 10; run++) await reader.run(TICK, nothing);
       // What a `WeakRef` gave or took is kept until the end of that turn.
       await nextTurn();
@@ -59,9 +59,9 @@ describe('Reader', () => {
       (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
     );
     const clock = new ManualClock(START);
-    const reader = new Reader(clock, feed, 1000);
+    const reader = new FeedReader(clock, feed, 1000);
     for (let run = 0; run < 10; run++) {
-      void reader.ask(TICK, nothing);
+      void reader.request(TICK, nothing);
       const ran = reader.run(TICK, nothing);
       await nextTurn();
       await clock.advance(1000);

@@ -3,7 +3,7 @@ import type { Feed } from '../../src/feed/feed.ts';
 import { roomMatcher, type Tick } from '../../src/hub/event.ts';
 import type { Delivered, Delivery } from '../../src/hub/room.ts';
 import { interval } from '../../src/schedule/cadence.ts';
-import type { Listeners, Report, ScheduleOptions } from '../../src/schedule/options.ts';
+import type { Report, ScheduleHub, ScheduleOptions } from '../../src/schedule/options.ts';
 import { Schedules } from '../../src/schedule/schedules.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
@@ -19,7 +19,7 @@ export const secondsOf = (instant: string | null) =>
   instant === null ? null : (Date.parse(instant) - Date.parse(START)) / 1000;
 
 /** A hub with one member in each of its rooms. */
-export class FakeHub implements Listeners {
+export class FakeHub implements ScheduleHub {
   rooms: string[] = ['lobby'];
   readonly deliveries: Delivery[] = [];
 
@@ -125,8 +125,7 @@ export function schedule({ feed = computed, ...options }: Partial<ScheduleOption
 export function start(...list: ScheduleOptions[]) {
   const reports: unknown[][] = [];
   const report: Report = {
-    ran: (name, run) => reports.push(['ran', name, run.outcome]),
-    turned: (name, state, detail) => reports.push(['turned', name, state, detail]),
+    stateChanged: (name, state, detail) => reports.push(['turned', name, state, detail]),
     missed: (name, { count, exact }) => reports.push(['missed', name, exact ? count : `more than ${count}`]),
     overlapped: (name) => reports.push(['overlapped', name]),
     stepped: (ms) => reports.push(['stepped', ms]),

@@ -235,26 +235,15 @@ describe('a clock that is set', () => {
   });
 
   it('while a feed is read changes nothing of how long that took', async () => {
-    const took: number[] = [];
     const slowly = new FakeFeed();
-    const ignore = () => {};
-    const { clock, schedules } = startReporting(
-      {
-        ran: (_name, { tookMs }) => took.push(tookMs),
-        turned: ignore,
-        missed: ignore,
-        overlapped: ignore,
-        stepped: ignore,
-        faulted: ignore,
-      },
-      schedule({ feed: slowly }),
-    );
+    const { clock, schedules } = start(schedule({ feed: slowly }));
     await clock.advanceSettled(3000);
     clock.step(HOUR_MS);
     await clock.advanceSettled(400);
     slowly.last.resolve('1');
     await settled();
-    expect(took).toEqual([400]);
+    const [[, history] = []] = schedules.histories();
+    expect(history?.feedDuration.sum).toBe(0.4);
     expect((await schedules.runs('clock', { limit: 1 }))[0]).not.toHaveProperty('tookMs');
   });
 
@@ -562,7 +551,7 @@ describe('schedules beside each other', () => {
       throw new Error('the log is full');
     };
     const { clock, hub, schedules } = startReporting(
-      { ran: broken, turned: broken, missed: broken, overlapped: broken, stepped: broken, faulted: broken },
+      { stateChanged: broken, missed: broken, overlapped: broken, stepped: broken, faulted: broken },
       schedule({ name: 'hangs', feed: new FakeFeed() }),
       schedule({
         name: 'throws',
