@@ -84,7 +84,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     clock,
     hub,
     report: report(logger),
-    eventBytes: () => limits.eventBytes,
+    settings: hubSettings,
   });
   const metrics = new Metrics({ clock, version, hub, schedules });
   const applySchedules = () => {

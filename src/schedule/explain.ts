@@ -2,19 +2,19 @@ import cronstrue from 'cronstrue';
 import { instant } from '../clock.ts';
 import { localInstant } from '../feed/timezone.ts';
 import { type Cadence, calendar } from './cadence.ts';
-import type { CadenceEntry } from './options.ts';
+import type { CadenceEntry, ScheduleOptions } from './options.ts';
 
 /** One run to come. */
 export interface PlannedRun {
   /** RFC 3339 in UTC. */
   readonly due: string;
-  /** The same as the clock on the wall shows it in the schedule's zone, with its offset. */
+  /** The same as a wall clock in the schedule's zone shows it, with its offset. */
   readonly local: string;
   /** What daylight saving does to it; null: nothing. */
   readonly note: string | null;
 }
 
-/** A schedule's cadence in words, and what comes of it. */
+/** A schedule's cadence in words, and its next runs. */
 export interface Explanation {
   readonly schedule: string;
   readonly cadence: CadenceEntry;
@@ -26,25 +26,37 @@ export interface Explanation {
 }
 
 /** What can be explained: a schedule, also one that does not run. */
-export interface Explainable {
-  readonly name: string;
-  readonly cadence: Cadence;
-  readonly describedCadence: CadenceEntry;
-}
+export type Explainable = Pick<ScheduleOptions, 'name' | 'cadence' | 'describedCadence'>;
 
 /** The `count` runs after `from`, milliseconds since the epoch. */
-export function explain(
-  { name, cadence, describedCadence }: Explainable,
-  from: number,
-  count: number,
-): Explanation {
-  const timezone = 'cron' in describedCadence ? describedCadence.timezone : 'UTC';
-  const local = localInstant(timezone);
-  const note = 'cron' in describedCadence ? nightNotes(describedCadence, cadence) : () => null;
+export function explain(schedule: Explainable, from: number, count: number): Explanation {
   const runs: PlannedRun[] = [];
-  for (let due = cadence.next(from); due !== null && runs.length < count; due = cadence.next(due))
-    runs.push({ due: instant(due), local: local(due), note: note(due) });
-  return { schedule: name, cadence: describedCadence, words: cadenceWords(describedCadence), timezone, runs };
+  for (const run of plannedRuns(schedule, from)) if (runs.push(run) >= count) break;
+  return { ...describeCadence(schedule), runs };
+}
+
+export function describeCadence({ name, describedCadence }: Explainable): Omit<Explanation, 'runs'> {
+  return {
+    schedule: name,
+    cadence: describedCadence,
+    words: cadenceWords(describedCadence),
+    timezone: timezoneOf(describedCadence),
+  };
+}
+
+/** The runs after `from`, each found when it is asked for: one of a calendar takes a tenth of a millisecond. */
+export function* plannedRuns(
+  { cadence, describedCadence }: Explainable,
+  from: number,
+): Generator<PlannedRun> {
+  const local = localInstant(timezoneOf(describedCadence));
+  const note = 'cron' in describedCadence ? nightNotes(describedCadence, cadence) : () => null;
+  for (let due = cadence.next(from); due !== null; due = cadence.next(due))
+    yield { due: instant(due), local: local(due), note: note(due) };
+}
+
+function timezoneOf(cadence: CadenceEntry): string {
+  return 'cron' in cadence ? cadence.timezone : 'UTC';
 }
 
 /** For a terminal: the words, then a line for each run. */
@@ -69,7 +81,7 @@ const UNITS: Readonly<Record<string, string>> = {
   d: 'day',
 };
 
-/** A cadence as people would say it. */
+/** A cadence in words. */
 export function cadenceWords(cadence: CadenceEntry): string {
   if ('every' in cadence) {
     const [, count = '', unit = ''] = /^([\d.]+)(\D+)$/.exec(cadence.every) ?? [];
@@ -91,7 +103,7 @@ const REACH_MS = 3 * HOUR_MS;
 /** They are never changed twice in so short a time. */
 const WEEK_MS = 7 * 24 * HOUR_MS;
 
-/** Tells of a run of a calendar what the clocks' going forward or back does to it. */
+/** Returns a function that says what a change of the clocks does to a run of a calendar. */
 function nightNotes(
   { cron, timezone }: { cron: string; timezone: string },
   cadence: Cadence,
@@ -102,7 +114,7 @@ function nightNotes(
   /** The pattern on a wall clock that is never set. */
   const named = calendar(cron, 'UTC');
 
-  /** Of the first run after the clocks went forward, where they left out something that the pattern names. */
+  /** For the first run after the clocks went forward, where they left out an instant that the pattern names. */
   const forward = (due: number): string | null => {
     const from = Math.max(cadence.previous(due - 1) ?? 0, due - WEEK_MS);
     if (offset(from) >= offset(due)) return null;

@@ -36,6 +36,12 @@ export interface ScheduleOptions {
   readonly config: unknown;
 }
 
+/** What schedules need of the configuration in force. */
+export interface ScheduleSettings {
+  /** `eventBytes`: the most bytes of JSON in an event's data. */
+  readonly limits: { readonly eventBytes: number };
+}
+
 /** What schedules need of the hub. */
 export interface ScheduleHub {
   /** Whether a connection is in a room that one of the patterns matches. */
@@ -65,6 +71,6 @@ export interface ScheduleContext {
   /** Must not throw. */
   readonly report: Report;
   readonly lateness: LatenessOfAll;
-  /** The most bytes that the data of one event may have; read again for each. */
-  eventBytes(): number;
+  /** Where the settings in force are found; a reload replaces them. */
+  readonly settings: { readonly current: ScheduleSettings };
 }

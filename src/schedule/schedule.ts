@@ -332,7 +332,7 @@ export class Schedule implements Timed {
       data,
       at,
       until: this.#slot ? tick.next : this.cadence.next(at),
-      maxBytes: this.#context.eventBytes(),
+      maxBytes: this.#context.settings.current.limits.eventBytes,
     });
     this.#chain.keep(current);
     this.#status.succeeded();

@@ -1,12 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { Clock } from '../clock.ts';
-import { Refusal } from '../hub/errors.ts';
-import type { RoomEvent } from '../hub/event.ts';
 import type { CurrentTicks, CurrentTicksOfRoom } from '../hub/join.ts';
 import type { PageQuery } from '../hub/views.ts';
-import { type Explanation, explain } from './explain.ts';
-import type { Report, ScheduleContext, ScheduleHub, ScheduleOptions, ScheduleState } from './options.ts';
+import type { RoomEvent } from '../hub/event.ts';
+import { Refusal } from '../hub/errors.ts';
+import { describeCadence, type Explanation, type PlannedRun, plannedRuns } from './explain.ts';
+import type { Report, ScheduleContext, ScheduleOptions, ScheduleState } from './options.ts';
 import { LatenessOfAll, type RunCounts, type RunEntry, type RunHistory, sumOf } from './run-history.ts';
 import { Schedule, type ScheduleEntry } from './schedule.ts';
 import { Timer } from './timer.ts';
@@ -14,17 +13,10 @@ import { Timer } from './timer.ts';
 /** How long a stop waits for feeds to end: a command that ignores SIGTERM has a second. */
 const MAX_STOP_MS = 2000;
 
-/** How long a list may hold the event loop in one go, and how many runs are found in about as long. */
+/** How long a list may hold the event loop in one go. */
 const SLICE_MS = 5;
-const RUNS_PER_SLICE = 10;
 
-export interface SchedulesOptions {
-  readonly clock: Clock;
-  readonly hub: ScheduleHub;
-  readonly report: Report;
-  /** The most bytes that the data of one event may have; read again for each. */
-  eventBytes(): number;
-}
+export type SchedulesOptions = Pick<ScheduleContext, 'clock' | 'hub' | 'report' | 'settings'>;
 
 /** What became of the schedules when others were given: names, ordered. */
 export interface Applied {
@@ -48,11 +40,11 @@ export class Schedules implements CurrentTicks {
   readonly #ending = new Set<Promise<void>>();
   #isStopped = false;
 
-  constructor({ clock, hub, report, eventBytes }: SchedulesOptions) {
+  /** `report` may throw: its errors reach no schedule. */
+  constructor({ report, ...options }: SchedulesOptions) {
     const quiet = ignoringErrors(report);
-    const timer = new Timer(clock, quiet);
-    const lateness = new LatenessOfAll();
-    this.#context = { clock, hub, report: quiet, timer, lateness, eventBytes: () => eventBytes() };
+    const timer = new Timer(options.clock, quiet);
+    this.#context = { ...options, report: quiet, timer, lateness: new LatenessOfAll() };
   }
 
   /**
@@ -124,17 +116,10 @@ export class Schedules implements CurrentTicks {
     after = '',
     limit = Number.POSITIVE_INFINITY,
   }: Partial<PageQuery> = {}): Promise<ScheduleEntry[]> {
-    const { clock } = this.#context;
     const entries: ScheduleEntry[] = [];
-    let endsAt = clock.monotonic() + SLICE_MS;
-    for (const schedule of this.#schedules.values()) {
-      if (schedule.name <= after) continue;
+    for await (const schedule of this.#inSlices(this.#schedules.values())) {
       if (entries.length >= limit) break;
-      if (clock.monotonic() >= endsAt) {
-        await nextTurn();
-        endsAt = clock.monotonic() + SLICE_MS;
-      }
-      entries.push(schedule.entry());
+      if (schedule.name > after) entries.push(schedule.entry());
     }
     return entries;
   }
@@ -149,15 +134,11 @@ export class Schedules implements CurrentTicks {
     { fromMs = this.#context.clock.now(), count }: { fromMs: number | undefined; count: number },
   ): Promise<Explanation> {
     const { options } = this.#named(name);
-    const { runs, ...said } = explain(options, fromMs, Math.min(count, RUNS_PER_SLICE));
-    const all = [...runs];
-    for (let last = runs.at(-1); last && all.length < count; last = all.at(-1)) {
-      await nextTurn();
-      const more = explain(options, Date.parse(last.due), Math.min(count - all.length, RUNS_PER_SLICE)).runs;
-      if (more.length === 0) break;
-      all.push(...more);
+    const runs: PlannedRun[] = [];
+    for await (const run of this.#inSlices(plannedRuns(options, fromMs))) {
+      if (runs.push(run) >= count) break;
     }
-    return { ...said, runs: all };
+    return { ...describeCadence(options), runs };
   }
 
   /** Runs it by hand and answers when it is done; whether it failed is in the entry. */
@@ -236,6 +217,18 @@ export class Schedules implements CurrentTicks {
       if (current.coming) coming.push(current.coming);
     }
     return { statuses, ticks, coming };
+  }
+
+  /** The same items; after each slice of time the event loop does its other work. */
+  async *#inSlices<Item>(items: Iterable<Item>): AsyncGenerator<Item> {
+    const { clock } = this.#context;
+    let endsAt = clock.monotonic() + SLICE_MS;
+    for (const item of items) {
+      yield item;
+      if (clock.monotonic() < endsAt) continue;
+      await nextTurn();
+      endsAt = clock.monotonic() + SLICE_MS;
+    }
   }
 
   #end(schedule: Schedule): void {

@@ -137,7 +137,12 @@ export function start(...list: ScheduleOptions[]) {
 export function startReporting(report: Report, ...list: ScheduleOptions[]) {
   const clock = new ManualClock(START);
   const hub = new FakeHub();
-  const schedules = new Schedules({ clock, hub, report, eventBytes: () => EVENT_BYTES });
+  const schedules = new Schedules({
+    clock,
+    hub,
+    report,
+    settings: { current: { limits: { eventBytes: EVENT_BYTES } } },
+  });
   schedules.apply(list);
   running = { schedules, clock };
   return { clock, hub, schedules };
