@@ -51,6 +51,18 @@ export function zoneOffset(timezone: string): (unixMs: number) => number {
   return (unixMs) => offsetAt(format, unixMs).ms;
 }
 
+/** The first whole second after `from` that has another offset; `to` has one, and only one change lies between. */
+export function offsetChange(offset: (unixMs: number) => number, from: number, to: number): number {
+  const before = offset(from);
+  let [low, high] = [Math.floor(from / 1000), Math.ceil(to / 1000)];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (offset(middle * 1000) === before) low = middle;
+    else high = middle;
+  }
+  return high * 1000;
+}
+
 /** Intl writes `GMT-03:30`, and for UTC plain `GMT`. */
 function offsetAt(format: Intl.DateTimeFormat, unixMs: number): { text: string; ms: number } {
   const name = format.formatToParts(unixMs).find((part) => part.type === 'timeZoneName')?.value ?? '';

@@ -1,4 +1,4 @@
-import { zoneOffset } from '../feed/timezone.ts';
+import { offsetChange, zoneOffset } from '../feed/timezone.ts';
 
 /** How many instants there are; not `exact`: more than `count`. */
 export interface Count {
@@ -130,22 +130,11 @@ class Weeks {
     const [start, end] = [index * WEEK_MS, (index + 1) * WEEK_MS];
     const [before, after] = [this.#offset(start), this.#offset(end)];
     if (before !== after && !budget.spend(20 * OFFSET_COST)) return undefined;
-    const change = before === after ? end : this.#change(start, end, before);
+    const change = before === after ? end : offsetChange(this.#offset, start, end);
     const week = { before, after, change, end };
     if (this.#known.size >= MAX_WEEKS) this.#known.clear();
     this.#known.set(index, week);
     return week;
-  }
-
-  /** The first whole second after `from` that has another offset than `before`; `to` has one. */
-  #change(from: number, to: number, before: number): number {
-    let [low, high] = [from / SECOND_MS, to / SECOND_MS];
-    while (high - low > 1) {
-      const middle = Math.floor((low + high) / 2);
-      if (this.#offset(middle * SECOND_MS) === before) low = middle;
-      else high = middle;
-    }
-    return high * SECOND_MS;
   }
 }
 

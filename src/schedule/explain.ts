@@ -1,6 +1,6 @@
 import cronstrue from 'cronstrue';
 import { instant } from '../clock.ts';
-import { localInstant } from '../feed/timezone.ts';
+import { localInstant, offsetChange, zoneOffset } from '../feed/timezone.ts';
 import { type Cadence, calendar } from './cadence.ts';
 import type { CadenceEntry, ScheduleOptions } from './options.ts';
 
@@ -108,9 +108,8 @@ function nightNotes(
   { cron, timezone }: { cron: string; timezone: string },
   cadence: Cadence,
 ): (due: number) => string | null {
-  const local = localInstant(timezone);
-  const wall = (at: number) => Date.parse(`${local(at).slice(0, 23)}Z`);
-  const offset = (at: number) => wall(at) - at;
+  const offset = zoneOffset(timezone);
+  const wall = (at: number) => at + offset(at);
   /** The pattern on a wall clock that is never set. */
   const named = calendar(cron, 'UTC');
 
@@ -118,7 +117,7 @@ function nightNotes(
   const forward = (due: number): string | null => {
     const from = Math.max(cadence.previous(due - 1) ?? 0, due - WEEK_MS);
     if (offset(from) >= offset(due)) return null;
-    const change = changeIn(from, due, offset);
+    const change = offsetChange(offset, from, due);
     const leftOut = named.next(change + offset(from) - 1);
     if (leftOut === null || leftOut >= wall(change)) return null;
     const runsInstead = named.previous(wall(due)) !== wall(due);
@@ -139,17 +138,6 @@ function nightNotes(
     }
     return forward(due);
   };
-}
-
-/** The first instant after `from` with the offset that `to` has, where one change lies between them. */
-function changeIn(from: number, to: number, offset: (at: number) => number): number {
-  let [low, high] = [from, to];
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (offset(middle) === offset(to)) high = middle;
-    else low = middle;
-  }
-  return high;
 }
 
 /** The time of day of an instant in UTC, with seconds where there are any. */
