@@ -30,7 +30,7 @@ export interface ScheduleEntry extends PublicStatus {
 }
 
 /** What one schedule has for a client that asks what is current in a room. */
-export interface Current {
+export interface CurrentOfSchedule {
   /** Its `status`, unless it is `ok`. */
   readonly status?: RoomEvent | undefined;
   /** At most one of these two. */
@@ -60,7 +60,7 @@ export class Schedule implements Timed {
   readonly history: RunHistory;
   readonly #context: ScheduleContext;
   readonly #feed: Feed;
-  /** What gives its values: a computed feed itself. */
+  /** What gives the values: the feed itself where it is computed. */
   readonly #source: ComputedFeed | FeedReader;
   readonly #status: Status;
   readonly #chain: TickChain;
@@ -158,13 +158,13 @@ export class Schedule implements Timed {
   passedOver(missed: Count): void {
     this.history.addMissed(missed);
     this.#context.report.missed(this.name, missed);
-    this.#status.tellMissed(missed);
+    this.#status.sendMissed(missed);
   }
 
-  /** Called by the timer. Told at once, so that it is told also where the next instant is a day away. */
+  /** Called by the timer. The `status` is sent at once: the next tick may be a day away. */
   stepped(ms: number): void {
     this.#failedDue = null;
-    if (ms > 0 || this.#chain.setBack(this.next)) this.#status.tellChanged('clock');
+    if (ms > 0 || this.#chain.setBack(this.next)) this.#status.sendChanged('clock');
   }
 
   /** The next due instant, milliseconds; null while paused and when it is over. */
@@ -201,7 +201,7 @@ export class Schedule implements Timed {
    * the newest due instant is computed or read, once for all clients that ask. That changes no `previous`
    * and goes to no other client.
    */
-  request(room: string): Current {
+  request(room: string): CurrentOfSchedule {
     const current = this.#requestTick();
     if (!(current instanceof CurrentTick)) {
       // A run shows its value only if it sends it.
@@ -304,7 +304,7 @@ export class Schedule implements Timed {
       return { ...NOTHING_SENT, outcome: 'unchanged', error: null };
     }
     const { event } = this.#keep(tick ?? this.#chain.tick(due, manual, this.next), data, at);
-    if (this.#chain.mustTellSetBack(due)) this.#status.tellChanged('clock');
+    if (this.#chain.needsChangedStatus(due)) this.#status.sendChanged('clock');
     const delivered = this.#context.hub.deliver({ rooms, event, data });
     if (delivered.connections === 0) return { ...delivered, sent: null, outcome: 'unheard', error: null };
     this.#chain.sent(due);

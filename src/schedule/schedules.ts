@@ -18,7 +18,7 @@ const SLICE_MS = 5;
 
 export type SchedulesOptions = Pick<ScheduleContext, 'clock' | 'hub' | 'report' | 'settings'>;
 
-/** What became of the schedules when others were given: names, ordered. */
+/** What `apply` did: names of schedules, ordered. */
 export interface Applied {
   readonly added: readonly string[];
   readonly changed: readonly string[];
@@ -27,8 +27,8 @@ export interface Applied {
 }
 
 /**
- * All schedules of a server: given, replaced and stopped together, listed and driven by name. What
- * acts or lists is asynchronous and answers with plain data; an unknown name is refused with 404.
+ * All schedules of a server: applied and stopped together, listed and run by name. What acts or lists
+ * is asynchronous and answers with plain data; an unknown name is refused with 404.
  */
 export class Schedules implements CurrentTicks {
   readonly #context: ScheduleContext;
@@ -50,7 +50,7 @@ export class Schedules implements CurrentTicks {
   /**
    * Replaces all schedules by these, each with a name of its own. One that is there already, made from
    * the same config, goes on unchanged. One that has changed continues the history and the chain of that
-   * name, and is told as `changed` where its cadence or rooms are others. All or nothing: throws where a
+   * name, and sends a `status` of `changed` where its cadence or rooms are others. All or nothing: throws where a
    * feed cannot be made, and then the old ones go on. After `stop` it does nothing.
    */
   apply(list: readonly ScheduleOptions[]): Applied {

@@ -5,7 +5,7 @@ import type { RoomEvent } from '../hub/event.ts';
 import type { Count } from './count.ts';
 import type { ScheduleContext, ScheduleOptions, ScheduleState } from './options.ts';
 
-/** What listeners are told of a schedule, in the words of a `status` event. */
+/** What viewers see of a schedule's state, with the field names of a `status` event. */
 export interface PublicStatus {
   readonly state: ScheduleState;
   /** Since when it is in this state. */
@@ -20,7 +20,7 @@ export interface PublicStatus {
 const MAX_DETAIL_CHARACTERS = 500;
 
 /**
- * The state of one schedule, which it tells the rooms. Where several are true, `paused` goes before
+ * The state of one schedule, and the `status` events that it sends to the rooms. Where several are true, `paused` goes before
  * `stale`, and that before `error`: a feed that fails is in `error` at once, and `stale` from when its
  * last value is too old to be shown, whatever the reason. A new value makes it `ok`, except while paused.
  * While nobody listens nothing is read, so nothing becomes stale.
@@ -32,7 +32,7 @@ export class Status {
   #isStale = false;
   /** Why the last value could not be had. */
   #failure: { readonly reason: Reason; readonly detail: string } | null = null;
-  /** The state that was told. */
+  /** The state of the last `status` event. */
   #state: ScheduleState;
   #since: number;
   /** When the last value came: by the wall clock for people, by the monotonic one for its age. */
@@ -57,11 +57,11 @@ export class Status {
     this.#lastGood = before.#lastGood;
   }
 
-  /** Tells what differs from `before`, and whether viewers cannot go on comparing. */
+  /** Sends a `status` where the state differs from that of `before`, or viewers cannot go on comparing. */
   start(before?: ScheduleOptions): void {
     const { describedCadence: cadence, rooms } = this.#options;
     if (before && !isDeepStrictEqual([before.describedCadence, before.rooms], [cadence, rooms]))
-      this.tellChanged('changed');
+      this.sendChanged('changed');
     this.#watchAge();
     this.#settle();
   }
@@ -103,23 +103,23 @@ export class Status {
     return detail;
   }
 
-  /** Checks the age of the last value, and tells where it is too old. */
+  /** Checks the age of the last value; the state is `stale` where it is too old. */
   checkAge(): void {
     this.#isStale ||= this.#freshMs() <= 0;
     this.#settle();
   }
 
-  /** Tells that viewers have to start comparing `previous` again. */
-  tellChanged(reason: 'changed' | 'clock'): void {
+  /** Viewers have to start comparing `previous` again. */
+  sendChanged(reason: 'changed' | 'clock'): void {
     const since = instant(this.#context.clock.now());
-    this.#tell({ ...this.#publicStatus(), state: 'changed', since, reason });
+    this.#send({ ...this.#publicStatus(), state: 'changed', since, reason });
   }
 
-  /** Tells that so many instants were left out, whatever the state is. */
-  tellMissed({ count, exact }: Count): void {
+  /** So many instants were left out; sent whatever the state is. */
+  sendMissed({ count, exact }: Count): void {
     const status = this.#publicStatus();
     const missed = { missed: count, ...(!exact && { missedAtLeast: true }) };
-    this.#tell({ ...status, reason: status.reason ?? 'missed', ...missed });
+    this.#send({ ...status, reason: status.reason ?? 'missed', ...missed });
   }
 
   get isPaused(): boolean {
@@ -170,7 +170,7 @@ export class Status {
     if (state === this.#state) return;
     this.#state = state;
     this.#since = this.#context.clock.now();
-    this.#tell(this.#publicStatus());
+    this.#send(this.#publicStatus());
     this.#context.report.stateChanged(this.#options.name, state, this.#detail);
   }
 
@@ -189,7 +189,7 @@ export class Status {
     return this.#lastGood.monotonic + staleAfterMs - this.#context.clock.monotonic();
   }
 
-  #tell(status: object): void {
+  #send(status: object): void {
     const { data, ...event } = this.#event(status);
     this.#context.hub.deliver({ rooms: this.#options.rooms, event, data });
   }

@@ -28,11 +28,11 @@ export class TickChain {
   /** How many ticks were sent. */
   #sentCount = 0;
   #newest: CurrentTick | undefined;
-  /** Not current any more: a tick of the chain before, or from before the clock was set back. */
+  /** Not current any more: the last tick of the chain before, or from before the clock was set back. */
   #outdated: CurrentTick | undefined;
-  /** A step of the clock back was told, and no tick was sent since. */
+  /** The clock was set back, a `status` said so, and no tick was sent since. */
   #isSetBack = false;
-  /** A client asked for the current tick since the last one was sent: it may not have heard of that step. */
+  /** A client asked for the current tick since the last one was sent: it may not have that `status`. */
   #wasRequested = false;
   /** Whether every client here was shown the value of `#newest` last, live or on joining. */
   #isShownToAll = false;
@@ -108,8 +108,8 @@ export class TickChain {
   }
 
   /**
-   * The clock was set back, and `next` is what is due now. Returns whether viewers have to be told:
-   * whether something comes again that was sent.
+   * The clock was set back, and `next` is what is due now. Returns whether viewers need a `status` of
+   * `changed`: whether something comes again that was sent.
    */
   setBack(next: number | null): boolean {
     if (next === null) return false;
@@ -120,8 +120,8 @@ export class TickChain {
     return comesAgain;
   }
 
-  /** Whether viewers have to be told, before the tick of this instant, that the clock was set back. */
-  mustTellSetBack(due: number): boolean {
+  /** Whether viewers need a `status` of `changed`, since the clock was set back, before the tick of this instant. */
+  needsChangedStatus(due: number): boolean {
     if (this.#isSetBack) return this.#wasRequested;
     return this.#sentDue !== null && due < this.#sentDue;
   }
