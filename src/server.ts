@@ -73,7 +73,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     clock,
     settings: hubSettings,
     log: new MemoryLog({ clock, settings: hubSettings }),
-    currentTicks: { of: (room) => schedules.of(room) },
+    currentTicks: { request: (room) => schedules.request(room) },
     server: `belfry ${version}`,
     processId: randomBytes(4).toString('hex'),
     onRoomMade: (room) => roomLimits.made(room),

@@ -26,7 +26,11 @@ export interface CurrentTicksOfRoom {
 
 /** The hub's view of the schedules: what is current in a room. */
 export interface CurrentTicks {
-  of(room: string): CurrentTicksOfRoom;
+  /**
+   * Asks what is current in a room. A tick that is not at hand is computed or read, once for all clients
+   * that ask in that moment; a schedule whose value is too old sends its `status`.
+   */
+  request(room: string): CurrentTicksOfRoom;
 }
 
 /** What the history of each room says of the `since` that a client gave; see `History.resumed`. */
@@ -197,7 +201,7 @@ export class Joins {
     const statuses: Frame[] = [];
     const ticks: Frame[] = [];
     for (const room of rooms) {
-      const current = currentTicks.of(room);
+      const current = currentTicks.request(room);
       const options = { mayConflate: settings.current.conflates(room), isDataKept: true };
       for (const status of current.statuses) statuses.push(new Encoding(status).in(format));
       for (const tick of current.ticks) ticks.push(frames.of(tick, format, options));

@@ -203,7 +203,7 @@ export class Schedules implements CurrentTicks {
     return { ...sumOf([this.#removedCounts, ...histories]), lateness: this.#context.lateness.entry() };
   }
 
-  of(room: string): CurrentTicksOfRoom {
+  request(room: string): CurrentTicksOfRoom {
     // Where the clock was set, what is due by the new time is called in a moment.
     this.#context.timer.look();
     const statuses: RoomEvent[] = [];

@@ -49,7 +49,7 @@ export function limitOf(url: URL): number {
 
 /** What is at hand, and what can be read soon; a live tick that comes meanwhile is at hand then. */
 async function ticksNow(room: string, currentTicks: CurrentTicks, clock: Clock): Promise<RoomEvent[]> {
-  const { ticks, coming } = currentTicks.of(room);
+  const { ticks, coming } = currentTicks.request(room);
   if (coming.length === 0) return [...ticks];
   const read: RoomEvent[] = [];
   const collect = (tick: RoomEvent | undefined) => void (tick && read.push(tick));
@@ -60,7 +60,7 @@ async function ticksNow(room: string, currentTicks: CurrentTicks, clock: Clock):
   });
   await Promise.race([all, patience]);
   cancel();
-  const atHand = currentTicks.of(room).ticks;
+  const atHand = currentTicks.request(room).ticks;
   const known = new Set(atHand.map(({ tick }) => tick?.schedule));
   return [...atHand, ...read.filter(({ tick }) => !known.has(tick?.schedule))];
 }

@@ -215,7 +215,7 @@ export class FakeTicks implements CurrentTicks {
   readonly rooms = new Map<string, Partial<CurrentTicksOfRoom>>();
   failure: Error | undefined;
 
-  of(room: string): CurrentTicksOfRoom {
+  request(room: string): CurrentTicksOfRoom {
     if (this.failure) throw this.failure;
     return { statuses: [], ticks: [], coming: [], ...this.rooms.get(room) };
   }

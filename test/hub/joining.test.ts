@@ -297,10 +297,10 @@ describe('joining', () => {
       for (let n = 0; n < 50; n++) await say('a', n);
       const clients = [];
       for (let n = 0; n < 100; n++) clients.push(how === 'join' ? connect() : await visit('elsewhere'));
-      const of = ticks.of.bind(ticks);
-      ticks.of = (room) => {
+      const request = ticks.request.bind(ticks);
+      ticks.request = (room) => {
         busyMs += 5;
-        return of(room);
+        return request(room);
       };
       const answered: number[] = [];
       let turn = 0;

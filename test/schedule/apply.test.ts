@@ -110,7 +110,7 @@ describe('a schedule that has changed', () => {
       if (how.includes('change')) schedules.apply([schedule({ cadence, timeoutMs: 9000 })]);
       if (how.includes('paused')) await schedules.resume('clock');
       if (how !== 'set before the change') clock.step(-3000);
-      schedules.of('lobby');
+      schedules.request('lobby');
       clock.advance(4000);
       expect(hub.ticks, how).toEqual(sent);
       expect(hub.statuses().map(({ reason }) => reason)).not.toContain('clock');
@@ -155,7 +155,7 @@ describe('a schedule that has changed', () => {
     const { clock, schedules } = start(schedule({ feed: { compute: () => '"old"' } }));
     clock.advance(4000);
     schedules.apply([schedule({ feed: { compute: () => '"new"' } })]);
-    expect(schedules.of('lobby').ticks).toMatchObject([{ data: '"new"', tick: { due: at(3) } }]);
+    expect(schedules.request('lobby').ticks).toMatchObject([{ data: '"new"', tick: { due: at(3) } }]);
   });
 
   it('shows who joins the newest instant there was, also where its new cadence had none then', () => {
@@ -164,7 +164,7 @@ describe('a schedule that has changed', () => {
     );
     clock.advance(1000);
     schedules.apply([schedule()]);
-    expect(schedules.of('lobby').ticks).toMatchObject([
+    expect(schedules.request('lobby').ticks).toMatchObject([
       { tick: { due: at(1), previous: at(1), next: at(3) } },
     ]);
     clock.advance(2000);
@@ -176,7 +176,7 @@ describe('a schedule that has changed', () => {
     const { clock, schedules } = start(schedule({ feed: { read: () => Promise.reject(new Error('no')) } }));
     await clock.advanceSettled(4000);
     schedules.apply([schedule({ feed: young })]);
-    const [coming] = schedules.of('lobby').coming;
+    const [coming] = schedules.request('lobby').coming;
     young.last.resolve('1');
     expect((await coming)?.data).toBe('1');
   });
@@ -209,7 +209,7 @@ describe('a schedule that has changed', () => {
     schedules.apply([schedule({ event: 'bell' })]);
     clock.advance(9000);
     expect(hub.story).toEqual(['tick 3', 'paused']);
-    expect(schedules.of('lobby').ticks).toMatchObject([{ tick: { due: at(3), next: null } }]);
+    expect(schedules.request('lobby').ticks).toMatchObject([{ tick: { due: at(3), next: null } }]);
     await schedules.resume('clock');
     clock.advance(3000);
     expect(hub.ticks.at(-1)).toEqual([15, 3, 18]);
@@ -258,7 +258,7 @@ describe('a schedule that is removed', () => {
       schedule({ name: 'b' }),
     );
     await clock.advanceSettled(3000);
-    const [coming] = schedules.of('lobby').coming;
+    const [coming] = schedules.request('lobby').coming;
     schedules.apply([schedule({ name: 'b' })]);
     feed.last.resolve('1');
     await settled();
@@ -299,7 +299,7 @@ describe('a feed', () => {
     ).toThrow('no such thing');
     expect([old.closed, young.closed]).toEqual([0, 1]);
     expect((await schedules.list()).map(({ name }) => name)).toEqual(['a', 'c']);
-    expect(schedules.of('lobby').ticks).toHaveLength(2);
+    expect(schedules.request('lobby').ticks).toHaveLength(2);
     await clock.advanceSettled(3000);
     expect(hub.dues).toEqual([3, 3, 6]);
   });

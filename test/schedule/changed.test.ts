@@ -55,7 +55,7 @@ describe('when: "changed"', () => {
     const { next, schedules, feed, clock } = startChanged();
     for (const text of ['1', '1', '1']) await next(text);
     await clock.advanceSettled(2000);
-    const current = schedules.of('lobby');
+    const current = schedules.request('lobby');
     expect(current).toMatchObject({
       coming: [],
       ticks: [{ time: at(3), data: '1', tick: { due: at(3), previous: null, next: at(12) }, replay: true }],
@@ -67,7 +67,7 @@ describe('when: "changed"', () => {
     const { next, schedules, hub } = startChanged();
     await next('1');
     await next(new Error('no'));
-    expect(schedules.of('lobby')).toMatchObject({ ticks: [], coming: [] });
+    expect(schedules.request('lobby')).toMatchObject({ ticks: [], coming: [] });
     await next('1');
     await next('1');
     expect(hub.dues).toEqual([3, 9]);
@@ -77,7 +77,7 @@ describe('when: "changed"', () => {
     const { next, schedules, hub, clock, feed } = startChanged();
     await next('1');
     await clock.advanceSettled(3000);
-    const [coming] = schedules.of('lobby').coming;
+    const [coming] = schedules.request('lobby').coming;
     feed.last.resolve('1');
     expect(await coming).toBeUndefined();
     await next('1');
@@ -89,7 +89,7 @@ describe('when: "changed"', () => {
     await next('1');
     hub.rooms = [];
     await clock.advanceSettled(4000);
-    const [coming] = schedules.of('lobby').coming;
+    const [coming] = schedules.request('lobby').coming;
     hub.rooms = ['lobby'];
     feed.last.reject(new Error('no'));
     expect(await coming).toBeUndefined();
@@ -104,7 +104,7 @@ describe('when: "changed"', () => {
     await next('1');
     hub.rooms = [];
     await clock.advanceSettled(4000);
-    const [coming] = schedules.of('lobby').coming;
+    const [coming] = schedules.request('lobby').coming;
     feed.last.resolve('1');
     expect((await coming)?.tick?.due).toBe(at(6));
     hub.rooms = ['lobby'];
@@ -112,7 +112,7 @@ describe('when: "changed"', () => {
     feed.last.resolve('1');
     await settled();
     expect(hub.dues).toEqual([3]);
-    expect(schedules.of('lobby')).toMatchObject({
+    expect(schedules.request('lobby')).toMatchObject({
       coming: [],
       ticks: [{ tick: { due: at(6), next: at(12) } }],
     });
@@ -123,7 +123,7 @@ describe('when: "changed"', () => {
     await next('1');
     hub.rooms = [];
     await clock.advanceSettled(4000);
-    const [coming] = schedules.of('lobby').coming;
+    const [coming] = schedules.request('lobby').coming;
     feed.last.resolve('2');
     expect((await coming)?.data).toBe('2');
     hub.rooms = ['lobby'];
@@ -140,7 +140,7 @@ describe('when: "changed"', () => {
     value = '2';
     // It is past 6, but the timer has not fired yet.
     clock.step(600);
-    expect(schedules.of('lobby').ticks).toMatchObject([{ data: '2', tick: { due: at(3) } }]);
+    expect(schedules.request('lobby').ticks).toMatchObject([{ data: '2', tick: { due: at(3) } }]);
     clock.advance(500);
     expect(hub.ticks).toEqual([
       [3, null, 6],

@@ -168,7 +168,7 @@ describe('a clock that is set', () => {
     clock.step(-HOUR_MS);
     clock.advance(2000);
     expect(hub.story).toEqual(['tick 60', 'changed']);
-    expect(schedules.of('lobby').ticks).toMatchObject([{ tick: { due: at(-3540), previous: at(60) } }]);
+    expect(schedules.request('lobby').ticks).toMatchObject([{ tick: { due: at(-3540), previous: at(60) } }]);
     clock.advance(120_000);
     expect(hub.story).toEqual(['tick 60', 'changed', 'changed', 'tick -3480', 'tick -3420']);
   });
@@ -177,7 +177,9 @@ describe('a clock that is set', () => {
     const { clock, hub, schedules } = start(schedule());
     clock.advance(6300);
     clock.step(-1000);
-    expect(schedules.of('lobby').ticks).toMatchObject([{ time: at(6), tick: { due: at(6), next: at(9) } }]);
+    expect(schedules.request('lobby').ticks).toMatchObject([
+      { time: at(6), tick: { due: at(6), next: at(9) } },
+    ]);
     clock.advance(4000);
     expect(hub.ticks).toEqual([
       [3, null, 6],
@@ -191,7 +193,7 @@ describe('a clock that is set', () => {
     const { clock, hub, schedules } = start(schedule());
     hub.rooms = [];
     const asked = () => {
-      const { time, tick } = schedules.of('lobby').ticks[0] ?? {};
+      const { time, tick } = schedules.request('lobby').ticks[0] ?? {};
       return [time, tick?.due, tick?.next].map((text) => secondsOf(text ?? null));
     };
     clock.advance(7000);
@@ -211,10 +213,10 @@ describe('a clock that is set', () => {
     const { clock, hub, schedules } = start(schedule());
     hub.rooms = [];
     clock.advance(7000);
-    expect(schedules.of('lobby').ticks.map(({ time }) => time)).toEqual([at(7)]);
+    expect(schedules.request('lobby').ticks.map(({ time }) => time)).toEqual([at(7)]);
     clock.step(-60_000);
     clock.advance(60_500);
-    expect(schedules.of('lobby').ticks.map(({ time }) => time)).toEqual([at(7.5)]);
+    expect(schedules.request('lobby').ticks.map(({ time }) => time)).toEqual([at(7.5)]);
   });
 
   it('back lets an instant be read again that had failed', () => {
@@ -231,7 +233,7 @@ describe('a clock that is set', () => {
     clock.step(-60_000);
     clock.advance(60_000);
     fails = false;
-    expect(schedules.of('lobby').ticks).toMatchObject([{ tick: { due: at(6) } }]);
+    expect(schedules.request('lobby').ticks).toMatchObject([{ tick: { due: at(6) } }]);
   });
 
   it('while a feed is read changes nothing of how long that took', async () => {
@@ -382,7 +384,7 @@ describe('a feed that is read', () => {
     await clock.advanceSettled(9000);
     expect(reads).toBe(1);
     expect((await schedules.get('clock')).counters).toMatchObject({ failed: 2, overlapped: 1 });
-    expect(schedules.of('lobby').coming).toEqual([]);
+    expect(schedules.request('lobby').coming).toEqual([]);
     expect(await schedules.run('clock')).toMatchObject({
       reason: 'timeout',
       detail: 'the read before does not end, although aborted',
@@ -754,13 +756,13 @@ describe('the current tick', () => {
   it('is the same object for all that join a room, so that it is encoded once; another one after the next tick', () => {
     const { clock, schedules } = start(schedule());
     clock.advance(3000);
-    const [first] = schedules.of('lobby').ticks;
+    const [first] = schedules.request('lobby').ticks;
     expect(first?.room).toBe('lobby');
-    expect(schedules.of('lobby').ticks[0]).toBe(first);
-    expect(schedules.of('attic').ticks[0]).toMatchObject({ room: 'attic', data: first?.data });
-    expect(schedules.of('lobby').ticks[0]).toBe(first);
+    expect(schedules.request('lobby').ticks[0]).toBe(first);
+    expect(schedules.request('attic').ticks[0]).toMatchObject({ room: 'attic', data: first?.data });
+    expect(schedules.request('lobby').ticks[0]).toBe(first);
     clock.advance(3000);
-    expect(schedules.of('lobby').ticks[0]).not.toBe(first);
+    expect(schedules.request('lobby').ticks[0]).not.toBe(first);
   });
 
   const tickOf = (event: RoomEvent | undefined) =>
@@ -769,7 +771,7 @@ describe('the current tick', () => {
   it('is the last one sent, as it was sent, marked as sent again', () => {
     const { clock, schedules } = start(schedule());
     clock.advance(4000);
-    expect(schedules.of('hall')).toEqual({
+    expect(schedules.request('hall')).toEqual({
       statuses: [],
       coming: [],
       ticks: [
@@ -789,11 +791,11 @@ describe('the current tick', () => {
     const { clock, hub, schedules } = start(schedule());
     hub.rooms = [];
     clock.advance(7000);
-    const first = schedules.of('lobby').ticks[0];
+    const first = schedules.request('lobby').ticks[0];
     expect(tickOf(first)).toEqual([6, null, 9]);
     expect(first?.time).toBe(at(7));
     clock.advance(1000);
-    expect(schedules.of('lobby').ticks[0]).toEqual(first);
+    expect(schedules.request('lobby').ticks[0]).toEqual(first);
     hub.rooms = ['lobby'];
     clock.advance(1000);
     expect(hub.ticks).toEqual([[9, null, 12]]);
@@ -803,7 +805,7 @@ describe('the current tick', () => {
     const feed: Feed = { compute: () => (room) => JSON.stringify(room) };
     const { clock, schedules } = start(schedule({ feed }));
     clock.advance(3000);
-    expect(schedules.of('hall').ticks[0]?.data).toBe('"hall"');
+    expect(schedules.request('hall').ticks[0]?.data).toBe('"hall"');
   });
 
   it('is told of the schedules that reach the room only', () => {
@@ -812,10 +814,10 @@ describe('the current tick', () => {
       schedule({ name: 'b', rooms: ['hall'], paused: true }),
     );
     clock.advance(3000);
-    expect(schedules.of('ops-1').ticks.map(({ tick }) => tick?.schedule)).toEqual(['a']);
-    expect(schedules.of('ops-1').statuses).toEqual([]);
-    expect(schedules.of('hall').ticks).toEqual([]);
-    expect(schedules.of('hall').statuses).toHaveLength(1);
+    expect(schedules.request('ops-1').ticks.map(({ tick }) => tick?.schedule)).toEqual(['a']);
+    expect(schedules.request('ops-1').statuses).toEqual([]);
+    expect(schedules.request('hall').ticks).toEqual([]);
+    expect(schedules.request('hall').statuses).toHaveLength(1);
   });
 
   it('is read once for all who ask in that moment, and again only when an instant has come', async () => {
@@ -823,8 +825,8 @@ describe('the current tick', () => {
     const { clock, hub, schedules } = start(schedule({ feed }));
     hub.rooms = [];
     await clock.advanceSettled(4000);
-    const [a] = schedules.of('a').coming;
-    const [b] = schedules.of('b').coming;
+    const [a] = schedules.request('a').coming;
+    const [b] = schedules.request('b').coming;
     await settled();
     expect(feed.reads.map(({ tick }) => tick.due)).toEqual([at(3)]);
     feed.last.resolve('42');
@@ -837,18 +839,18 @@ describe('the current tick', () => {
       replay: true,
     });
     expect((await b)?.room).toBe('b');
-    expect(schedules.of('c')).toMatchObject({ ticks: [{ data: '42' }], coming: [] });
+    expect(schedules.request('c')).toMatchObject({ ticks: [{ data: '42' }], coming: [] });
     expect(feed.reads).toHaveLength(1);
     expect(hub.deliveries).toEqual([]);
     await clock.advanceSettled(3000);
-    expect(schedules.of('c')).toMatchObject({ ticks: [], coming: [expect.any(Promise)] });
+    expect(schedules.request('c')).toMatchObject({ ticks: [], coming: [expect.any(Promise)] });
   });
 
   it('that is being read gives way to a live one', async () => {
     const feed = new FakeFeed();
     const { clock, hub, schedules } = start(schedule({ feed }));
     await clock.advanceSettled(2000);
-    const [coming] = schedules.of('lobby').coming;
+    const [coming] = schedules.request('lobby').coming;
     await clock.advanceSettled(1000);
     expect(feed.reads.map(({ tick, signal }) => [secondsOf(tick.due), signal.aborted])).toEqual([
       [0, true],
@@ -863,7 +865,7 @@ describe('the current tick', () => {
     feed.last.resolve('1');
     expect(await coming).toBeUndefined();
     expect(hub.ticks).toEqual([[3, null, 6]]);
-    expect(schedules.of('lobby').ticks[0]?.data).toBe('1');
+    expect(schedules.request('lobby').ticks[0]?.data).toBe('1');
     expect(feed.mostOpen).toBe(1);
     expect((await schedules.get('clock')).counters).toMatchObject({ overlapped: 0, failed: 0 });
   });
@@ -872,7 +874,7 @@ describe('the current tick', () => {
     const feed = new FakeFeed();
     const { clock, schedules } = start(schedule({ feed }));
     await clock.advanceSettled(3000);
-    const [coming] = schedules.of('lobby').coming;
+    const [coming] = schedules.request('lobby').coming;
     feed.last.resolve('1');
     expect(await coming).toBeUndefined();
     expect(feed.reads).toHaveLength(1);
@@ -883,10 +885,10 @@ describe('the current tick', () => {
     const { clock, hub, schedules } = start(schedule({ feed }));
     hub.rooms = [];
     await clock.advanceSettled(4000);
-    const [coming] = schedules.of('lobby').coming;
+    const [coming] = schedules.request('lobby').coming;
     feed.last.reject(new Error('no'));
     expect(await coming).toBeUndefined();
-    expect(schedules.of('lobby')).toMatchObject({
+    expect(schedules.request('lobby')).toMatchObject({
       statuses: [
         { room: 'lobby', event: 'status', time: at(4), data: expect.stringContaining('"state":"error"') },
       ],
@@ -894,13 +896,17 @@ describe('the current tick', () => {
       coming: [],
     });
     await clock.advanceSettled(2000);
-    expect(schedules.of('lobby').coming).toHaveLength(1);
+    expect(schedules.request('lobby').coming).toHaveLength(1);
   });
 
   it('that failed live is not tried by those who join', async () => {
     const { clock, schedules } = start(schedule({ feed: { read: () => Promise.reject(new Error('no')) } }));
     await clock.advanceSettled(4000);
-    expect(schedules.of('lobby')).toMatchObject({ ticks: [], coming: [], statuses: [{ event: 'status' }] });
+    expect(schedules.request('lobby')).toMatchObject({
+      ticks: [],
+      coming: [],
+      statuses: [{ event: 'status' }],
+    });
   });
 
   it('of a paused schedule stays the last one, with nothing next; nothing is read', async () => {
@@ -911,7 +917,7 @@ describe('the current tick', () => {
     await settled();
     await schedules.pause('clock');
     await clock.advanceSettled(60_000);
-    const current = schedules.of('lobby');
+    const current = schedules.request('lobby');
     expect(current.ticks.map(tickOf)).toEqual([[3, null, null]]);
     expect(current.coming).toEqual([]);
     expect(JSON.parse(current.statuses[0]?.data ?? '')).toEqual({
@@ -928,21 +934,25 @@ describe('the current tick', () => {
     const { clock, schedules } = start(schedule({ paused: true }));
     clock.advance(4000);
     await schedules.run('clock');
-    expect(schedules.of('lobby').ticks.map(tickOf)).toEqual([[3, null, null]]);
+    expect(schedules.request('lobby').ticks.map(tickOf)).toEqual([[3, null, null]]);
     await schedules.resume('clock');
-    expect(schedules.of('lobby').ticks.map(tickOf)).toEqual([[3, null, 6]]);
+    expect(schedules.request('lobby').ticks.map(tickOf)).toEqual([[3, null, 6]]);
   });
 
   it('of a schedule that starts paused is none', () => {
     const { schedules } = start(schedule({ paused: true }));
-    expect(schedules.of('lobby')).toMatchObject({ ticks: [], coming: [], statuses: [{ event: 'status' }] });
+    expect(schedules.request('lobby')).toMatchObject({
+      ticks: [],
+      coming: [],
+      statuses: [{ event: 'status' }],
+    });
   });
 
   it('from before the clock was set back is none', () => {
     const { clock, schedules } = start(schedule());
     clock.advance(7000);
     clock.step(-HOUR_MS);
-    expect(schedules.of('lobby').ticks.map(tickOf)).toEqual([[-3594, 6, -3591]]);
+    expect(schedules.request('lobby').ticks.map(tickOf)).toEqual([[-3594, 6, -3591]]);
   });
 });
 
@@ -1148,7 +1158,7 @@ describe('stopping', () => {
       schedule(),
     );
     await clock.advanceSettled(4000);
-    const [coming] = schedules.of('empty').coming;
+    const [coming] = schedules.request('empty').coming;
     await settled();
     expect([live.open, asked.open]).toEqual([1, 1]);
     const before = hub.deliveries.length;
@@ -1159,7 +1169,7 @@ describe('stopping', () => {
     await clock.advanceSettled(60_000);
     expect(hub.deliveries).toHaveLength(before);
     expect(await schedules.list()).toEqual([]);
-    expect(schedules.of('lobby')).toEqual({ statuses: [], ticks: [], coming: [] });
+    expect(schedules.request('lobby')).toEqual({ statuses: [], ticks: [], coming: [] });
   });
 
   it.each([

@@ -94,7 +94,7 @@ describe('staleAfter', () => {
     hub.rooms = [];
     clock.advance(120_000);
     expect(hub.story).toEqual(['tick 3600']);
-    const { statuses, ticks } = schedules.of('lobby');
+    const { statuses, ticks } = schedules.request('lobby');
     expect(ticks).toHaveLength(1);
     expect(JSON.parse(statuses[0]?.data ?? '')).toEqual({
       schedule: 'clock',

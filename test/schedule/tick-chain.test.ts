@@ -96,7 +96,7 @@ it('shows every viewer the value there is, and no hole, whatever happens', async
           }
           if (step.what === 'join') {
             hub.rooms = ['lobby'];
-            const { ticks, coming } = schedules.of('lobby');
+            const { ticks, coming } = schedules.request('lobby');
             const viewer = new Viewer();
             for (const tick of ticks) viewer.see(tick);
             viewers.push(viewer);
