@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
-import { contentOptions, jsonText, readAtMost, tooLarge } from './content.ts';
+import { contentOptions, jsonText, namedStrings, readAtMost, tooLarge } from './content.ts';
 import { FeedError, feedKind, type Reason } from './feed.ts';
 
 /**
@@ -36,14 +36,7 @@ export const commandFeed = feedKind({
         error: 'names no command: write a list such as ["df", "--output=pcent", "/"]',
       })
       .describe('The command and its arguments. No shell reads them: no quotes, no pipes, no *.'),
-    env: z
-      .record(z.string(), z.string())
-      .superRefine((env, context) => {
-        for (const [name, value] of Object.entries(env)) {
-          const message = variableFault(name, value);
-          if (message) context.addIssue({ code: 'custom', path: [name], message });
-        }
-      })
+    env: namedStrings(variableFault)
       .optional()
       .describe(
         `Environment variables for the command; a secret is written as a dollar sign and {NAME}. Of the server's own it has ${PASSED_VARIABLES_TEXT} only.`,
@@ -70,7 +63,6 @@ export const commandFeed = feedKind({
   },
 });
 
-/** What is wrong with a variable, without its value: that may be a secret. */
 function variableFault(name: string, value: string): string | undefined {
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
     return `${JSON.stringify(name)} is not the name of an environment variable: write letters, digits and _, not starting with a digit`;

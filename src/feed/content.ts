@@ -18,6 +18,16 @@ export const contentOptions = {
     .describe('A JSON Pointer (RFC 6901) to the part of the content to send; all of it where absent.'),
 };
 
+/** An object of strings. `faultOf` says what is wrong with one, without its value: that may be a secret. */
+export function namedStrings(faultOf: (name: string, value: string) => string | undefined) {
+  return z.record(z.string(), z.string()).superRefine((entries, context) => {
+    for (const [name, value] of Object.entries(entries)) {
+      const message = faultOf(name, value);
+      if (message) context.addIssue({ code: 'custom', path: [name], message });
+    }
+  });
+}
+
 /**
  * Reads a stream to its end, and not a chunk further than `maxBytes`: a longer one is destroyed.
  * `subject` is what the error calls the content.

@@ -3,7 +3,7 @@ import querystring from 'node:querystring';
 import { z } from 'zod';
 import { type Clock, instant } from '../clock.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
-import { contentOptions, jsonText, readAtMost, tooLarge } from './content.ts';
+import { contentOptions, jsonText, namedStrings, readAtMost, tooLarge } from './content.ts';
 import { FeedError, feedKind, type ReadFeed, type Reason, reasonOf } from './feed.ts';
 import { HostGuard } from './host-guard.ts';
 import { type Answer, type Headers, request, shown } from './http-client.ts';
@@ -24,14 +24,7 @@ const options = z.object({
     })
     .default('GET')
     .describe('The method of the request, which has no body.'),
-  headers: z
-    .record(z.string(), z.string())
-    .superRefine((headers, context) => {
-      for (const [name, value] of Object.entries(headers)) {
-        const message = headerFault(name, value);
-        if (message) context.addIssue({ code: 'custom', path: [name], message });
-      }
-    })
+  headers: namedStrings(headerFault)
     .default({})
     .describe(
       'Headers of the request; a secret is written as a dollar sign and {NAME}, from the environment.',
@@ -204,7 +197,6 @@ const CONNECTION_HEADERS: ReadonlySet<string> = new Set(
   'connection content-length expect keep-alive te trailer transfer-encoding upgrade'.split(' '),
 );
 
-/** What is wrong with a header, without its value: that may be a secret. */
 function headerFault(name: string, value: string): string | undefined {
   if (CONNECTION_HEADERS.has(name.toLowerCase())) return `${name} is not for a feed to set: leave it out`;
   try {

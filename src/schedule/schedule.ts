@@ -203,14 +203,12 @@ export class Schedule implements Timed {
    */
   request(room: string): CurrentOfSchedule {
     const current = this.#requestTick();
-    if (!(current instanceof CurrentTick)) {
-      // A run shows its value only if it sends it.
-      if (!current || this.#reader?.running) this.#chain.notShown();
-    }
     // After that: a value that could not be computed just now is a reason for a status.
     this.#status.checkAge();
     const status = this.#status.event(room);
     if (current instanceof CurrentTick) return { status, tick: current.replay(room, !this.#slot) };
+    // A run shows its value only if it sends it.
+    if (!current || this.#reader?.running) this.#chain.notShown();
     return current ? { status, coming: this.#comingTick(current, room) } : { status };
   }
 
@@ -279,7 +277,11 @@ export class Schedule implements Timed {
     return { due, manual, started: clock.now(), since: clock.monotonic() };
   }
 
-  /** `value` is called with the time, and throws where there is none. `tick`: as for `#keep`. */
+  /**
+   * `value` is called with the time, and throws where there is none. `tick`: the one that a value was
+   * computed for. For a value that was read it is made now, because `previous` and `next` may have moved
+   * since the read began.
+   */
   #finishRun({ since, ...run }: RunStart, value: (at: number) => RoomData, tick?: DueTick): void {
     const { clock } = this.#context;
     const at = clock.now();
@@ -323,10 +325,7 @@ export class Schedule implements Timed {
     }
   }
 
-  /**
-   * Makes a value the current one. Throws where it is too large. The tick of a value that was read is made
-   * when that is there, because `previous` and `next` may have moved since the read began.
-   */
+  /** Makes a value the current one. Throws where it is too large. */
   #keep(tick: DueTick, data: RoomData, at: number): CurrentTick {
     const current = new CurrentTick(this.options.event, tick, {
       data,
