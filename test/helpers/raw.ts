@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
 /** A TCP client that says exactly what it is told to. */
@@ -33,12 +32,25 @@ export class RawClient {
 
   /** Resolves to all that was heard as soon as it contains `text`. */
   async until(text: string): Promise<string> {
-    while (!this.heard.includes(text)) {
-      const more = await Promise.race([once(this.socket, 'heard'), this.closed.then(() => 'closed')]);
-      if (more === 'closed' && !this.heard.includes(text))
-        throw new Error(`closed before "${text}" came:\n${this.heard}`);
-    }
+    if (!(await this.hears(() => this.heard.includes(text))))
+      throw new Error(`closed before "${text}" came:\n${this.heard}`);
     return this.heard;
+  }
+
+  /** Resolves to true as soon as what was heard fits, to false where the server hangs up before it does. */
+  hears(fits: () => boolean): Promise<boolean> {
+    return new Promise((resolve) => {
+      const finish = (did: boolean) => {
+        this.socket.off('heard', look);
+        resolve(did);
+      };
+      const look = () => {
+        if (fits()) finish(true);
+      };
+      this.socket.on('heard', look);
+      void this.closed.then(() => finish(fits()));
+      look();
+    });
   }
 
   /** Everything until the server hangs up. */

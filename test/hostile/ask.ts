@@ -88,11 +88,12 @@ export async function opened(server: TestServer, target = '/rooms/lobby'): Promi
 
 /** What the server said on a WebSocket until it closed or answered the last ping, without its events. */
 async function said(client: RawClient): Promise<string> {
-  // A ping that is answered shows that the connection stays.
-  await client.until('"ref":"last"').catch(() => {});
-  const start = client.bytes.indexOf('\r\n\r\n') + 4;
+  const isClosed = () => heardFrames(client).some(({ opcode }) => opcode === 8);
+  // A ping that is answered shows that the connection stays. A close frame is the end as well: the server
+  // waits for some seconds until this client sends one too.
+  await client.hears(() => client.heard.includes('"ref":"last"') || isClosed());
   const words: string[] = [];
-  for (const { opcode, payload } of serverFrames(client.bytes.subarray(start))) {
+  for (const { opcode, payload } of heardFrames(client)) {
     const text = payload.toString();
     if (opcode === 8) words.push(`close ${payload.readUInt16BE(0)} ${payload.subarray(2)}`);
     else if (opcode === 10) words.push('pong');
@@ -100,6 +101,10 @@ async function said(client: RawClient): Promise<string> {
   }
   client.reset();
   return words.join('\n') || 'hung up';
+}
+
+function heardFrames(client: RawClient): { opcode: number; payload: Buffer }[] {
+  return [...serverFrames(client.bytes.subarray(client.bytes.indexOf('\r\n\r\n') + 4))];
 }
 
 function* serverFrames(bytes: Buffer): Generator<{ opcode: number; payload: Buffer }> {
