@@ -4,13 +4,11 @@ import { describe, expect, test, vi } from 'vitest';
 import { BELFRY, fileWith, ready, type Server, start } from '../e2e/process.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { handshake, request } from '../helpers/raw.ts';
-import { Random, SEED, whole } from './cases.ts';
+import { CONVERSATIONS, Random, SEED } from './cases.ts';
 import { conversation } from './conversation.ts';
 import type { Conversation, Step } from './script.ts';
 import { speak } from './speak.ts';
 
-/** A dose for every run; `FUZZ_CASES` is how many in its place. */
-const CASES = whole('FUZZ_CASES', 5000);
 const AT_ONCE = 50;
 /** No single turn of the server's event loop may take longer. */
 const STANDSTILL_MS = 250;
@@ -64,7 +62,7 @@ const PROBE = `import { readFileSync, writeSync } from 'node:fs';
 
 describe('whole conversations with a real server', () => {
   test('end neither the process nor the ringing; sound ones get every answer', {
-    timeout: 60_000 + CASES * 20,
+    timeout: 60_000 + CONVERSATIONS * 20,
   }, async () => {
     const [first, end] = range();
     const tried = new Counts();
@@ -87,14 +85,14 @@ describe('whole conversations with a real server', () => {
     }
     await watched.settle();
     // What is too wrong to get anywhere tries nothing.
-    if (end - first >= CASES) expect(tried.sound).toBeGreaterThan(CASES / 3);
+    if (end - first >= CONVERSATIONS) expect(tried.sound).toBeGreaterThan(CONVERSATIONS / 3);
   });
 });
 
 /** `FUZZ_CASE=812` or `FUZZ_CASE=800-899`: these alone. */
 function range(): [first: number, end: number] {
   const only = process.env.FUZZ_CASE;
-  if (!only) return [0, CASES];
+  if (!only) return [0, CONVERSATIONS];
   const [, first, last = first] = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(only) ?? [];
   if (first === undefined)
     throw new Error(`FUZZ_CASE is "${only}": set it to a number or to two, as 800-899`);
