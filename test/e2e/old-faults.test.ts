@@ -31,10 +31,17 @@ describe('faults that such servers had', () => {
     const room = `${url}/rooms/lobby`;
     const before = await visit(room);
     const dead = await visit(room);
-    const stuck = await visit(room);
+    const stuck = await visit(`${room}?device=stuck`);
     const reset = await stream(room);
     const after = await visit(room);
     stuck.socket.pause();
+    const isSlow = async () =>
+      (await admin('GET', '/connections?slow=true&device=stuck')).answer.items?.length === 1;
+    // More than the system keeps for a connection, so that the rest waits in the server.
+    for (let sent = 0; !(await isSlow()); sent++) {
+      expect(sent).toBeLessThan(1000);
+      await admin('POST', '/broadcast', { event: 'filling', data: 'x'.repeat(60_000) });
+    }
     for (let number = 0; number < 30; number++) {
       if (number === 10) {
         dead.socket.terminate();
@@ -46,6 +53,7 @@ describe('faults that such servers had', () => {
       const heard = await received.several(30, isMessage);
       expect(heard.map(({ data }) => data)).toEqual(Array.from({ length: 30 }, (_, number) => number));
     }
+    expect(await isSlow()).toBe(true);
   });
 
   test('a listener in the program that throws does not end it either', async () => {
