@@ -1,14 +1,31 @@
-import { cpSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { closingOf, visit } from './listeners.ts';
-import { emptyFolder, lives, ready, start } from './process.ts';
+import { lives, ready, start } from './process.ts';
 
 const TOP = fileURLToPath(new URL('../../', import.meta.url));
 const SLOW_START_MS = 60_000;
 
 describe('npm start', () => {
+  // In a copy, because other tests run what was built in the original.
+  const cwd = mkdtempSync(join(tmpdir(), 'belfry-start-'));
+  afterAll(() => rmSync(cwd, { recursive: true }));
+  beforeAll(() => {
+    for (const name of ['package.json', 'tsconfig.json', 'belfry.json', 'openapi.yaml', 'src', 'scripts']) {
+      cpSync(join(TOP, name), join(cwd, name), { recursive: true });
+    }
+    symlinkSync(join(TOP, 'node_modules'), join(cwd, 'node_modules'));
+  });
+
+  /** The build is a script that runs before: it is left out where it has run already. */
+  async function npmStart() {
+    const options = existsSync(join(cwd, 'dist')) ? ['--ignore-scripts'] : [];
+    return ready(start('npm', ['start', ...options, '--', '--port', '0'], { cwd, group: true }));
+  }
+
   test(
     'builds and serves; SIGTERM to npm stops the server with exit code 0 and leaves nothing',
     async () => {
@@ -41,13 +58,3 @@ describe('npm start', () => {
     SLOW_START_MS,
   );
 });
-
-/** In a copy, because other tests run what was built in the original. */
-async function npmStart() {
-  const cwd = emptyFolder();
-  for (const name of ['package.json', 'tsconfig.json', 'belfry.json', 'openapi.yaml', 'src', 'scripts']) {
-    cpSync(join(TOP, name), join(cwd, name), { recursive: true });
-  }
-  symlinkSync(join(TOP, 'node_modules'), join(cwd, 'node_modules'));
-  return ready(start('npm', ['start', '--', '--port', '0'], { cwd, group: true }));
-}
