@@ -98,8 +98,9 @@ test.skipIf(process.platform !== 'linux')(
     await guest.received.several(30, ofSchedule('time'), 20_000);
 
     for (const name of GOOD) {
+      // On a busy machine the last ones are still on their way; the lateness of each is looked at below.
+      await guest.received.several(29, ofSchedule(name));
       const ticks = guest.received.all.filter(ofSchedule(name));
-      expect(ticks.length, name).toBeGreaterThanOrEqual(29);
       const seqs = ticks.map(({ tick }) => tick?.seq ?? 0);
       expect(seqs, name).toEqual(seqs.map((_, index) => (seqs[0] ?? 0) + index));
       const late = ticks.map(({ tick, time }) => Date.parse(time ?? '') - Date.parse(tick?.due ?? ''));
@@ -122,7 +123,7 @@ test.skipIf(process.platform !== 'linux')(
     server.child.kill('SIGTERM');
     expect(await server.ended).toBe(0);
     expect(started().length).toBeGreaterThanOrEqual(2);
-    expect(started().filter(isRunning)).toEqual([]);
+    await vi.waitFor(() => expect(started().filter(isRunning)).toEqual([]), PATIENCE);
     await upstream.left();
   },
   60_000,
@@ -145,7 +146,7 @@ test.skipIf(process.platform !== 'linux')(
     server.child.kill('SIGTERM');
     expect(await server.ended).toBe(0);
     expect(performance.now() - askedAt).toBeLessThan(4000);
-    expect(started().filter(isRunning)).toEqual([]);
+    await vi.waitFor(() => expect(started().filter(isRunning)).toEqual([]), PATIENCE);
   },
 );
 
