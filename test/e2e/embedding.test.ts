@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createBelfry } from '../../src/server.ts';
 import { embedded } from './embedded.ts';
 import { stream, visit } from './listeners.ts';
@@ -97,6 +97,10 @@ describe('createBelfry', () => {
   test('lives in a server of somebody else', async () => {
     const belfry = createBelfry(open, { env: {} });
     onTestFinished(() => belfry.stop(AbortSignal.abort()));
+    // The adapter puts classes of its own in their place, also for the tests that come after.
+    vi.stubGlobal('Request', Request);
+    vi.stubGlobal('Response', Response);
+    onTestFinished(() => void vi.unstubAllGlobals());
     const own = getRequestListener((request, env) => {
       if (new URL(request.url).pathname === '/mine') return new Response('my own');
       // This server speaks HTTP/1 only.

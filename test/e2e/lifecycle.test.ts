@@ -23,7 +23,8 @@ function create(config: object = {}, options: BelfryOptions = {}): Belfry {
 /** A server of another program, with this one in it. */
 async function hosted(belfry: Belfry): Promise<{ host: Server; url: string; port: number }> {
   // It speaks HTTP/1 only.
-  const listener = getRequestListener((asked, env) => belfry.fetch(asked, env as HttpBindings));
+  const fetch = (asked: Request, env: unknown) => belfry.fetch(asked, env as HttpBindings);
+  const listener = getRequestListener(fetch, { overrideGlobalObjects: false });
   const host = createServer(listener).on('upgrade', belfry.upgrade);
   onTestFinished(() => void host.closeAllConnections());
   onTestFinished(() => void host.close());

@@ -32,7 +32,7 @@ export class StubServer {
   prefix = '';
   readonly #guests: Guest[] = [];
   readonly #awaiting: ((guest: Guest) => void)[] = [];
-  readonly #pages = getRequestListener(createPages().fetch);
+  readonly #pages = getRequestListener(createPages().fetch, { overrideGlobalObjects: false });
   readonly #sockets = new WebSocketServer({ noServer: true });
   readonly #server = createServer((request, response) => void this.#answer(request, response));
 
