@@ -14,8 +14,8 @@ export default defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 30_000,
-    // One more than there are processors: many tests wait for a clock, a socket or a program.
-    maxWorkers: availableParallelism() + 1,
+    // Twice as many as there are processors: many tests wait for a clock, a socket or a program.
+    maxWorkers: availableParallelism() * 2,
     // The names decide which are first: those that wait most.
     projects: [
       {
