@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.ts';
 import type { History, Log } from '../log/log.ts';
 import { Backpressure } from './backpressure.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
@@ -9,8 +8,14 @@ import { ReplayFrames } from './frame.ts';
 import { type CurrentTicks, Joins, type Resumed } from './join.ts';
 import type { OutboxContext, Sink } from './outbox.ts';
 import { type Command, type Publication, type Published, Publisher } from './publisher.ts';
-import { type CloseRoom, type Delivered, type Delivery, type RoomClosed, Rooms } from './room.ts';
-import type { CurrentSettings } from './settings.ts';
+import {
+  type CloseRoom,
+  type Delivered,
+  type Delivery,
+  type RoomClosed,
+  Rooms,
+  type RoomsOptions,
+} from './room.ts';
 import { SlowConsumers, type UnreadAnswer } from './slow-consumers.ts';
 import {
   type ConnectionEntry,
@@ -27,19 +32,13 @@ import {
 /** So many lines of clients are acted on in one iteration of the event loop, those of all together. */
 const MAX_LINES_PER_ITERATION = 64;
 
-export interface HubOptions {
-  readonly clock: Clock;
-  readonly settings: CurrentSettings;
+export interface HubOptions extends RoomsOptions {
   readonly log: Log;
   readonly currentTicks: CurrentTicks;
   /** Name and version of the server, for `hello`. */
   readonly server: string;
   /** Begins the id of each connection, and is different for each process. */
   readonly processId: string;
-  /** Called with each room that has come to exist. */
-  readonly onRoomMade?: (room: string) => void;
-  /** Called with each room that has ceased to exist, until `stop`. */
-  readonly onRoomEnded?: (room: string) => void;
   /** Called with faults that no caller is told of: a listener that threw, a log that cannot be read. */
   readonly onFault: (what: string, error: unknown) => void;
 }

@@ -1,15 +1,11 @@
-import { type Clock, instant } from '../clock.ts';
-import type { History, Log, Message } from '../log/log.ts';
+import { instant } from '../clock.ts';
+import type { History, Message } from '../log/log.ts';
 import { Backpressure } from './backpressure.ts';
 import { CLOSE, type CloseReason } from './close-reason.ts';
 import { type Connection, closingText } from './connection.ts';
 import type { RoomEvent } from './event.ts';
-import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding, type Frame, type ReplayFrames } from './frame.ts';
-import type { Publisher } from './publisher.ts';
-import type { Rooms } from './room.ts';
-import type { CurrentSettings } from './settings.ts';
-import type { HubEmitter } from './views.ts';
+import type { Publisher, PublisherOptions } from './publisher.ts';
 
 /** What a client that joins a room is told of its schedules, each event with the room's name. */
 export interface CurrentTicksOfRoom {
@@ -42,19 +38,12 @@ export type Resumed = Readonly<Record<string, boolean | null>>;
  */
 const MAX_WAITING_JOINS_PER_ITERATION = 4;
 
-export interface JoinsOptions {
-  readonly clock: Clock;
-  readonly settings: CurrentSettings;
-  readonly log: Log;
+export interface JoinsOptions extends Omit<PublisherOptions, 'connections' | 'perform'> {
   readonly currentTicks: CurrentTicks;
   /** Name and version of the server, for `hello`. */
   readonly server: string;
-  readonly rooms: Rooms;
   readonly publisher: Publisher;
-  readonly scheduler: FlushScheduler;
   readonly frames: ReplayFrames;
-  readonly events: HubEmitter;
-  readonly onFault: (what: string, error: unknown) => void;
   readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
 }
 

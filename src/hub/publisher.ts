@@ -54,7 +54,7 @@ export type Command =
 /** A publication in the queue. */
 interface Pending {
   readonly publication: Publication;
-  /** The rooms that it goes to, known when its turn comes: one message for each. */
+  /** The rooms that it goes to, known when it is sent: one message for each. */
   rooms: readonly string[];
   resolve(published: Published): void;
   reject(error: unknown): void;
@@ -93,7 +93,7 @@ export interface PublisherOptions {
   readonly connections: Connections;
   readonly scheduler: FlushScheduler;
   readonly events: HubEmitter;
-  /** Called with the reason why the log did not take something; the sender is told only that it did not. */
+  /** Called with why the log could not be read or written; clients are told only that it could not. */
   readonly onFault: (what: string, error: unknown) => void;
   /** Performs a command, between two publications. */
   readonly perform: (command: Command) => Promise<RoomClosed | undefined>;

@@ -127,7 +127,7 @@ export interface RoomsOptions {
   readonly settings: CurrentSettings;
   /** Called with each room that has come to exist. */
   readonly onRoomMade?: (room: string) => void;
-  /** Called with each room that has ceased to exist, until `clear`. */
+  /** Called with each room that has ceased to exist, until the server stops. */
   readonly onRoomEnded?: (room: string) => void;
 }
 

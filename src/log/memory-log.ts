@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
+import type { JsonText } from '../hub/event.ts';
 import type { Appended, Entry, History, Kept, Log, Message, Position, Retention } from './log.ts';
 
 export interface MemoryLogSettings {
@@ -73,9 +74,9 @@ export class MemoryLog implements Log {
       // A broadcast to many rooms is many entries with the same data.
       if (entry.data !== data) dataBytes = memoryOf(entry.data);
       data = entry.data;
-      const place = this.#at(++this.#position);
+      const position = this.#at(++this.#position);
       const bytes = dataBytes + OVERHEAD_BYTES;
-      const message = { ...place, event: { id: place.id, ...entry }, atMs, bytes };
+      const message = { ...position, event: { id: position.id, ...entry }, atMs, bytes };
       this.#keep(entry.room, message);
       messages.push(message);
       if (messages.length % ENTRIES_PER_SLICE === 0) await nextIteration();
@@ -84,14 +85,13 @@ export class MemoryLog implements Log {
   }
 
   async kept(rooms: readonly string[]): Promise<ReadonlyMap<string, Kept>> {
-    return new Map(rooms.map((room) => [room, this.#keptOf(room)]));
-  }
-
-  #keptOf(room: string): Kept {
-    const history = this.#histories.get(room);
-    if (history) this.#expire(room, history);
-    const newest = history?.messages.at(-1);
-    return { count: history?.messages.length ?? 0, ...(newest && { newest }) };
+    return new Map(
+      rooms.map((room) => {
+        const { messages = [] } = this.#unexpired(room) ?? {};
+        const newest = messages.at(-1);
+        return [room, { count: messages.length, ...(newest && { newest }) }];
+      }),
+    );
   }
 
   async since(
@@ -104,10 +104,7 @@ export class MemoryLog implements Log {
   }
 
   #historyOf(room: string, asked: boolean, position: number | undefined, limit: number): History {
-    const history = this.#histories.get(room);
-    if (history) this.#expire(room, history);
-    const messages = history?.messages ?? [];
-    const lost = history?.lost ?? this.#lostWithRooms;
+    const { messages = [], lost = this.#lostWithRooms } = this.#unexpired(room) ?? {};
     if (position !== undefined && position >= lost) {
       return { resumed: true, messages: messages.filter((message) => message.position > position) };
     }
@@ -140,6 +137,13 @@ export class MemoryLog implements Log {
     this.#makeRoom();
   }
 
+  /** Drops what is too old before it gives the rest. */
+  #unexpired(room: string): RoomHistory | undefined {
+    const history = this.#histories.get(room);
+    if (history) this.#expire(room, history);
+    return history;
+  }
+
   #expire(room: string, history: RoomHistory): void {
     const oldestMs = this.#options.clock.monotonic() - this.#options.settings.current.retentionOf(room).ms;
     while (history.messages[0] && history.messages[0].atMs < oldestMs) this.#lose(history);
@@ -168,6 +172,6 @@ export class MemoryLog implements Log {
 }
 
 /** A string takes two bytes a character as soon as one of them is beyond ASCII (in truth: Latin-1). */
-function memoryOf(text: string): number {
-  return Buffer.byteLength(text) === text.length ? text.length : 2 * text.length;
+function memoryOf(data: JsonText): number {
+  return Buffer.byteLength(data) === data.length ? data.length : 2 * data.length;
 }

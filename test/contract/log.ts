@@ -262,7 +262,7 @@ export function logContract(name: string, under: LogUnderTest): void {
         expect(await read(log, 'c', id(4))).toEqual({ resumed: true, positions: [5] });
       });
 
-      test('nothing where nothing may be kept, and tells of it to who missed something', async () => {
+      test('nothing where nothing may be kept, and tells a client that missed something', async () => {
         log = await under.open({ ...plenty, messages: 0 }, clock);
         const id = await ids(log);
         await append(log, entry('a'));

@@ -28,7 +28,7 @@ test('a line passes at once where nothing is behind', () => {
   expect(passed).toEqual(numbers(10));
 });
 
-test('a bounded number of lines passes in one turn, the others in the next ones and in their order', async () => {
+test('a bounded number of lines passes in one iteration, the others in the next ones and in their order', async () => {
   const { line, passed } = rig();
   for (const number of numbers(200)) line(number);
   const first = passed.length;
@@ -64,7 +64,7 @@ test('what one line does can stop the next', async () => {
   expect(turns).toEqual([0, 0, 0, 0, 1, 1]);
 });
 
-test('one line passes in a turn while what is due has not been written, the others afterwards', async () => {
+test('one line passes in an iteration while what is due has not been written, the others afterwards', async () => {
   const { line, passed, backlog } = rig();
   backlog(true);
   for (const number of numbers(10)) line(number);

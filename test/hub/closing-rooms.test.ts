@@ -17,7 +17,7 @@ function refusal({ hub }: Stage, room: string): Refusal {
 }
 
 describe('closing a room', () => {
-  test('ends who is left with no room, tells who is in others, and answers how many there were', async () => {
+  test('closes members that are left with no room, tells those in others, and answers how many there were', async () => {
     const { hub, visit, say } = await stage();
     const only = await visit('a');
     const both = await visit(['a', 'b']);
@@ -85,7 +85,7 @@ describe('closing a room', () => {
     await visit('b');
   });
 
-  test('that is locked already locks it anew, longer, shorter or not at all', async () => {
+  test('that is locked already locks it again, longer, shorter or not at all', async () => {
     const all = await stage();
     const { hub, clock, visit } = all;
     await visit('a');
@@ -158,7 +158,7 @@ describe('closing a room', () => {
     expect(guests.every(({ sink }) => sink.closed?.code === 4001)).toBe(true);
   });
 
-  test('lets nobody in who hears of it and comes back at once', async () => {
+  test('lets no client in that hears of it and comes back at once', async () => {
     const { hub, visit, connect } = await stage();
     await visit('a');
     await visit('a');
@@ -229,7 +229,7 @@ describe('an empty room', () => {
   });
 });
 
-describe('a broadcast, a close and a join in one turn', () => {
+describe('a broadcast, a close and a join in one iteration', () => {
   const orders = [
     ['say', 'close', 'join'],
     ['say', 'join', 'close'],

@@ -9,7 +9,7 @@ const frame = (text: string): Frame => new Frame(Buffer.from(text));
 describe('a batch', () => {
   const [a, b, c] = [frame('a'), frame('b'), frame('c')];
 
-  test('is the same for all that are owed the same in the same order, and joined once', () => {
+  test('is the same for all that are sent the same in the same order, and joined once', () => {
     const first = new Batch(a);
     const one = first.with(b).with(c);
     const two = first.with(b).with(c);
@@ -49,7 +49,7 @@ function rig(sliceMs: number, flushMs: number) {
   let nowMs = 0;
   const flushed: string[] = [];
   let ends = 0;
-  const turn = new FlushScheduler({
+  const scheduler = new FlushScheduler({
     clock: { monotonic: () => nowMs },
     settings: hubSettings({ fanoutSliceMs: sliceMs }),
     onFlushed: () => {
@@ -57,7 +57,7 @@ function rig(sliceMs: number, flushMs: number) {
     },
   });
   const later = (name: string, then: () => void = () => {}) =>
-    turn.flushLater({
+    scheduler.flushLater({
       flush() {
         nowMs += flushMs;
         flushed.push(name);
@@ -66,14 +66,14 @@ function rig(sliceMs: number, flushMs: number) {
       },
     });
   const round = (name: string, count: number) => {
-    turn.newRound();
+    scheduler.newRound();
     for (let n = 0; n < count; n++) later(name);
   };
-  return { turn, flushed, later, round, ends: () => ends };
+  return { scheduler, flushed, later, round, ends: () => ends };
 }
 
-describe('a turn', () => {
-  test('flushes everybody once when it is over, and says so', async () => {
+describe('the flush scheduler', () => {
+  test('flushes each outbox once at the end of the iteration, and says so', async () => {
     const { flushed, round, ends } = rig(10, 0);
     round('large', 1000);
     round('small', 3);
@@ -133,10 +133,10 @@ describe('a turn', () => {
   });
 
   test('says that it is written although more becomes due all the time', async () => {
-    const { turn, round } = rig(10, 0.1);
+    const { scheduler, round } = rig(10, 0.1);
     round('first', 300);
     let isWritten = false;
-    void turn.written().then(() => {
+    void scheduler.written().then(() => {
       isWritten = true;
     });
     let slices = 0;
@@ -145,23 +145,23 @@ describe('a turn', () => {
       await settled();
     }
     expect(slices).toBeLessThan(50);
-    expect(turn.isBacklogged).toBe(true);
+    expect(scheduler.isBacklogged).toBe(true);
   });
 
-  test('has one batch for those that begin with the same frame, and forgets it with the turn', async () => {
-    const { turn, round } = rig(10, 0.1);
+  test('has one batch for those that begin with the same frame, and forgets it at its end', async () => {
+    const { scheduler, round } = rig(10, 0.1);
     const a = frame('a');
-    const batch = turn.batchOf(a);
-    expect(turn.batchOf(a)).toBe(batch);
+    const batch = scheduler.batchOf(a);
+    expect(scheduler.batchOf(a)).toBe(batch);
     round('due', 1);
     await settled();
-    expect(turn.batchOf(a)).not.toBe(batch);
+    expect(scheduler.batchOf(a)).not.toBe(batch);
   });
 
   test('refills sockets that have room again after what is due, and a few of them in any case', async () => {
-    const { turn, flushed, round } = rig(10, 0.1);
+    const { scheduler, flushed, round } = rig(10, 0.1);
     const refill = (name: string) =>
-      turn.refill(
+      scheduler.refill(
         {
           flush() {
             flushed.push(name);
@@ -185,15 +185,15 @@ describe('a turn', () => {
   });
 
   test('says while a slice was not enough, and when all is written', async () => {
-    const { turn, flushed, round } = rig(10, 0.1);
-    expect(turn.isBacklogged).toBe(false);
-    await turn.written();
+    const { scheduler, flushed, round } = rig(10, 0.1);
+    expect(scheduler.isBacklogged).toBe(false);
+    await scheduler.written();
     round('large', 1000);
-    const written = turn.written().then(() => flushed.length);
+    const written = scheduler.written().then(() => flushed.length);
     await settled();
-    expect(turn.isBacklogged).toBe(true);
+    expect(scheduler.isBacklogged).toBe(true);
     expect(await written).toBe(1000);
-    expect(turn.isBacklogged).toBe(false);
+    expect(scheduler.isBacklogged).toBe(false);
   });
 
   test('takes what becomes due while it flushes', async () => {
@@ -203,7 +203,7 @@ describe('a turn', () => {
     expect(flushed).toEqual(['first', 'second', 'third']);
   });
 
-  test('loses nobody where a write begins a new round', async () => {
+  test('loses no outbox where a write begins a new round', async () => {
     const { flushed, later, round } = rig(10, 0.1);
     later('first', () => round('second', 2));
     await quiet();

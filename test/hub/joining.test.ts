@@ -60,7 +60,7 @@ describe('joining', () => {
     expect(sink.writes).toHaveLength(1);
   });
 
-  test('counts as a member in the very turn, with one join for each room', async () => {
+  test('makes a member at once, with one join for each room', async () => {
     const { hub, connect } = await stage();
     const joins: string[] = [];
     hub.events.on('join', ({ room }) => joins.push(room));
@@ -120,7 +120,7 @@ describe('joining', () => {
     expect(dataOf(sink.seen).slice(1)).toEqual([2, 3, 4]);
   });
 
-  test('with an id that nobody knows gets what the history still holds, after the newest id', async () => {
+  test('with an unknown id gets what the history still holds, after the newest id', async () => {
     const { visit, say } = await stage({ history: 2 });
     for (const n of [1, 2, 3]) await say('a', n);
     const newest = await say('b', 4);
@@ -164,7 +164,7 @@ describe('joining', () => {
     expect(faults).toHaveLength(1);
   });
 
-  test('is closed, not held for ever, where what is current cannot be told', async () => {
+  test('is closed, not held for ever, where the current ticks cannot be had', async () => {
     const { hub, connect, ticks } = await stage();
     ticks.failure = new Error('broken schedule');
     const { connection, sink } = connect();
@@ -227,7 +227,7 @@ describe('joining', () => {
     expect(sink.seen.map(({ event }) => event)).toEqual(['closing']);
   });
 
-  test('with the log slow for long is ended like any other that is owed too much', async () => {
+  test('with the log slow for long is closed like any other connection with too much unsent', async () => {
     const { hub, log, clock, connect, say } = await stage();
     log.beforeSince.shut();
     const { connection, sink } = connect();
@@ -361,7 +361,7 @@ describe('subscribing', () => {
     expect([...connection.rooms]).toEqual(['a']);
   });
 
-  test('that comes after the connection was closed makes nobody a member', async () => {
+  test('that comes after the connection was closed makes no member', async () => {
     const { hub, visit } = await stage();
     const { connection } = await visit('a');
     hub.disconnect(connection);

@@ -3,7 +3,7 @@ import type { ConnectionsQuery } from '../../src/hub/views.ts';
 import { otherLines, quiet, stage } from './fixture.ts';
 
 describe('the list of rooms', () => {
-  test('tells of each who is in it, what was said last, and how much is kept', async () => {
+  test('tells how many members each has, its last message, and how much is kept', async () => {
     const { hub, connect, visit, say } = await stage({ history: 2 });
     await visit('a');
     const { connection } = connect({}, otherLines);
@@ -54,7 +54,7 @@ describe('the list of rooms', () => {
 });
 
 describe('the list of connections', () => {
-  test('tells who each is, where it is and what it got', async () => {
+  test('tells the peer of each, its rooms and its counters', async () => {
     const { hub, visit, say } = await stage();
     const peer = { device: 'wall', user: 'ann', userAgent: 'curl/8' };
     const { connection } = await visit(['b', 'a'], peer);
@@ -119,7 +119,7 @@ describe('the list of connections', () => {
 });
 
 describe('closing a connection', () => {
-  test('tells it who did it and why, and is a 404 the second time', async () => {
+  test('tells it that an administrator did it and why, and is a 404 the second time', async () => {
     const { hub, visit } = await stage();
     const one = await visit('a');
     const two = await visit('a');

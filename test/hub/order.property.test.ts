@@ -32,7 +32,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('broadcast' as const) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('turn' as const) }) },
-  // Often enough for somebody to be behind most of the time.
+  // Often enough for a peer to be behind most of the time.
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('stall' as const), peer }) },
 );
 
@@ -40,7 +40,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 class Peer {
   readonly sink = new FakeSink();
   readonly outbox: Outbox;
-  readonly owed: Frame[] = [];
+  readonly expected: Frame[] = [];
   #held: Frame[] | undefined;
 
   constructor(name: string, context: ConstructorParameters<typeof Outbox>[2]) {
@@ -48,7 +48,7 @@ class Peer {
   }
 
   push(frame: Frame): void {
-    (this.#held ?? this.owed).push(frame);
+    (this.#held ?? this.expected).push(frame);
     this.outbox.push(frame);
   }
 
@@ -59,7 +59,7 @@ class Peer {
 
   release(first: Frame[]): void {
     if (!this.#held) return;
-    this.owed.push(...first, ...this.#held);
+    this.expected.push(...first, ...this.#held);
     this.#held = undefined;
     this.outbox.release(first);
   }
@@ -138,10 +138,10 @@ test('any interleaving of events, replies, conflation, holding and slices keeps 
         for (const one of peers) one.release([]);
         for (let turns = 0; turns < 10; turns++) await quiet();
         for (const { sink } of peers) sink.wake();
-        for (const { sink, outbox, owed } of peers) {
-          const left = owed.map(({ bytes }) => Number(JSON.parse(bytes.toString()).data));
+        for (const { sink, outbox, expected } of peers) {
+          const left = expected.map(({ bytes }) => Number(JSON.parse(bytes.toString()).data));
           const replaced = new Map<string, number>();
-          // Every frame that was owed has left at its own place, or was replaced by one that says so.
+          // Every frame has left at its own place, or was replaced by one that says so.
           const seen = numbersOf(sink)[Symbol.iterator]();
           let next = seen.next();
           for (const one of left) {

@@ -54,7 +54,7 @@ const message = (data: unknown, room = 'a'): Frame =>
 const reply = (ref: number): Frame => new Frame(lines.encode(`{"reply":"ping","data":"reply ${ref}"}`));
 const tick = (number: number, room = 'a', schedule = 'clock', mayConflate = true): Frame =>
   new Encoding(tickEvent(room, number, schedule), { mayConflate }).in(lines);
-/** More than the socket of one who does not keep up may hold. */
+/** More than the socket of a slow client may hold. */
 const filler = message('x'.repeat(70 * KIB));
 
 async function stalled(limits?: Partial<HubLimits>) {
@@ -67,8 +67,8 @@ async function stalled(limits?: Partial<HubLimits>) {
   return { ...all, ...one };
 }
 
-describe('what becomes due in one turn', () => {
-  test('leaves in one write of one buffer, the same for all that are owed the same', async () => {
+describe('what becomes due in one iteration', () => {
+  test('leaves in one write of one buffer, the same for all that are sent the same', async () => {
     const { make, totals } = rig();
     const guests = Array.from({ length: 20 }, (_, n) => make(String(n)));
     for (const frame of [tick(1), message('hello'), tick(1, 'b')])
@@ -87,7 +87,7 @@ describe('what becomes due in one turn', () => {
     });
   });
 
-  test('keeps its order with a reply in between, in one write for who got it', async () => {
+  test('keeps its order with a reply in between, in one write for the client that got it', async () => {
     const { make } = rig();
     const [asked, other] = [make('1'), make('2')];
     const frames = [tick(1), message('hello')];
@@ -101,7 +101,7 @@ describe('what becomes due in one turn', () => {
     expect([asked, other].map(({ sink }) => sink.writes.length)).toEqual([1, 1]);
   });
 
-  test('of the next turn is another write', async () => {
+  test('of the next iteration is another write', async () => {
     const { make } = rig();
     const { outbox, sink } = make();
     outbox.push(message(1));
@@ -113,7 +113,7 @@ describe('what becomes due in one turn', () => {
   });
 });
 
-describe('who does not keep up', () => {
+describe('a client that does not keep up', () => {
   test('gets what there is as long as little is unsent', async () => {
     const { make, slowConsumers } = rig();
     const { outbox, sink } = make();
@@ -232,7 +232,7 @@ describe('what is more than a socket should hold', () => {
     expect(outbox.unsentBytes).toBe(0);
   });
 
-  test('is conflated although it became due in one turn', async () => {
+  test('is conflated although it became due in one iteration', async () => {
     const { make } = rig();
     const { outbox, sink } = make();
     outbox.push(filler);
@@ -311,7 +311,7 @@ describe('holding', () => {
 });
 
 describe('closing', () => {
-  test('writes what is owed and the last words behind it, in the same turn, and nothing afterwards', async () => {
+  test('writes what is queued and the closing event behind it, at once, and nothing afterwards', async () => {
     const { make } = rig();
     const { outbox, sink } = make();
     outbox.push(message(1));
@@ -327,7 +327,7 @@ describe('closing', () => {
     expect(sink.closed).toBe(CLOSE.normal);
   });
 
-  test('gives one who is a little behind all of it', async () => {
+  test('gives a client that is a little behind all of it', async () => {
     const { outbox, sink, slowConsumers, clock } = await stalled();
     outbox.push(message(1));
     outbox.push(reply(1));
@@ -344,7 +344,7 @@ describe('closing', () => {
     expect([slowConsumers.size, clock.pending]).toEqual([0, 0]);
   });
 
-  test('gives one who is far behind the last words alone', async () => {
+  test('gives a client that is far behind the closing event alone', async () => {
     const { outbox, sink, slowConsumers } = await stalled();
     for (let n = 0; n < 20; n++) outbox.push(filler);
     await quiet();
@@ -357,12 +357,12 @@ describe('closing', () => {
 
   test('drops what is held back: it belongs behind what is not here', async () => {
     const { outbox, sink } = await stalled();
-    outbox.push(message('owed'));
+    outbox.push(message('queued'));
     await quiet();
     outbox.hold();
     outbox.push(message('held'));
     outbox.close(CLOSE.normal, closing);
-    expect(sink.seen.map(({ data }) => data)).toEqual(['owed', undefined]);
+    expect(sink.seen.map(({ data }) => data)).toEqual(['queued', undefined]);
   });
 });
 
@@ -427,7 +427,7 @@ describe('the limits', () => {
     }
   };
 
-  test('close one who is above the most for so long', async () => {
+  test('close a client that is above maxBufferedBytes for slowSeconds', async () => {
     const { outbox, sink, clock, tooSlow } = await stalled();
     await fill(outbox, LIMITS.maxBufferedBytes);
     clock.advance(4900);
@@ -439,7 +439,7 @@ describe('the limits', () => {
     expect(clock.pending).toBe(0);
   });
 
-  test('close nobody who was above the most and came below in time', async () => {
+  test('close no client that was above it and came below in time', async () => {
     const { outbox, sink, clock, tooSlow } = await stalled();
     await fill(outbox, LIMITS.maxBufferedBytes);
     clock.advance(4000);
@@ -453,7 +453,7 @@ describe('the limits', () => {
     expect(tooSlow).toEqual(['one']);
   });
 
-  test('close nobody who is behind by less, however long: its ticks are replaced', async () => {
+  test('close no client that is behind by less, however long: its ticks are replaced', async () => {
     const { outbox, clock, tooSlow, sink } = await stalled();
     for (let n = 0; n < 1000; n++) {
       outbox.push(tick(n));
@@ -466,7 +466,7 @@ describe('the limits', () => {
     expect(sink.seen).toMatchObject([{ data: 999, conflated: 999 }]);
   });
 
-  test('close one who is above twice the most at once', async () => {
+  test('close a client that is above twice as much at once', async () => {
     const { outbox, tooSlow, clock } = await stalled();
     for (let n = 0; n < 28; n++) outbox.push(filler);
     await quiet();
@@ -476,7 +476,7 @@ describe('the limits', () => {
     expect(tooSlow).toEqual(['one']);
   });
 
-  test('close one who comes that far in one turn when it is written', async () => {
+  test('close a client that comes that far in one iteration when it is written', async () => {
     const { outbox, tooSlow } = await stalled();
     for (let n = 0; n < 30; n++) outbox.push(filler);
     await quiet();
@@ -525,7 +525,7 @@ describe('the limits', () => {
     expect(tooSlow).toHaveLength(600);
   });
 
-  test('close the slowest first where all together are owed too much', async () => {
+  test('close the slowest first where all together have too much unsent', async () => {
     const { make, tooSlow, slowConsumers } = rig({ totalBufferedBytes: 2000 * KIB });
     const guests = [3, 9, 5, 7].map((size) => ({ size, ...make(`size ${size}`) }));
     for (const { sink, outbox, size } of guests) {

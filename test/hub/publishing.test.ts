@@ -12,7 +12,7 @@ const broadcast = (target: Target, data: unknown = 'x', more: Partial<Publicatio
 });
 
 describe('publishing', () => {
-  test('gives each message an id and everybody in the room the same words', async () => {
+  test('gives each message an id and every member of the room the same text', async () => {
     const { hub, visit } = await stage();
     const [one, two] = [await visit('a'), await visit('a')];
     const published = await hub.publish(broadcast({ rooms: ['a'] }, { text: 'hello' }));
@@ -99,7 +99,7 @@ describe('publishing', () => {
     expect((await hub.history('a', undefined)).messages).toEqual([]);
   });
 
-  test('to one who is reached through a room as well comes once, with the room', async () => {
+  test('to a client that is reached through a room as well comes once, with the room', async () => {
     const { hub, visit } = await stage();
     const { sink } = await visit('a', { device: 'wall' });
     const { sink: elsewhere } = await visit('b', { device: 'wall' });
@@ -110,7 +110,7 @@ describe('publishing', () => {
     expect(elsewhere.seen.map(({ room }) => room)).toEqual([undefined]);
   });
 
-  test('tells who published, and may leave that one out', async () => {
+  test('tells which client published, and may leave that one out', async () => {
     const { hub, visit } = await stage();
     const sender = await visit('a', { device: 'wall', user: 'ann' });
     const other = await visit('a');
@@ -159,7 +159,7 @@ describe('publishing', () => {
     expect(dataOf(sink.seen)).toEqual([1, 2, 3, 4]);
   });
 
-  test('in one turn is one append', async () => {
+  test('in one iteration is one append', async () => {
     const { hub, log } = await stage();
     await Promise.all([1, 2, 3].map((n) => hub.publish(broadcast({ rooms: ['a', 'b'] }, n))));
     expect(log.appends.map((entries) => entries.map(({ room, data }) => `${room}${data}`))).toEqual([
@@ -168,7 +168,7 @@ describe('publishing', () => {
   });
 });
 
-describe('the gate', () => {
+describe('the checks', () => {
   const from = { connection: 'p-1' };
   test.each<[string, Partial<Publication>, number, string]>([
     ['an empty event', { event: '' }, 400, '""'],
@@ -267,7 +267,7 @@ describe('a log that', () => {
     expect(faults).toHaveLength(1);
   });
 
-  test('has numbered but not answered shows nothing of it to who polls', async () => {
+  test('has numbered but not answered shows nothing of it to a client that polls', async () => {
     const { hub, log, say } = await stage();
     await say('a', 1);
     log.afterAppend.shut();
@@ -282,7 +282,7 @@ describe('a log that', () => {
 });
 
 describe('a listener that', () => {
-  test('throws or rejects is reported and harms nobody', async () => {
+  test('throws or rejects is reported and harms no other', async () => {
     const { hub, visit, say, faults } = await stage();
     const heard: string[] = [];
     hub.events.on('message', () => {
@@ -311,7 +311,7 @@ describe('a listener that', () => {
 });
 
 describe('a tick', () => {
-  test('goes to all rooms of its patterns that have somebody in them, and is counted', async () => {
+  test('goes to all rooms of its patterns that have members, and is counted', async () => {
     const { hub, visit } = await stage();
     const one = await visit('room-a');
     const two = await visit('room-b');

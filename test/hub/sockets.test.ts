@@ -21,7 +21,7 @@ describe('a socket that', () => {
     expect(faults).toContain(`the socket of ${bad.connection.id} threw`);
   });
 
-  test('throws on close keeps nobody else in a room that closes', async () => {
+  test('throws on close keeps no other member in a room that closes', async () => {
     const { hub, visit, faults } = await stage();
     const guests = [await visit('a'), await visit('a'), await visit('a')];
     for (const { sink } of guests.slice(0, 2))
