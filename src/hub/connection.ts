@@ -90,6 +90,12 @@ export function closingText(reason: CloseReason, room?: string): JsonText {
   return JSON.stringify({ event: 'closing', room, data: reason });
 }
 
+/** What a target names: the connections that are here, each once, and the names that are not. */
+export interface Found {
+  readonly connections: ReadonlySet<Connection>;
+  readonly unreached: readonly string[];
+}
+
 /** All connections of this node, in the order in which they came: by id, by device, by user. */
 export class Connections {
   readonly #byId = new Map<string, Connection>();
@@ -121,8 +127,8 @@ export class Connections {
     return this.#byId.get(id);
   }
 
-  /** The connections that are named by device, id or user, each once, and the names that are not here. */
-  find(target: Target): { connections: Set<Connection>; unreached: string[] } {
+  /** Looks up the devices, connections and users of a target. */
+  find(target: Target): Found {
     const connections = new Set<Connection>();
     const unreached = new Set<string>();
     const collect = (name: string, found: Iterable<Connection> | undefined) => {

@@ -95,21 +95,16 @@ export class Hub {
       isBlocked: () => scheduler.isBacklogged,
     });
     this.#rooms = new Rooms(options);
+    const parts = { ...options, rooms: this.#rooms, scheduler, events: this.events };
     this.#publisher = new Publisher({
-      ...options,
-      rooms: this.#rooms,
+      ...parts,
       connections: this.#connections,
-      scheduler,
-      events: this.events,
       perform: (command) => this.#perform(command),
     });
     this.#joins = new Joins({
-      ...options,
-      rooms: this.#rooms,
+      ...parts,
       publisher: this.#publisher,
-      scheduler,
       frames,
-      events: this.events,
       close: (connection, reason, room) => this.close(connection, reason, room),
     });
   }

@@ -156,8 +156,13 @@ export class Outbox implements Flushable, UnsentQueue {
 
   release(first: readonly Frame[]): void {
     if (this.#isClosed) return;
-    const held = this.#backlog?.held ?? [];
-    this.#forgetHeld();
+    const backlog = this.#backlog;
+    const held = backlog?.held ?? [];
+    if (backlog?.held) {
+      backlog.held = undefined;
+      backlog.heldBytes = 0;
+      this.#watch(0);
+    }
     for (const frame of first) this.push(frame);
     for (const frame of held) this.push(frame);
   }
@@ -172,11 +177,7 @@ export class Outbox implements Flushable, UnsentQueue {
       }
       this.#queueBatch(batch);
     }
-    if (!this.#backlog?.waiting || this.#backlog.isDraining) return 0;
-    const { totals } = this.#context;
-    const { bytes: before } = totals;
-    this.#drain();
-    return totals.bytes - before;
+    return this.#backlog?.waiting && !this.#backlog.isDraining ? this.#drain() : 0;
   }
 
   /**
@@ -189,13 +190,10 @@ export class Outbox implements Flushable, UnsentQueue {
     if (this.#isClosed) return;
     if (this.#batch) this.#queueBatch(this.#batch);
     this.#isClosed = true;
-    const waiting = this.#backlog?.waiting;
     let queuedBytes = this.#sink.bufferedBytes;
-    for (const { frame } of waiting?.values() ?? []) queuedBytes += frame.length;
+    for (const { frame } of this.#backlog?.waiting?.values() ?? []) queuedBytes += frame.length;
     const isFarBehind = queuedBytes > this.#context.settings.current.limits.maxBufferedBytes;
-    if (waiting && !isFarBehind && reason.code !== CLOSE.tooSlow.code) {
-      this.#writeWaiting(Number.POSITIVE_INFINITY);
-    }
+    if (!isFarBehind && reason.code !== CLOSE.tooSlow.code) this.#writeWaiting(Number.POSITIVE_INFINITY);
     this.#write(last.bytes, 1);
     this.discard();
     this.#use(() => this.#sink.close(reason));
@@ -265,12 +263,11 @@ export class Outbox implements Flushable, UnsentQueue {
   }
 
   /** The socket gets as much as may wait in it; the rest stays where it can be replaced. */
-  #drain(): void {
+  #drain(): number {
     const { conflateAboveBytes } = this.#context.settings.current.limits;
     const { bufferedBytes } = this.#sink;
-    if (bufferedBytes === 0 || bufferedBytes < conflateAboveBytes) {
-      this.#writeWaiting(Math.max(conflateAboveBytes - bufferedBytes, 1));
-    }
+    const hasSpace = bufferedBytes === 0 || bufferedBytes < conflateAboveBytes;
+    const bytes = hasSpace ? this.#writeWaiting(Math.max(conflateAboveBytes - bufferedBytes, 1)) : 0;
     // A write that failed may have closed the connection.
     const backlog = this.#backlog;
     if (backlog?.waiting?.size === 0) {
@@ -281,6 +278,7 @@ export class Outbox implements Flushable, UnsentQueue {
       backlog.isDraining = true;
       this.#use(() => this.#sink.whenTaken(() => this.#onTaken()));
     }
+    return bytes;
   }
 
   /** The socket has room again. */
@@ -292,10 +290,11 @@ export class Outbox implements Flushable, UnsentQueue {
     if (backlog.waiting) scheduler.refill(this, settings.current.limits.conflateAboveBytes);
   }
 
-  #writeWaiting(maxBytes: number): void {
+  /** Writes frames until they are `maxBytes` or more; returns how many bytes it wrote. */
+  #writeWaiting(maxBytes: number): number {
     const backlog = this.#backlog;
     const waiting = backlog?.waiting;
-    if (!waiting) return;
+    if (!waiting) return 0;
     let joined: Buffer[] = [];
     let length = 0;
     const writeJoined = () => {
@@ -317,14 +316,7 @@ export class Outbox implements Flushable, UnsentQueue {
       this.#write(part, 1);
     }
     writeJoined();
-  }
-
-  #forgetHeld(): void {
-    const backlog = this.#backlog;
-    if (!backlog?.held) return;
-    backlog.held = undefined;
-    backlog.heldBytes = 0;
-    this.#watch(0);
+    return length;
   }
 
   /** What is queued is counted, whichever side it waits for: the peer or the log. */

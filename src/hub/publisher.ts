@@ -1,7 +1,7 @@
 import { type Clock, instant } from '../clock.ts';
 import type { Appended, Entry, Log, Message, Position } from '../log/log.ts';
 import { inSlices, nextIteration, type Slice } from './backpressure.ts';
-import type { Connection, Connections } from './connection.ts';
+import type { Connection, Connections, Found } from './connection.ts';
 import { Refusal, shown } from './errors.ts';
 import {
   checkTarget,
@@ -58,13 +58,6 @@ interface Pending {
   rooms: readonly string[];
   resolve(published: Published): void;
   reject(error: unknown): void;
-}
-
-/** What a publication reaches: members of rooms, and connections that are named. */
-interface Reach {
-  readonly rooms: readonly Room[];
-  readonly named: ReadonlySet<Connection>;
-  readonly unreached: readonly string[];
 }
 
 interface PendingCommand {
@@ -137,8 +130,9 @@ export class Publisher {
   async publish(publication: Publication, beforehand?: () => void): Promise<Published> {
     checkPublication(publication, this.#options.settings.current.limits.eventBytes);
     if (publication.dryRun) {
-      const rooms = await this.#roomsOf(publication.target);
-      return this.#answer(this.#reach(publication, rooms), publication, null);
+      const { target } = publication;
+      const names = await this.#roomsOf(target);
+      return this.#outcome(target, names, this.#options.connections.find(target), null);
     }
     beforehand?.();
     return new Promise((resolve, reject) => this.#put({ publication, rooms: [], resolve, reject }));
@@ -204,14 +198,10 @@ export class Publisher {
       stored.catch((error) => onFault('messages could not be stored', error));
       let from = 0;
       for (const pending of group) {
-        const { publication, rooms, resolve, reject } = pending;
+        const { rooms, resolve, reject } = pending;
         const own = messages.slice(from, from + rooms.length);
         from += own.length;
-        const reach = this.#reach(publication, rooms);
-        const published = await this.#answer(reach, publication, own.at(-1)?.id ?? null);
-        this.#options.scheduler.newRound();
-        deliverDirectly(pending, reach.named, time);
-        await this.#deliver(own, publication);
+        const published = await this.#deliver(pending, own, time);
         // Delivery does not wait for the disk; the sender is told only when the message is safe.
         stored.then(
           () => resolve(published),
@@ -250,41 +240,43 @@ export class Publisher {
     return { clock, sliceMs: settings.current.limits.fanoutSliceMs };
   }
 
-  /** What a publication to the rooms of these names reaches now. */
-  #reach({ target }: Publication, names: readonly string[]): Reach {
+  /** What a publication to these rooms reaches now; `found`: the connections that its target names. */
+  async #outcome(
+    target: Target,
+    names: readonly string[],
+    found: Found,
+    id: string | null,
+  ): Promise<Published> {
     const { rooms, connections } = this.#options;
     const reached = names.flatMap((name) => rooms.get(name) ?? []).filter(({ members }) => members.size > 0);
-    const { connections: named, unreached } = connections.find(target);
-    return { rooms: reached, named, unreached };
-  }
-
-  async #answer(reach: Reach, { target }: Publication, id: string | null): Promise<Published> {
-    const names = reach.rooms.map(({ name }) => name).sort();
-    const connections = await this.#count(reach, target.except ?? []);
-    return { id, rooms: names, connections, unreached: reach.unreached };
-  }
-
-  /** How many connections are reached, each counted once. */
-  async #count({ rooms, named }: Reach, except: readonly string[]): Promise<number> {
-    const [only, ...others] = rooms;
-    if (only && others.length === 0 && named.size === 0 && except.length === 0) return only.members.size;
-    const reached = new Set(named);
-    const add = (room: Room) => {
-      for (const member of room.members) reached.add(member);
-    };
-    await inSlices(rooms, add, this.#slice);
-    for (const id of except) {
-      const connection = this.#options.connections.get(id);
-      if (connection) reached.delete(connection);
+    const published = { id, rooms: reached.map(({ name }) => name).sort(), unreached: found.unreached };
+    const [only, ...others] = reached;
+    if (only && others.length === 0 && found.connections.size === 0 && !target.except?.length) {
+      return { ...published, connections: only.members.size };
     }
-    return reached.size;
+    const once = new Set(found.connections);
+    const add = (room: Room) => {
+      for (const member of room.members) once.add(member);
+    };
+    await inSlices(reached, add, this.#slice);
+    for (const excepted of target.except ?? []) {
+      const connection = connections.get(excepted);
+      if (connection) once.delete(connection);
+    }
+    return { ...published, connections: once.size };
   }
 
-  async #deliver(messages: readonly Message[], publication: Publication): Promise<void> {
-    const { scheduler, clock } = this.#options;
+  /** Resolves to what the publication reached when its delivery began. */
+  async #deliver(pending: Pending, messages: readonly Message[], time: string): Promise<Published> {
+    const { scheduler, clock, connections } = this.#options;
+    const { target, data } = pending.publication;
+    const found = connections.find(target);
+    const published = await this.#outcome(target, pending.rooms, found, messages.at(-1)?.id ?? null);
+    const except = new Set(target.except);
+    const dataBytes = Buffer.byteLength(data);
+    scheduler.newRound();
+    deliverDirectly(pending, found.connections, except, time);
     const { sliceMs } = this.#slice;
-    const except = new Set(publication.target.except);
-    const dataBytes = Buffer.byteLength(publication.data);
     let endsAtMs = clock.monotonic() + sliceMs;
     for (const message of messages) {
       if (!scheduler.isDue) this.#dueBytes = 0;
@@ -298,6 +290,7 @@ export class Publisher {
       }
       this.#deliverToRoom(message, except, dataBytes);
     }
+    return published;
   }
 
   #deliverToRoom({ position, id, event }: Message, except: ReadonlySet<string>, dataBytes: number): void {
@@ -313,10 +306,14 @@ export class Publisher {
 }
 
 /** One copy for each connection that is named, and not reached through one of the rooms. */
-function deliverDirectly({ publication, rooms }: Pending, named: Iterable<Connection>, time: string): void {
-  const { target, event, data, from } = publication;
+function deliverDirectly(
+  { publication, rooms }: Pending,
+  named: Iterable<Connection>,
+  except: ReadonlySet<string>,
+  time: string,
+): void {
+  const { event, data, from } = publication;
   const names = new Set(rooms);
-  const except = new Set(target.except);
   const encoding = new Encoding({ event, time, data, ...(from && { from }) });
   for (const connection of named) {
     if (except.has(connection.id) || isInOneOf(connection, names)) continue;
