@@ -1,3 +1,4 @@
+import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 
 export interface BackpressureOptions {
@@ -98,9 +99,4 @@ export async function inSlices<Item>(
     await nextIteration();
     endsAtMs = clock.monotonic() + sliceMs;
   }
-}
-
-/** Resolves after what else is ready in the event loop has run. */
-export function nextIteration(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,6 +1,7 @@
+import { setImmediate as nextIteration } from 'node:timers/promises';
 import { type Clock, instant } from '../clock.ts';
 import type { Appended, Entry, Log, Message, Position } from '../log/log.ts';
-import { inSlices, nextIteration, type Slice } from './backpressure.ts';
+import { inSlices, type Slice } from './backpressure.ts';
 import type { Connection, Connections, Found } from './connection.ts';
 import { Refusal, shown } from './errors.ts';
 import {
