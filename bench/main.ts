@@ -1,72 +1,61 @@
 import { parseArgs } from 'node:util';
-import { admin } from './questions/admin.ts';
-import { attacks } from './questions/attacks.ts';
-import { burst } from './questions/burst.ts';
-import { churn } from './questions/churn.ts';
-import { feeds } from './questions/feeds.ts';
-import { growth } from './questions/growth.ts';
-import { idle } from './questions/idle.ts';
-import { lateness } from './questions/lateness.ts';
-import type { Question } from './questions/question.ts';
-import { sse } from './questions/sse.ts';
-import { stalled } from './questions/stalled.ts';
-import { start } from './questions/start.ts';
-import { steps } from './questions/steps.ts';
-import { storm } from './questions/storm.ts';
-import { tick } from './questions/tick.ts';
-import { print } from './report.ts';
-import { Stage } from './stage.ts';
+import { Bench } from './harness/bench.ts';
+import { jsonOf, lineOf, type Scenario } from './harness/scenario.ts';
+import { admin } from './scenarios/admin.ts';
+import { attacks } from './scenarios/attacks.ts';
+import { burst } from './scenarios/burst.ts';
+import { churn } from './scenarios/churn.ts';
+import { feeds } from './scenarios/feeds.ts';
+import { growth } from './scenarios/growth.ts';
+import { idle } from './scenarios/idle.ts';
+import { lateness } from './scenarios/lateness.ts';
+import { sse } from './scenarios/sse.ts';
+import { stalled } from './scenarios/stalled.ts';
+import { start } from './scenarios/start.ts';
+import { steps } from './scenarios/steps.ts';
+import { storm } from './scenarios/storm.ts';
+import { tick } from './scenarios/tick.ts';
 
-const QUESTIONS: readonly Question[] = [
-  tick,
-  burst,
-  sse,
-  idle,
-  churn,
-  storm,
-  stalled,
-  admin,
-  growth,
-  lateness,
-  feeds,
-  start,
-  steps,
-  attacks,
+const SCENARIOS: readonly Scenario[] = [
+  ...[tick, burst, sse, idle, churn, storm, stalled, admin, growth, lateness, feeds, start, steps, attacks],
 ];
 
-const option = { type: 'string' } as const;
+const string = { type: 'string' } as const;
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
-    connections: option,
-    rounds: option,
-    seconds: option,
-    minutes: option,
-    'every-ms': option,
-    others: option,
-    only: option,
+    json: { type: 'boolean' },
+    connections: string,
+    rounds: string,
+    seconds: string,
+    minutes: string,
+    'every-ms': string,
+    others: string,
+    only: string,
   },
 });
+const { json = false, ...options } = values;
 
-const unknown = positionals.filter((name) => !QUESTIONS.some((question) => question.name === name));
+const unknown = positionals.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));
 if (unknown.length > 0) {
-  const names = QUESTIONS.map(({ name, asks }) => `  ${name.padEnd(10)}${asks}`);
+  const names = SCENARIOS.map(({ name, question }) => `  ${name.padEnd(10)}${question}`);
   console.error(`there is no bench "${unknown.join('", "')}": there are\n${names.join('\n')}`);
   process.exit(2);
 }
 
-let stage = new Stage();
+const bench = new Bench();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void stage.clear().finally(() => process.exit(1)));
+  process.once(signal, () => void bench.clear().finally(() => process.exit(1)));
 }
 
-for (const question of QUESTIONS) {
-  if (positionals.length > 0 ? !positionals.includes(question.name) : question.isLong) continue;
-  console.log(`${question.name}: ${question.asks}`);
-  stage = new Stage();
+for (const scenario of SCENARIOS) {
+  if (positionals.length > 0 ? !positionals.includes(scenario.name) : scenario.isLong) continue;
+  if (!json) console.log(`${scenario.name}: ${scenario.question}`);
   try {
-    print(question.name, await question.ask(stage, values));
+    for await (const result of scenario.run(bench, options)) {
+      console.log(json ? jsonOf(scenario.name, result) : lineOf(result));
+    }
   } finally {
-    await stage.clear();
+    await bench.clear();
   }
 }

@@ -1,26 +1,19 @@
-import { serveCalls } from '../remote.ts';
-import type { Attack, AttackersApi, Place } from './api.ts';
-import { operate, pipeline, repeat } from './requests.ts';
-import { bare } from './sockets.ts';
-import { control, join, talk } from './websockets.ts';
+import { serveCalls } from '../harness/remote.ts';
+import { ATTACKS } from './list.ts';
 
-function perform(attack: Attack, place: Place): Promise<number> {
-  switch (attack.kind) {
-    case 'repeat':
-      return repeat(attack, place);
-    case 'pipeline':
-      return pipeline(attack, place);
-    case 'operate':
-      return operate(attack, place);
-    case 'talk':
-      return talk(attack, place);
-    case 'control':
-      return control(attack, place);
-    case 'join':
-      return join(attack, place);
-    case 'bare':
-      return bare(attack, place);
-  }
-}
+const find = (name: string) => ATTACKS.find((attacked) => attacked.name === name);
 
-serveCalls<AttackersApi>({ attack: ({ attack, place }) => perform(attack, place) });
+const api = {
+  /** Brings about what is there before the attack; what stays is not waited for. */
+  prepare: async ({ name, port }: { name: string; port: number }) => {
+    const before = find(name)?.before;
+    const done = before?.attack({ port, seconds: before.seconds });
+    if (before?.rooms === undefined) await done;
+  },
+  /** Answers how much was done. */
+  attack: ({ name, ...place }: { name: string; port: number; seconds: number }) => find(name)?.attack(place),
+};
+
+export type AttackersApi = typeof api;
+
+serveCalls(api);

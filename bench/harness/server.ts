@@ -1,16 +1,31 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What Linux counts processor time in for programs, on every architecture that Node runs on. */
-const TICK_MS = 10;
+/** The unit in which Linux reports processor time, on every architecture that Node runs on. */
+const CLOCK_TICK_MS = 10;
 
-/** Memory counts as settled when it has moved less than this part of itself for two seconds. */
-const SETTLED = 0.003;
+/** Memory counts as settled when it has changed by less than this part of itself in two seconds. */
+const SETTLED_PART = 0.003;
 
-/** So long after the last work, V8 has collected what a process left lying about, and given it back. */
+/** By this time after the last work V8 has collected the garbage and returned it. */
 const QUIET_SECONDS = 45;
 
-/** What a process costs, as the operating system sees it. */
+/** A server under test: Belfry or a baseline, in a process of its own. */
+export interface Server {
+  readonly port: number;
+  readonly cost: Cost;
+  /** Sends a string of this size to a room, now. */
+  broadcast(room: string, bytes: number): Promise<void>;
+}
+
+/** Ticks that a server sends from `start` until `stop`. */
+export interface Ticks {
+  readonly server: Server;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What a process costs, as the operating system reports it. */
 export class Cost {
   readonly #pid: number;
 
@@ -23,10 +38,10 @@ export class Cost {
     // proc(5): the name may hold spaces and is in parentheses; utime and stime are fields 14 and 15.
     const stat = readFileSync(`/proc/${this.#pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+    return (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_MS;
   }
 
-  /** How long its main thread has waited for a processor that others had, since its start, in milliseconds. */
+  /** How long its main thread has waited for a processor that others used, since its start, in milliseconds. */
   waitedMs(): number {
     const [, waitedNs] = readFileSync(`/proc/${this.#pid}/schedstat`, 'utf8').split(' ');
     return Number(waitedNs) / 1e6;
@@ -37,21 +52,21 @@ export class Cost {
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
   }
 
-  /** Resident memory once it moves no more, or after ten seconds. */
+  /** Resident memory once it changes no more, or after ten seconds. */
   async settledKiB(): Promise<number> {
     let before = this.residentKiB();
     for (let look = 0; look < 5; look++) {
       await sleep(2000);
       const after = this.residentKiB();
-      if (Math.abs(after - before) < before * SETTLED) return after;
+      if (Math.abs(after - before) < before * SETTLED_PART) return after;
       before = after;
     }
     return before;
   }
 
   /**
-   * The least resident memory in the time after work: what is really kept. To be asked when nothing goes
-   * on; before, it holds garbage that V8 would collect only when it needs the place.
+   * The least resident memory in the time after work, which is what is really kept. Call it when the
+   * server is idle: before, memory holds garbage that V8 collects only when it needs the place.
    */
   async quietKiB(): Promise<number> {
     let least = this.residentKiB();
