@@ -26,8 +26,8 @@ export class Bench {
     return belfry;
   }
 
-  /** `plain`: a `send` to each subscriber, on the libraries that Belfry uses. */
-  async baseline(name: 'plain'): Promise<Baseline> {
+  /** `plain`: the same libraries as Belfry's. `ws`: `ws` alone, and one shared frame to all sockets. */
+  async baseline(name: 'plain' | 'ws'): Promise<Baseline> {
     const remote = this.#fork<BaselineApi>(`../baselines/${name}.js`);
     const server: Server = {
       port: await remote.call('listen'),

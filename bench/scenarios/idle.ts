@@ -26,19 +26,20 @@ export const idle: Scenario = {
     for (const transport of ['websocket', 'sse'] as const) {
       const isWebSocket = transport === 'websocket';
       const plain = await measure(bench, await bench.baseline('plain'), transport, count);
+      const ws = isWebSocket ? await measure(bench, await bench.baseline('ws'), transport, count) : undefined;
       const ours = await measure(bench, await bench.belfry(), transport, count);
       yield {
         what: `resident memory of one of ${count}, ${transport}`,
         unit: 'KiB',
         belfry: ours.kib,
-        against: { plain: plain.kib },
+        against: { plain: plain.kib, ...(ws && { ws: ws.kib }) },
         target: isWebSocket ? 'at most 8.5 KiB' : 'at most 15 KiB',
       };
       yield {
         what: `accepting one, ${transport}: server CPU, median of ${TIMES} times ${count}`,
         unit: 'µs',
         belfry: ours.acceptMicros,
-        against: { plain: plain.acceptMicros },
+        against: { plain: plain.acceptMicros, ...(ws && { ws: ws.acceptMicros }) },
         ...(isWebSocket && { target: 'at most 1.0 × plain' }),
       };
     }

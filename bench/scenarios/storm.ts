@@ -1,19 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bench } from '../harness/bench.ts';
-import type { Result, Scenario } from '../harness/scenario.ts';
+import { numberOption, type Result, type Scenario } from '../harness/scenario.ts';
 import type { Server } from '../harness/server.ts';
-import { type Spread, spread } from '../harness/statistics.ts';
+import { median, type Spread, spread } from '../harness/statistics.ts';
 
 const COUNT = 5000;
 const RESIDENTS = 100;
 const EVERY_MS = 100;
 /** Connected and closed before anything is measured, so that code is compiled. */
 const WARM_UP = 1000;
+/** For what a server still does for clients after they have its answer, or are gone. */
+const SETTLE_MS = 2000;
 
 export const storm: Scenario = {
   name: 'storm',
-  question: 'Thousands connect at once: what does it cost, and what do connected clients notice?',
-  async *run(bench): AsyncGenerator<Result> {
+  question:
+    'Thousands connect at once: what does it cost, and what do connected clients notice? (--connections 10000)',
+  async *run(bench, options): AsyncGenerator<Result> {
     const clock = { name: 'clock', every: `${EVERY_MS}ms`, feed: { type: 'time' }, rooms: ['inside-*'] };
     const ours = await withResidents(bench, await bench.belfry({ schedules: [clock] }));
     const baseline = await bench.baseline('plain');
@@ -31,6 +34,7 @@ export const storm: Scenario = {
       'ms',
       ({ received }) => received.p99,
     );
+    yield* accepting(bench, numberOption(options, 'connections', 10_000), numberOption(options, 'rounds', 3));
   },
 };
 
@@ -62,4 +66,38 @@ async function withResidents(bench: Bench, { port, cost }: Server): Promise<Stor
   const { receivedMs } = await residents.call('seen');
   await bench.clear();
   return { ...subscribed, cpuMicros, received: spread(receivedMs) };
+}
+
+/** The same storm on three servers in turn, with no other clients and nothing sent: medians of the rounds. */
+async function* accepting(bench: Bench, count: number, rounds: number): AsyncGenerator<Result> {
+  const [belfry, plain, ws] = [
+    await bench.belfry(),
+    await bench.baseline('plain'),
+    await bench.baseline('ws'),
+  ];
+  const subscribers = bench.subscribers();
+  /** Server CPU for each of them, in microseconds. */
+  const connect = async ({ port, cost }: Server, clients = count) => {
+    const before = cost.cpuMs();
+    await subscribers.call('subscribe', { transport: 'websocket', port, count: clients, atOnce: clients });
+    await sleep(SETTLE_MS);
+    const usedMs = cost.cpuMs() - before;
+    await subscribers.call('close');
+    await sleep(SETTLE_MS);
+    return (usedMs * 1000) / clients;
+  };
+  for (const server of [belfry, plain, ws]) await connect(server, WARM_UP);
+  const micros = { belfry: [] as number[], plain: [] as number[], ws: [] as number[] };
+  for (let round = 0; round < rounds; round++) {
+    micros.belfry.push(await connect(belfry));
+    micros.plain.push(await connect(plain));
+    micros.ws.push(await connect(ws));
+  }
+  yield {
+    what: `${count} connect at once, no ticks: server CPU per accepted WebSocket`,
+    unit: 'µs',
+    belfry: median(micros.belfry),
+    against: { plain: median(micros.plain), ws: median(micros.ws) },
+    target: 'at most 1.0 × plain',
+  };
 }
