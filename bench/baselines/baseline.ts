@@ -14,6 +14,8 @@ export interface TickOptions {
   readonly everyMs: number;
   /** How many ticks are due at each instant; one by default. */
   readonly ticks?: number;
+  /** Only to rooms whose names begin with this. */
+  readonly prefix?: string;
 }
 
 /** What a baseline can be asked for. */
@@ -33,12 +35,13 @@ export function serveBaseline<Subscriber>(
 ): void {
   let timer: NodeJS.Timeout | undefined;
   const startTicks = (options: TickOptions) => {
-    const { everyMs, ticks = 1 } = options;
+    const { everyMs, ticks = 1, prefix = '' } = options;
     const now = Date.now();
     const due = Math.ceil((now + 1) / everyMs) * everyMs;
     timer = setTimeout(() => {
       for (let number = 0; number < ticks; number++) {
         for (const [room, subscribers] of rooms) {
+          if (!room.startsWith(prefix)) continue;
           deliver(tickText(room, `clock-${number}`, due, everyMs), subscribers);
         }
       }

@@ -20,7 +20,7 @@ export const storm: Scenario = {
     const clock = { name: 'clock', every: `${EVERY_MS}ms`, feed: { type: 'time' }, rooms: ['inside-*'] };
     const ours = await withResidents(bench, await bench.belfry({ schedules: [clock] }));
     const baseline = await bench.baseline('plain');
-    await baseline.ticks({ everyMs: EVERY_MS }).start();
+    await baseline.ticks({ everyMs: EVERY_MS, prefix: 'inside' }).start();
     const plain = await withResidents(bench, baseline);
     const line = (what: string, unit: string, of: (storm: Storm) => number): Result => {
       return { what, unit, belfry: of(ours), against: { plain: of(plain) } };
