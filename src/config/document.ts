@@ -1,131 +1,112 @@
-/** Text that is not JSON. `offset` counts characters from 0. */
+import { type ParseErrorCode, printParseErrorCode, visit } from 'jsonc-parser';
+
+/** Text that is not JSON. `line` and `column` count from 1. */
 export class JsonTextError extends Error {
   override readonly name = 'JsonTextError';
   readonly line: number;
   readonly column: number;
 
-  constructor(text: string, offset: number, message: string) {
-    const before = text.slice(0, offset).split('\n');
-    const [line, column] = [before.length, (before.at(-1)?.length ?? 0) + 1];
+  constructor(line: number, column: number, message: string) {
     super(`line ${line}, column ${column}: ${message}`);
     this.line = line;
     this.column = column;
   }
 }
 
-const BLANK = /[ \t\n\r]*/y;
-const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
-const WORD = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-const [QUOTE, BACKSLASH, SPACE] = [0x22, 0x5c, 0x20];
-/** The most of a key that a message repeats. */
-const LONGEST_KEY = 60;
-/** Far more than a config file has, far less than the stack. */
-const DEEPEST = 100;
+/** Far more levels than a config file has, far fewer than the stack can hold. */
+const MAX_DEPTH = 100;
+const MAX_KEY_CHARACTERS = 60;
 
 /**
- * Reads JSON as RFC 8259 has it, and refuses a key that stands twice in one object, where
- * `JSON.parse` would keep the last in silence. Throws a `JsonTextError` that says where the text
- * stops being JSON, which `JSON.parse` of Node 20 mostly does not.
+ * Reads JSON as RFC 8259 defines it. Refuses a key that occurs twice in one object, of which
+ * `JSON.parse` silently keeps the last. Throws a `JsonTextError` with the line and the column of the
+ * first error, which `JSON.parse` of Node 20 mostly does not tell.
  */
 export function parseJson(text: string): unknown {
-  new Reader(text).document();
+  checkJson(text);
   return JSON.parse(text);
 }
 
-/** Walks over the text without keeping anything of it. */
-class Reader {
-  readonly #text: string;
-  #at = 0;
+/** What can come next in a document. */
+type Expected =
+  | 'a document'
+  | 'a value'
+  | 'a key in double quotes'
+  | '":"'
+  | '"," or "}"'
+  | '"," or "]"'
+  | 'the end';
 
-  constructor(text: string) {
-    this.#text = text;
-  }
+function checkJson(text: string): void {
+  /** For each open object its keys, for each open list null. */
+  const open: (Set<string> | null)[] = [];
+  // Kept here, since the parser reports an unknown character before it knows what belongs there.
+  let expected: Expected = 'a document';
 
-  document(): void {
-    this.#take(BLANK);
-    if (this.#at === this.#text.length) this.#fail('the file is empty: the least is {}');
-    this.#value(0);
-    if (this.#at < this.#text.length) this.#fail(`${this.#here()} follows after the end of the document`);
-  }
+  const begin = (keys: Set<string> | null, line: number, column: number) => {
+    if (open.length > MAX_DEPTH) throw errorAt(line, column, `more than ${MAX_DEPTH} levels deep`);
+    open.push(keys);
+    expected = keys ? 'a key in double quotes' : 'a value';
+  };
+  const endValue = () => {
+    const keys = open.at(-1);
+    expected = keys === undefined ? 'the end' : keys ? '"," or "}"' : '"," or "]"';
+  };
+  const end = (offset: number) => {
+    // The parser also ends what the end of the file leaves open, and reports that error afterwards.
+    if (offset === text.length) return;
+    open.pop();
+    endValue();
+  };
 
-  /** A value and the blanks after it. */
-  #value(depth: number): void {
-    if (depth > DEEPEST) this.#fail(`more than ${DEEPEST} levels deep`);
-    if (this.#skip('{')) this.#object(depth);
-    else if (this.#skip('[')) this.#list(']', () => this.#value(depth + 1));
-    else if (this.#text[this.#at] === '"') this.#string();
-    else if (this.#take(WORD) === '') this.#fail(`a value is expected, not ${this.#here()}`);
-    this.#take(BLANK);
-  }
+  visit(
+    text,
+    {
+      onObjectBegin: (_offset, _length, line, column) => begin(new Set(), line, column),
+      onArrayBegin: (_offset, _length, line, column) => begin(null, line, column),
+      onObjectEnd: end,
+      onArrayEnd: end,
+      onLiteralValue: endValue,
+      onObjectProperty(key, _offset, _length, line, column) {
+        const keys = open.at(-1);
+        if (keys?.has(key)) throw errorAt(line, column, `the key "${cut(key)}" stands twice in one object`);
+        keys?.add(key);
+        expected = '":"';
+      },
+      onSeparator(separator) {
+        expected = separator === ',' && open.at(-1) ? 'a key in double quotes' : 'a value';
+      },
+      // The first error is enough: the parser would go on behind it.
+      onError(code, offset, _length, line, column) {
+        throw errorAt(line, column, messageOf(code, text[offset], expected));
+      },
+    },
+    { disallowComments: true },
+  );
+}
 
-  #object(depth: number): void {
-    const keys = new Set<string>();
-    this.#list('}', () => {
-      const start = this.#at;
-      if (this.#text[start] !== '"') this.#fail(`a key in double quotes is expected, not ${this.#here()}`);
-      const key = JSON.parse(this.#string());
-      if (keys.has(key)) this.#fail(`the key "${cut(key)}" stands twice in one object`, start);
-      keys.add(key);
-      this.#take(BLANK);
-      if (!this.#skip(':')) this.#fail(`":" is expected, not ${this.#here()}`);
-      this.#value(depth + 1);
-    });
-  }
+function errorAt(line: number, column: number, message: string): JsonTextError {
+  return new JsonTextError(line + 1, column + 1, message);
+}
 
-  /** Items between commas, up to `end`; the opening bracket has been read. */
-  #list(end: string, item: () => void): void {
-    if (this.#skip(end)) return;
-    do item();
-    while (this.#skip(','));
-    if (!this.#skip(end)) this.#fail(`"," or "${end}" is expected, not ${this.#here()}`);
+function messageOf(code: ParseErrorCode, character: string | undefined, expected: Expected): string {
+  const found = character === undefined ? 'the end of the file' : JSON.stringify(character);
+  switch (printParseErrorCode(code)) {
+    case 'UnexpectedEndOfString':
+    case 'InvalidCharacter':
+    case 'InvalidEscapeCharacter':
+    case 'InvalidUnicode':
+      return 'this string does not end on its line, or holds a wrong escape';
+    case 'UnexpectedEndOfNumber':
+      return 'this number has no digits where its fraction or exponent should be';
   }
-
-  /** As it is written. By hand: a regular expression keeps each character of a long one on its stack, which ends. */
-  #string(): string {
-    const start = this.#at;
-    const text = this.#text;
-    this.#at++;
-    for (let code = this.#code(); code !== QUOTE; code = this.#code()) {
-      if (code !== BACKSLASH && code >= SPACE) this.#at++;
-      else if (this.#take(ESCAPE) === '')
-        this.#fail('this string does not end on its line, or holds a wrong escape', start);
-    }
-    this.#at++;
-    return text.slice(start, this.#at);
-  }
-
-  /** Reads a character and the blanks after it, if it is the one that comes. */
-  #skip(character: string): boolean {
-    if (this.#text[this.#at] !== character) return false;
-    this.#at++;
-    this.#take(BLANK);
-    return true;
-  }
-
-  #take(pattern: RegExp): string {
-    pattern.lastIndex = this.#at;
-    const found = pattern.exec(this.#text)?.[0] ?? '';
-    this.#at += found.length;
-    return found;
-  }
-
-  /** NaN at the end of the text, which no comparison is true for. */
-  #code(): number {
-    return this.#text.charCodeAt(this.#at);
-  }
-
-  #here(): string {
-    const character = this.#text[this.#at];
-    return character === undefined ? 'the end of the file' : JSON.stringify(character);
-  }
-
-  #fail(message: string, at = this.#at): never {
-    throw new JsonTextError(this.#text, at, message);
-  }
+  if (expected === 'the end') return `${found} follows after the end of the document`;
+  if (expected !== 'a document') return `${expected} is expected, not ${found}`;
+  return character === undefined ? 'the file is empty: the least is {}' : `a value is expected, not ${found}`;
 }
 
 function cut(key: string): string {
-  return key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY)}…` : key;
+  return key.length > MAX_KEY_CHARACTERS ? `${key.slice(0, MAX_KEY_CHARACTERS)}…` : key;
 }
 
 /** Whether a part of a document is an object, whose keys can be looked at. */
