@@ -1,9 +1,9 @@
 import { refusedConfig } from './admin/service.ts';
 import type { DocumentSource, Reloaded } from './belfry.ts';
 import { type Clock, instant } from './clock.ts';
-import { ConfigError, type Fault } from './config/faults.ts';
+import { ConfigError, type Fault } from './config/errors.ts';
+import { shownConfig } from './config/redact.ts';
 import { type Config, configJsonSchema } from './config/schema.ts';
-import { shownConfig } from './config/shown-config.ts';
 import type { FeedKind } from './feed/feed.ts';
 import { Refusal } from './hub/errors.ts';
 import type { Phase } from './lifecycle.ts';

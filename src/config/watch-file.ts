@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path';
 import { watch } from 'chokidar';
-import { FileError, readPlainFile } from './read-file.ts';
+import { FileError, readPlainFile } from './load.ts';
 
 /** How long nothing must happen to a file before it counts as written. */
 const QUIET_MS = 200;

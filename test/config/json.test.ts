@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseJson } from '../../src/config/document.ts';
+import { parseJson } from '../../src/config/json.ts';
 
 describe('parseJson', () => {
   it.each([

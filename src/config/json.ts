@@ -15,7 +15,8 @@ export class JsonTextError extends Error {
 
 /** Far more levels than a config file has, far fewer than the stack can hold. */
 const MAX_DEPTH = 100;
-const MAX_KEY_CHARACTERS = 60;
+/** Of a value or a key that a message repeats. */
+const MAX_SHOWN_CHARACTERS = 60;
 
 /**
  * Reads JSON as RFC 8259 defines it. Refuses a key that occurs twice in one object, of which
@@ -105,11 +106,33 @@ function messageOf(code: ParseErrorCode, character: string | undefined, expected
   return character === undefined ? 'the file is empty: the least is {}' : `a value is expected, not ${found}`;
 }
 
-function cut(key: string): string {
-  return key.length > MAX_KEY_CHARACTERS ? `${key.slice(0, MAX_KEY_CHARACTERS)}…` : key;
-}
-
-/** Whether a part of a document is an object, whose keys can be looked at. */
+/** Whether a part of a document is an object: neither null nor a list. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The value at a key or position, undefined where the document has none; what is inherited is none. */
+export function valueAt(value: unknown, step: PropertyKey): unknown {
+  return Object.hasOwn(Object(value), step) ? Object(value)[step] : undefined;
+}
+
+/** A path in the document as messages write it: `schedules[1].feed.url`. */
+export function pathText(path: readonly PropertyKey[]): string {
+  return path
+    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${cut(String(step))}`))
+    .join('')
+    .replace(/^\./, '');
+}
+
+/** The beginning of a key or a string that a message repeats. */
+export function cut(text: string): string {
+  return text.length > MAX_SHOWN_CHARACTERS ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}…` : text;
+}
+
+/** A value as the file has it; not the content of lists and objects, which may hold secrets. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(cut(value));
+  if (Array.isArray(value)) return value.length === 0 ? '[]' : '[ … ]';
+  if (isObject(value)) return Object.keys(value).length === 0 ? '{}' : '{ … }';
+  return JSON.stringify(value) ?? 'nothing';
 }

@@ -3,9 +3,8 @@ import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ConfigError, formatFaults } from '../../src/config/faults.ts';
-import { defaultDocument, findConfig } from '../../src/config/find.ts';
-import { MAX_FILE_BYTES } from '../../src/config/read-file.ts';
+import { ConfigError, formatFaults } from '../../src/config/errors.ts';
+import { defaultDocument, findConfig, MAX_FILE_BYTES } from '../../src/config/load.ts';
 
 let cwd: string;
 beforeEach(() => {
