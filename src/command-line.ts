@@ -11,7 +11,7 @@ import { applyOverrides, type ConfigSource, findConfig } from './config/load.ts'
 import { describeMemory } from './config/memory-budget.ts';
 import { describeSchedules, explainSchedule } from './config/schedule.ts';
 import type { Config } from './config/schema.ts';
-import { type FileWatch, watchFile } from './config/watch-file.ts';
+import { FileWatch } from './config/watch-file.ts';
 import { Refusal } from './hub/errors.ts';
 import { createLogger, type Logger, neverBlock } from './observe/logger.ts';
 import { type Belfry, createBelfry } from './server.ts';
@@ -135,7 +135,7 @@ function watchConfig(path: string, { reload }: Belfry, logger: Logger): FileWatc
     void reload().catch((err) => {
       if (!(err instanceof Refusal)) logger.error({ err }, 'the configuration was not reloaded');
     });
-  return watchFile(path, {
+  return new FileWatch(path, {
     onChange,
     onVanished: () => logger.warn({ path }, 'the configuration is gone; what is in force goes on'),
     onError: (err) => logger.warn({ err }, 'the configuration is not watched'),

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isIP } from 'node:net';
-import ipaddr from 'ipaddr.js';
+import { isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { DURATION, durationMs } from '../duration.ts';
 import { isTimezone } from '../feed/timezone.ts';
@@ -24,35 +23,29 @@ function addFault(context: z.RefinementCtx, message: string): void {
   context.addIssue({ code: 'custom', message });
 }
 
-// The patterns in `meta` are for editors only; hub/event.ts decides.
-export const roomPattern = z
-  .string()
-  .refine(isRoomPattern, {
-    error: ({ input }) => `${shown(input)} is not a room pattern: write ${PATTERN_ACCEPTS}`,
-  })
-  .meta({ pattern: '^[A-Za-z0-9*][A-Za-z0-9._:*-]{0,127}$' });
-
-export const scheduleName = z
-  .string()
-  .refine(isRoomName, {
-    error: ({ input }) => `${shown(input)} is not a schedule name: write ${ROOM_ACCEPTS}`,
-  })
-  .meta({ pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$' });
-
-export const eventName = z
-  .string()
-  .superRefine((text, context) => {
-    const message = eventFault(text);
+/** A string that is refused with the message that `faultOf` returns for it, if any. */
+function checkedString(faultOf: (text: string) => string | undefined, error?: string) {
+  return z.string(error).superRefine((text, context) => {
+    const message = faultOf(text);
     if (message !== undefined) addFault(context, message);
-  })
-  .meta({ pattern: '^[A-Za-z][A-Za-z0-9._-]{0,63}$' });
+  });
+}
 
-function eventFault(text: string): string | undefined {
+// The patterns in `meta` are for editors only; hub/event.ts decides.
+export const roomPattern = checkedString((text) =>
+  isRoomPattern(text) ? undefined : `${shown(text)} is not a room pattern: write ${PATTERN_ACCEPTS}`,
+).meta({ pattern: '^[A-Za-z0-9*][A-Za-z0-9._:*-]{0,127}$' });
+
+export const scheduleName = checkedString((text) =>
+  isRoomName(text) ? undefined : `${shown(text)} is not a schedule name: write ${ROOM_ACCEPTS}`,
+).meta({ pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$' });
+
+export const eventName = checkedString((text) => {
   if (!isEventName(text)) return `${shown(text)} is not an event name: write ${EVENT_ACCEPTS}`;
   if (isServerEvent(text)) return `${shown(text)} is an event that only the server sends: write another name`;
   if (isDisplayEvent(text)) return `${shown(text)} is for administrators: write a name without "display."`;
   return undefined;
-}
+}).meta({ pattern: '^[A-Za-z][A-Za-z0-9._-]{0,63}$' });
 
 /** Wrong zones of one file that get a suggestion: each is compared with 400 names. */
 const MAX_ZONE_SUGGESTIONS = 20;
@@ -114,35 +107,28 @@ export function duration(min: string, max: string) {
     });
 }
 
+/** Or an IPv4 address. */
 const HOST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
 
-/** Whether a server can listen there: an address, or a host name. */
-export function isHost(text: string): boolean {
-  return ipaddr.isValid(text) || HOST_NAME.test(text);
-}
-
-export function hostFault(text: string): string {
+/** Why a server cannot listen there: it is neither an address nor a host name. */
+export function hostFault(text: string): string | undefined {
+  if (isIPv6(text) || HOST_NAME.test(text)) return undefined;
   return `${shownHost(text)} is not a host: write an address or a name, such as "127.0.0.1"`;
 }
 
 export const host = z
   .string()
   .transform((text) => text.replace(/^\[(.*)\]$/, '$1'))
-  .refine(isHost, { error: ({ input }) => hostFault(String(input)) });
+  .pipe(checkedString(hostFault));
+
+const addressOrNetwork = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
 
 /** An entry of `trustProxy`: an address, or a network as a CIDR. */
-export const trustedProxy = z.string().refine(isAddressOrNetwork, {
-  error: ({ input }) =>
-    `${shownHost(String(input))} is not an address or a network: write one such as "127.0.0.1", "10.0.0.0/8" or "fd00::/8"`,
-});
-
-function isAddressOrNetwork(text: string): boolean {
-  const [address = '', prefix, ...rest] = text.split('/');
-  const version = isIP(address);
-  if (version === 0 || rest.length > 0 || address.includes('%')) return false;
-  if (prefix === undefined) return true;
-  return /^(?:0|[1-9]\d{0,2})$/.test(prefix) && Number(prefix) <= (version === 6 ? 128 : 32);
-}
+export const trustedProxy = checkedString((text) =>
+  addressOrNetwork.safeParse(text).success
+    ? undefined
+    : `${shownHost(text)} is not an address or a network: write one such as "127.0.0.1", "10.0.0.0/8" or "fd00::/8"`,
+);
 
 /** The server's own address. One slash at the end is accepted, because browsers copy it along. */
 export const publicUrl = z.string().transform((text, context) => {
@@ -229,12 +215,7 @@ export function adminToken(env: NodeJS.ProcessEnv) {
         .default('viewer')
         .describe('What the token allows: a viewer reads, an operator also acts.'),
       // Without the value, which the usual message about a wrong type repeats.
-      token: z
-        .string({ error: 'is not a string' })
-        .superRefine((text, context) => {
-          const message = tokenFault(text);
-          if (message !== undefined) addFault(context, message);
-        })
+      token: checkedString(tokenFault, 'is not a string')
         .optional()
         .describe('The token itself. Better not kept in this file: see tokenEnv and sha256.'),
       tokenEnv: z

@@ -1,18 +1,5 @@
 import { type ParseErrorCode, printParseErrorCode, visit } from 'jsonc-parser';
 
-/** Text that is not JSON. `line` and `column` count from 1. */
-export class JsonTextError extends Error {
-  override readonly name = 'JsonTextError';
-  readonly line: number;
-  readonly column: number;
-
-  constructor(line: number, column: number, message: string) {
-    super(`line ${line}, column ${column}: ${message}`);
-    this.line = line;
-    this.column = column;
-  }
-}
-
 /** Far more levels than a config file has, far fewer than the stack can hold. */
 const MAX_DEPTH = 100;
 /** Of a value or a key that a message repeats. */
@@ -20,7 +7,7 @@ const MAX_SHOWN_CHARACTERS = 60;
 
 /**
  * Reads JSON as RFC 8259 defines it. Refuses a key that occurs twice in one object, of which
- * `JSON.parse` silently keeps the last. Throws a `JsonTextError` with the line and the column of the
+ * `JSON.parse` silently keeps the last. Throws a `SyntaxError` with the line and the column of the
  * first error, which `JSON.parse` of Node 20 mostly does not tell.
  */
 export function parseJson(text: string): unknown {
@@ -28,21 +15,11 @@ export function parseJson(text: string): unknown {
   return JSON.parse(text);
 }
 
-/** What can come next in a document. */
-type Expected =
-  | 'a document'
-  | 'a value'
-  | 'a key in double quotes'
-  | '":"'
-  | '"," or "}"'
-  | '"," or "]"'
-  | 'the end';
-
 function checkJson(text: string): void {
   /** For each open object its keys, for each open list null. */
   const open: (Set<string> | null)[] = [];
-  // Kept here, since the parser reports an unknown character before it knows what belongs there.
-  let expected: Expected = 'a document';
+  /** What comes next; the parser reports an unknown character before it knows what belongs there. */
+  let expected = 'a document';
 
   const begin = (keys: Set<string> | null, line: number, column: number) => {
     if (open.length > MAX_DEPTH) throw errorAt(line, column, `more than ${MAX_DEPTH} levels deep`);
@@ -86,11 +63,12 @@ function checkJson(text: string): void {
   );
 }
 
-function errorAt(line: number, column: number, message: string): JsonTextError {
-  return new JsonTextError(line + 1, column + 1, message);
+/** `line` and `column` from 0. */
+function errorAt(line: number, column: number, message: string): SyntaxError {
+  return new SyntaxError(`line ${line + 1}, column ${column + 1}: ${message}`);
 }
 
-function messageOf(code: ParseErrorCode, character: string | undefined, expected: Expected): string {
+function messageOf(code: ParseErrorCode, character: string | undefined, expected: string): string {
   const found = character === undefined ? 'the end of the file' : JSON.stringify(character);
   switch (printParseErrorCode(code)) {
     case 'UnexpectedEndOfString':

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { ConfigError, type Fault } from './errors.ts';
-import { hostFault, isHost } from './fields.ts';
+import { hostFault } from './fields.ts';
 import { isObject, parseJson } from './json.ts';
 
 /** The configuration where there is no file: the same as the shipped `belfry.json`, which a test holds. */
@@ -76,10 +76,9 @@ export function applyOverrides(document: unknown, { host, port, env }: Overrides
   const newHost = (host ?? (env.BELFRY_HOST || undefined))?.replace(/^\[(.*)\]$/, '$1');
   const newPort = port ?? (env.BELFRY_PORT || undefined);
   const faults: Fault[] = [];
-  if (newHost !== undefined && !isHost(newHost)) {
-    const source = host === undefined ? 'BELFRY_HOST' : '--host';
-    faults.push({ source, path: '', message: hostFault(newHost) });
-  }
+  const message = newHost === undefined ? undefined : hostFault(newHost);
+  if (message !== undefined)
+    faults.push({ source: host === undefined ? 'BELFRY_HOST' : '--host', path: '', message });
   if (newPort !== undefined && (!/^\d{1,5}$/.test(String(newPort)) || Number(newPort) > 65_535)) {
     const source = port === undefined ? 'BELFRY_PORT' : '--port';
     const message = `"${newPort}" is not a port: write a whole number from 0 to 65535`;

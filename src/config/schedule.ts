@@ -15,26 +15,6 @@ import {
 } from './fields.ts';
 import { isObject } from './json.ts';
 
-/** When a schedule is due. `every` is the interval as the file writes it. */
-export type CadenceConfig =
-  | { readonly every: string; readonly everyMs: number }
-  | { readonly cron: string; readonly timezone: string };
-
-export interface ScheduleConfig {
-  readonly name: string;
-  readonly cadence: CadenceConfig;
-  /** Room patterns. */
-  readonly rooms: readonly string[];
-  readonly event: string;
-  readonly paused: boolean;
-  readonly when: 'always' | 'changed';
-  readonly missed: 'latest' | 'skip';
-  readonly timeoutMs: number;
-  /** Null: a value is never stale. */
-  readonly staleAfterMs: number | null;
-  readonly feed: { readonly type: string; readonly options: unknown };
-}
-
 /** An entry of `schedules`. `kinds` are the types of feed that it may name. */
 export function schedule(kinds: readonly FeedKind[]) {
   return z
@@ -70,16 +50,24 @@ export function schedule(kinds: readonly FeedKind[]) {
     .superRefine(checkCadence, { when: ({ value }) => isObject(value) })
     .superRefine(checkStaleAfter)
     .meta(exactlyOneOf(['every', 'cron']))
-    .transform(
-      ({ every, cron, timezone, timeout, staleAfter, event, ...entry }): ScheduleConfig => ({
+    .transform(({ every, cron = '', timezone, timeout, staleAfter, event, ...entry }) => {
+      const cadence: CadenceConfig = every ? { every: every.text, everyMs: every.ms } : { cron, timezone };
+      return {
         ...entry,
-        cadence: every ? { every: every.text, everyMs: every.ms } : { cron: cron ?? '', timezone },
+        cadence,
         event: event ?? entry.feed.type,
         timeoutMs: timeout.ms,
+        /** Null: a value is never stale. */
         staleAfterMs: staleAfter?.ms ?? null,
-      }),
-    );
+      };
+    });
 }
+
+/** A schedule of the file, checked and complete. */
+export type ScheduleConfig = z.output<ReturnType<typeof schedule>>;
+
+/** When a schedule is due. `every` is the interval as the file writes it. */
+type CadenceConfig = { every: string; everyMs: number } | { cron: string; timezone: string };
 
 function feed(kinds: readonly FeedKind[]) {
   const [first, ...rest] = kinds.map(({ type, description, options }) =>

@@ -5,7 +5,7 @@ import {
   adminToken,
   allowedOrigin,
   host,
-  isHost,
+  hostFault,
   publicUrl,
   roomPattern,
   sha256Of,
@@ -24,8 +24,8 @@ const seconds = (min: number) => z.number().min(min).max(MAX_SECONDS);
 /** 0 in the file means no limit, and is `Infinity` from here on, so that it needs no case of its own. */
 const unlimited = (value: number) => (value === 0 ? Number.POSITIVE_INFINITY : value);
 
-const limit = (byDefault: number, max = Number.MAX_SAFE_INTEGER) =>
-  z.int().min(0).max(max).prefault(byDefault).transform(unlimited);
+const limit = (byDefault: number, description: string, max = Number.MAX_SAFE_INTEGER) =>
+  z.int().min(0).max(max).prefault(byDefault).transform(unlimited).describe(`${description} 0: no limit.`);
 
 const server = z
   .strictObject({
@@ -84,49 +84,50 @@ const room = z.strictObject({
 
 const limits = z
   .strictObject({
-    connections: limit(20_000).describe('Connections at the same time. 0: no limit.'),
-    connectionsPerAddress: limit(1000).describe(
-      'Connections at the same time from one address. 0: no limit.',
-    ),
-    connectsPerSecondPerAddress: limit(100).describe(
-      'New connections from one address in a second. 0: no limit.',
-    ),
-    sockets: limit(25_000).describe('TCP sockets at the same time, connections included. 0: no limit.'),
+    connections: limit(20_000, 'Connections at the same time.'),
+    connectionsPerAddress: limit(1000, 'Connections at the same time from one address.'),
+    connectsPerSecondPerAddress: limit(100, 'New connections from one address in a second.'),
+    sockets: limit(25_000, 'TCP sockets at the same time, connections included.'),
     headersSeconds: seconds(0)
       .prefault(10)
       .transform(unlimited)
       .describe('Time for a client to send the headers of a request, in seconds. 0: no limit.'),
-    messagesPerSecond: limit(20).describe('Messages that one client may send in a second. 0: no limit.'),
-    messageBurst: limit(100).describe('Messages that one client may send at once. 0: no limit.'),
-    roomMessagesPerSecond: limit(100).describe(
-      'Messages that all clients together may publish in one room in a second. 0: no limit.',
+    messagesPerSecond: limit(20, 'Messages that one client may send in a second.'),
+    messageBurst: limit(100, 'Messages that one client may send at once.'),
+    roomMessagesPerSecond: limit(
+      100,
+      'Messages that all clients together may publish in one room in a second.',
     ),
-    rooms: limit(10_000).describe('Rooms at the same time. 0: no limit.'),
-    roomsPerConnection: limit(100).describe('Rooms that one connection may be in. 0: no limit.'),
-    roomsPerAddress: limit(1000).describe(
-      'Rooms that exist because clients of one address joined them first. Rooms that a rule names exactly do not count. 0: no limit.',
+    rooms: limit(10_000, 'Rooms at the same time.'),
+    roomsPerConnection: limit(100, 'Rooms that one connection may be in.'),
+    roomsPerAddress: limit(
+      1000,
+      'Rooms that exist because clients of one address joined them first. Rooms that a rule names exactly do not count.',
     ),
-    maxPayloadBytes: limit(16_384).describe('Size of a frame that a client sends, in bytes. 0: no limit.'),
-    maxBodyBytes: limit(1_048_576).describe('Size of the body of an admin request, in bytes. 0: no limit.'),
-    eventBytes: limit(65_536).describe('Size of the data of one event, in bytes of JSON. 0: no limit.'),
-    historyBytes: limit(262_144).describe('Size of the messages kept of one room, in bytes. 0: no limit.'),
-    totalHistoryBytes: limit(67_108_864).describe(
-      'Size of the messages kept of all rooms together, in bytes. 0: no limit.',
+    maxPayloadBytes: limit(16_384, 'Size of a frame that a client sends, in bytes.'),
+    maxBodyBytes: limit(1_048_576, 'Size of the body of an admin request, in bytes.'),
+    eventBytes: limit(65_536, 'Size of the data of one event, in bytes of JSON.'),
+    historyBytes: limit(262_144, 'Size of the messages kept of one room, in bytes.'),
+    totalHistoryBytes: limit(67_108_864, 'Size of the messages kept of all rooms together, in bytes.'),
+    conflateAboveBytes: limit(
+      65_536,
+      'A connection with more unsent bytes than this gets the newest tick in place of each tick.',
     ),
-    conflateAboveBytes: limit(65_536).describe(
-      'A connection with more unsent bytes than this gets only the newest tick of each schedule. 0: never.',
+    maxBufferedBytes: limit(
+      1_048_576,
+      'A connection is closed with more unsent bytes than this for slowSeconds, or at any time with twice as many.',
     ),
-    maxBufferedBytes: limit(1_048_576).describe(
-      'A connection with more unsent bytes than this for slowSeconds, or with twice as many at any time, is closed. 0: never.',
-    ),
-    totalBufferedBytes: limit(268_435_456).describe(
-      'Unsent bytes of all connections together. Above it the slowest connections are closed. 0: no limit.',
+    totalBufferedBytes: limit(
+      268_435_456,
+      'Unsent bytes of all connections together. Above it the slowest connections are closed.',
     ),
     slowSeconds: seconds(0)
       .default(5)
       .describe('How long a connection may have more than maxBufferedBytes unsent, in seconds.'),
-    fanoutSliceMs: limit(10, 1000).describe(
-      'Longest time for writing to many connections before other work gets its turn, in milliseconds. 0: no limit.',
+    fanoutSliceMs: limit(
+      10,
+      'Longest time for writing to many connections before other work gets its turn, in milliseconds.',
+      1000,
     ),
   })
   .superRefine(checkBuffers, { when: ({ value }) => isObject(value) });
@@ -269,7 +270,7 @@ function checkAccess(
   // Wrong tokens have faults of their own.
   const configured =
     token !== '' || (tokens !== undefined && !(Array.isArray(tokens) && tokens.length === 0));
-  if (configured || typeof host !== 'string' || !isHost(host) || isLoopback(host)) return;
+  if (configured || typeof host !== 'string' || hostFault(host) !== undefined || isLoopback(host)) return;
   context.addIssue({
     code: 'custom',
     path: ['admin', 'tokens'],
