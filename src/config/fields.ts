@@ -76,30 +76,30 @@ export interface Duration {
 export function duration(min: string, max: string) {
   const minMs = durationMs(min) ?? 0;
   const maxMs = durationMs(max) ?? Number.POSITIVE_INFINITY;
-  const faultOf = (ms: number) =>
-    ms < minMs
-      ? 'is too short'
-      : ms > maxMs
-        ? 'is too long'
-        : Number.isInteger(ms)
-          ? undefined
-          : 'is not whole';
-  const error = ({ input }: { input?: unknown }) => {
+  const faultOf = (ms: number) => {
+    if (ms < minMs) return 'is too short';
+    if (ms > maxMs) return 'is too long';
+    return Number.isInteger(ms) ? undefined : 'is not whole';
+  };
+  const notADuration = (input: unknown) => {
     if (input === undefined) return 'is missing: write a duration such as "3s"';
     // A number without a unit was probably meant in seconds.
     const bare = typeof input === 'number' ? String(input) : shown(input).slice(1, -1).trim();
     const ms = durationMs(`${bare}s`);
-    const hint =
-      ms !== undefined && faultOf(ms) === undefined
-        ? `write "${bare}s"`
-        : 'write a number and one of ms s m h d, such as "3s"';
+    const isAccepted = ms !== undefined && faultOf(ms) === undefined;
+    const hint = isAccepted ? `write "${bare}s"` : 'write a number and one of ms s m h d, such as "3s"';
     return `${shown(input)} is not a duration: ${hint}`;
   };
   return z
-    .string({ error })
-    .regex(DURATION, { error, abort: true })
+    .string({ error: ({ input }) => notADuration(input) })
+    .meta({ pattern: DURATION.source })
     .transform((text, context): Duration => {
-      const ms = durationMs(text) ?? Number.NaN;
+      const ms = durationMs(text);
+      if (ms === undefined) {
+        // A string ends the checks of the schedule, which need the number.
+        context.addIssue(notADuration(text));
+        return z.NEVER;
+      }
       const fault = faultOf(ms);
       const accepted = `write a duration from "${min}" to "${max}", in whole milliseconds`;
       if (fault) addFault(context, `${shown(text)} ${fault}: ${accepted}`);
@@ -107,7 +107,7 @@ export function duration(min: string, max: string) {
     });
 }
 
-/** Or an IPv4 address. */
+/** A host name, or an IPv4 address. */
 const HOST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
 
 /** Why a server cannot listen there: it is neither an address nor a host name. */

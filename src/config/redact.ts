@@ -138,24 +138,21 @@ export function endsInMalformedName(path: readonly PropertyKey[]): boolean {
 }
 
 /**
- * The beginning of a path that an error may name, for documents that no schema has checked. It ends
- * before the first key that may be a secret itself: one that is no name, or one inside a secret or in
- * a place where no object belongs.
+ * The beginning of a path to a reference such as `${NAME}` that an error may name, before any schema
+ * has checked the document. It ends at the first key that may be a secret itself: one that is no name,
+ * or one inside a secret or in a place where no object belongs.
  */
 export function shownPath(document: unknown, path: readonly PropertyKey[]): readonly PropertyKey[] {
-  let place: Place | Redactor | undefined = ROOT;
-  let value = document;
-  let inSecret = false;
-  for (const [index, step] of path.entries()) {
-    if (typeof step !== 'number' && (inSecret || !NAME.test(String(step)))) return path.slice(0, index);
-    const inner: Place | Redactor | undefined = next(place, step);
-    // Most options of a feed hold nothing secret.
-    const isOption = place === FEED && hasBuiltInKind(value);
-    inSecret ||= typeof inner === 'function' || (place !== undefined && inner === undefined && !isOption);
-    place = inner;
-    value = valueAt(value, step);
-  }
-  return path;
+  // References occur in feeds only: `schedules`, a position, `feed`, an option, and what the option holds.
+  const feed = path.slice(0, 3).reduce(valueAt, document);
+  const [, , , option = ''] = path;
+  const place = next(FEED, option);
+  const holdsSecrets = place !== undefined || !hasBuiltInKind(feed);
+  const shownSteps = !holdsSecrets ? path.length : typeof place === 'object' ? 5 : 4;
+  const end = path.findIndex(
+    (step, index) => typeof step !== 'number' && (index >= shownSteps || !NAME.test(String(step))),
+  );
+  return end === -1 ? path : path.slice(0, end);
 }
 
 /** Of a command only the program: an argument may be a password as well as a path. */
