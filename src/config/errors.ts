@@ -104,14 +104,10 @@ export function errorMessages(document: unknown): (issue: z.core.$ZodRawIssue) =
         return notOneOf(issue.input, issue.values.map(String));
       case 'invalid_union':
         return unknownFeedType(issue);
-      case 'too_small': {
-        const { small, unit } = sizeWords(issue.origin);
-        return `${shown(issue.input)} is too ${small}: write at least ${issue.minimum}${unit}`;
-      }
-      case 'too_big': {
-        const { large, unit } = sizeWords(issue.origin);
-        return `${shown(issue.input)} is too ${large}: write at most ${issue.maximum}${unit}`;
-      }
+      case 'too_small':
+        return `${shown(issue.input)} is too ${sizeWords(issue).small}: write at least ${issue.minimum}${sizeWords(issue).unit}`;
+      case 'too_big':
+        return `${shown(issue.input)} is too ${sizeWords(issue).large}: write at most ${issue.maximum}${sizeWords(issue).unit}`;
       case 'unrecognized_keys':
         return unknownKeys(issue.keys, issue.inst);
       default:
@@ -120,7 +116,7 @@ export function errorMessages(document: unknown): (issue: z.core.$ZodRawIssue) =
   };
 }
 
-function sizeWords(origin: string): { small: string; large: string; unit: string } {
+function sizeWords({ origin }: { origin: string }): { small: string; large: string; unit: string } {
   if (origin === 'string') return { small: 'short', large: 'long', unit: ' characters' };
   if (origin === 'array') return { small: 'short', large: 'long', unit: ' of them' };
   return { small: 'small', large: 'large', unit: '' };
@@ -133,13 +129,12 @@ function wrongType(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidType>, docu
   if (issue.input === undefined)
     return `is missing: write ${accepted}${example === undefined ? '' : ` such as ${example}`}`;
   const input = path.reduce(valueAt, document);
-  if (isSecret(document, path)) {
-    const kind = typeof input === 'string' || typeof input === 'number' ? `a ${typeof input}` : shown(input);
-    return `${kind} is not ${accepted}${example === undefined ? '' : `: write one such as ${example}`}`;
-  }
-  const corrected = correctedValue(input, inst, expected);
-  if (corrected !== undefined) return `${shown(input)} is not ${accepted}: write ${corrected}`;
-  return `${shown(input)} is not ${accepted}${example === undefined ? '' : `: write one such as ${example}`}`;
+  const isHidden = isSecret(document, path);
+  const isPlain = typeof input === 'string' || typeof input === 'number';
+  const fault = `${isHidden && isPlain ? `a ${typeof input}` : shown(input)} is not ${accepted}`;
+  const corrected = isHidden ? undefined : correctedValue(input, inst, expected);
+  if (corrected !== undefined) return `${fault}: write ${corrected}`;
+  return example === undefined ? fault : `${fault}: write one such as ${example}`;
 }
 
 /** The JSON that was probably meant: `8080` for `"8080"`, `["x"]` for `"x"`; only if the schema accepts it. */

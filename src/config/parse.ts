@@ -9,6 +9,9 @@ const MAX_MESSAGE_CHARACTERS = 500;
 
 type Path = readonly PropertyKey[];
 
+/** `${NAME}`, or `$${` for a plain `${`. */
+const REFERENCE = /\$\$\{|\$\{([^}]*)\}/g;
+
 /**
  * Checks a document, fills the strings of its feeds from `options.env`, and completes it with the
  * defaults. Throws a `ConfigError` with every fault. The document itself is not changed.
@@ -91,8 +94,13 @@ class References {
   }
 
   #fill(value: unknown, path: Path, used: Map<string, string>): unknown {
-    if (typeof value === 'string')
-      return filled(value, (name, reference) => this.#lookUp(name, reference, path, used));
+    if (typeof value === 'string') {
+      const replace = (reference: string, name?: string) =>
+        name === undefined ? '${' : this.#lookUp(name, reference, path, used);
+      // After the last brace no reference ends; a search from every `${` there would take quadratic time.
+      const end = value.lastIndexOf('}') + 1;
+      return value.slice(0, end).replace(REFERENCE, replace) + value.slice(end).replaceAll('$${', () => '${');
+    }
     if (Array.isArray(value)) return value.map((item, index) => this.#fill(item, [...path, index], used));
     if (!isObject(value)) return value;
     return Object.fromEntries(
@@ -116,25 +124,4 @@ class References {
 function notSet(name: string): string {
   if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `the environment variable ${name} is not set`;
   return `what stands between "\${" and "}" is not the name of a variable: write letters, digits and _, not starting with a digit`;
-}
-
-/**
- * A string with its references replaced: `${NAME}` by what `lookUp` returns, `$${` by a plain `${`.
- * Linear in its length; a regular expression would search to the end of the string from every `${`.
- */
-function filled(text: string, lookUp: (name: string, reference: string) => string): string {
-  let result = '';
-  let from = 0;
-  for (let at = text.indexOf('${'); at !== -1; at = text.indexOf('${', from)) {
-    if (at > from && text[at - 1] === '$') {
-      result += `${text.slice(from, at - 1)}\${`;
-      from = at + 2;
-      continue;
-    }
-    const end = text.indexOf('}', at);
-    if (end === -1) break;
-    result += text.slice(from, at) + lookUp(text.slice(at + 2, end), text.slice(at, end + 1));
-    from = end + 1;
-  }
-  return result + text.slice(from);
 }
