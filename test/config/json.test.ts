@@ -28,6 +28,11 @@ describe('parseJson', () => {
     ['single quotes', "{'a':1}", 'line 1, column 2: a key in double quotes is expected, not "\'"'],
     ['YAML', 'a: 1', 'line 1, column 1: a value is expected, not "a"'],
     ['a leading zero', '[01]', 'line 1, column 3: "," or "]" is expected, not "1"'],
+    [
+      'a number that ends in its point',
+      '[1.]',
+      'line 1, column 2: this number has no digits where its fraction or exponent should be',
+    ],
     ['a duplicate key', '{"a":1,\n "\\u0061":2}', 'line 2, column 2: the key "a" stands twice in one object'],
     ['brackets without end', '['.repeat(100_000), 'line 1, column 102: more than 100 levels deep'],
   ])('refuses %s', (_what, text, message) => {
