@@ -5,7 +5,7 @@ import { etag } from 'hono/etag';
 import { problemResponse } from './access/problem.ts';
 import { type AdminParts, createAdmin } from './admin/admin.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
-import { createPages } from './pages/pages.ts';
+import { createPages, PAGE_PATHS } from './pages/pages.ts';
 import { hostCheck } from './transport/host-check.ts';
 import { type NodeEnv, type RoomUrlParts, roomUrl } from './transport/room-url.ts';
 
@@ -21,7 +21,7 @@ export interface HttpParts {
 }
 
 /** What answers only to the names of this server; rooms see to it themselves, after the syntax. */
-const GUARDED_BY_HOST = ['/', '/pages/*', '/client/*', '/openapi.yaml', '/admin/*', '/metrics'];
+const GUARDED_BY_HOST = ['/', ...PAGE_PATHS, '/openapi.yaml', '/admin/*', '/metrics'];
 
 /** What can only be looked at. */
 const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];

@@ -1,5 +1,5 @@
-import { CLOSE } from './hub/close-reason.ts';
 import { Refusal, retryAfterMs } from './hub/errors.ts';
+import { CLOSE } from './protocol/close-reason.ts';
 
 /** Where in its life a server is: it passes through these once, in this order. */
 export type Phase = 'new' | 'starting' | 'running' | 'draining' | 'stopped';

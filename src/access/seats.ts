@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import type { Clock } from '../clock.ts';
-import { CLOSE } from '../hub/close-reason.ts';
 import { Refusal, retryAfterMs } from '../hub/errors.ts';
+import { CLOSE } from '../protocol/close-reason.ts';
 import type { Client } from './client-address.ts';
 import { type Rate, TokenBucket } from './token-bucket.ts';
 

@@ -1,4 +1,4 @@
-import type { Closing, Received } from './protocol/received.ts';
+import type { CloseReason, Received } from './protocol/received.ts';
 import { statusWords } from './protocol/status.ts';
 
 /**
@@ -41,7 +41,7 @@ export function eventLine(received: Received, receivedAtMs: number, unbroken: bo
 }
 
 /** What the server says before it closes, in words. */
-export function closingWords({ code, reason, reconnect, retryAfterMs }: Closing): string {
+export function closingWords({ code, reason, reconnect, retryAfterMs }: CloseReason): string {
   const back = reconnect
     ? `come back${retryAfterMs === undefined ? '' : ` in ${(retryAfterMs / 1000).toFixed(1)} s`}`
     : 'do not come back';

@@ -6,7 +6,7 @@ import { closingWords, escapeControls, eventLine, jsonLine } from './line.ts';
 import { onLines } from './lines.ts';
 import { Chain } from './protocol/chain.ts';
 import { backOffMs, comeBackAfterMs } from './protocol/comeback.ts';
-import { type Closing, members, parse, type Received } from './protocol/received.ts';
+import { type CloseReason, members, parse, type Received } from './protocol/received.ts';
 
 export { DEFAULT_URL } from './address.ts';
 
@@ -57,7 +57,7 @@ class Watch {
   readonly #chains = new Map<string, Chain>();
   #socket: WebSocket | undefined;
   #openedAtMs: number | undefined;
-  #closing: { readonly data: Closing; readonly room: string | undefined } | undefined;
+  #closing: { readonly data: CloseReason; readonly room: string | undefined } | undefined;
   #lastId: string | undefined;
   #failures = 0;
   #silenceMs = 0;
@@ -138,7 +138,7 @@ class Watch {
   }
 
   /** What was said of one room of several is not why the connection ended, unless the code is its. */
-  #closingOf(code: number): Closing | undefined {
+  #closingOf(code: number): CloseReason | undefined {
     if (this.#closing?.room !== undefined && this.#closing.data.code !== code) return undefined;
     return this.#closing?.data;
   }
@@ -159,13 +159,13 @@ class Watch {
     }
     if (received.id !== undefined) this.#lastId = received.id;
     // What the contract promises for the data of these two.
-    if (received.event === 'closing') this.#onClosing(received.data as Closing, received.room);
+    if (received.event === 'closing') this.#onClosing(received.data as CloseReason, received.room);
     if (received.event === 'hello') this.#silenceMs = heartbeatMs(received) * SILENT_HEARTBEATS;
     this.#listenForSilence();
     this.#show(received, text);
   }
 
-  #onClosing(closing: Closing, room: string | undefined): void {
+  #onClosing(closing: CloseReason, room: string | undefined): void {
     this.#closing = { data: closing, room };
     this.#note(`${room === undefined ? '' : `${room}: `}${closingWords(closing)}`);
   }

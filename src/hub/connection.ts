@@ -1,4 +1,4 @@
-import type { CloseReason } from './close-reason.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 import type { JsonText, Sender, Target } from './event.ts';
 import { Frame, type Transport } from './frame.ts';
 import { Outbox, type OutboxContext, type Sink } from './outbox.ts';

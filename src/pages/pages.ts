@@ -7,7 +7,10 @@ import { etag } from 'hono/etag';
 const BUILT = new URL(import.meta.url.endsWith('.ts') ? '../../dist/' : '../', import.meta.url);
 
 /** The folders of code that a browser loads, under the same paths: its imports are relative. */
-const CODE = ['pages/client/', 'client/protocol/'];
+const CODE = ['pages/client/', 'client/protocol/', 'protocol/'];
+
+/** Under which all of it is served. */
+export const PAGE_PATHS = ['/pages/*', '/client/*', '/protocol/*'];
 
 const ROOM_PAGE = readFileSync(new URL('room.html', import.meta.url), 'utf8');
 
@@ -50,8 +53,7 @@ export function roomPage(): Response {
  */
 export function createPages(): Hono {
   const app = new Hono();
-  app.use('/pages/*', etag());
-  app.use('/client/*', etag());
+  for (const path of PAGE_PATHS) app.use(path, etag());
   serve(app, '/pages/room.css', new URL('room.css', import.meta.url), 'text/css; charset=utf-8');
   serve(app, '/pages/icon.svg', new URL('icon.svg', import.meta.url), 'image/svg+xml');
   for (const path of CODE.flatMap(scripts)) {

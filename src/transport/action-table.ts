@@ -1,6 +1,7 @@
 import { type Clock, instant } from '../clock.ts';
 import type { Connection } from '../hub/connection.ts';
 import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/errors.ts';
+import type { ReplyError } from '../protocol/event.ts';
 
 /** What a client sent: a JSON object, nothing in it checked. */
 export type Sent = Readonly<Record<string, unknown>>;
@@ -95,7 +96,7 @@ export class ActionTable {
     connection.send(this.#reply(sent, { error: { status, title, detail } }));
   }
 
-  #reply({ action, ref }: Sent, answer: { data: unknown } | { error: unknown }): string {
+  #reply({ action, ref }: Sent, answer: { data: unknown } | { error: ReplyError }): string {
     const reply = typeof action === 'string' ? action : null;
     return JSON.stringify({ reply, ref, time: instant(this.#clock.now()), ...answer });
   }
@@ -107,11 +108,7 @@ export class ActionTable {
     throw wrongLine(`${what} ${[...this.#actions.keys()].join(', ')}`);
   }
 
-  #errorOf(
-    error: unknown,
-    connection: Connection,
-    sent: Sent,
-  ): { status: number; title: string; detail: string } {
+  #errorOf(error: unknown, connection: Connection, sent: Sent): ReplyError {
     if (error instanceof Refusal) {
       const example = error.status === 400 ? this.#exampleOf(connection, sent) : undefined;
       const detail = example ? withExample(error.message, example) : error.message;

@@ -1,9 +1,9 @@
 import type { Reservation } from '../access/room-limits.ts';
 import type { Clock } from '../clock.ts';
-import { CLOSE } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { Hub } from '../hub/hub.ts';
+import { CLOSE } from '../protocol/close-reason.ts';
 import type { Action, ActionCall } from './action-table.ts';
 import { flagOf, namedRoom, ownRoom, t0Of, textOf } from './sent-fields.ts';
 

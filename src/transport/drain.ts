@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { inSlices } from '../hub/backpressure.ts';
-import { CLOSE } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import { retryAfterMs } from '../hub/errors.ts';
 import type { Hub } from '../hub/hub.ts';
+import { CLOSE } from '../protocol/close-reason.ts';
 
 /** How often some of the connections are closed. */
 const STEP_MS = 50;

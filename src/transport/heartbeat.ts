@@ -1,7 +1,7 @@
 import { type Cancel, type Clock, instant } from '../clock.ts';
-import { CLOSE } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import type { Hub } from '../hub/hub.ts';
+import { CLOSE } from '../protocol/close-reason.ts';
 
 /** How often all connections are looked at, as a part of the shorter of the two times, and at most. */
 const LOOKS = 8;

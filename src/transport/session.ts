@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessageLimits, MessageRate } from '../access/message-rate.ts';
-import { CLOSE, type CloseReason, closeReason } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
+import { CLOSE, type CloseReason, closeReason } from '../protocol/close-reason.ts';
 import type { ActionTable } from './action-table.ts';
 import type { ToldWebSocket } from './websocket.ts';
 

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
-import type { CloseReason } from '../hub/close-reason.ts';
 import type { WireFormat } from '../hub/frame.ts';
 import type { Sink } from '../hub/outbox.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 
 /**
  * The hub's end of a socket: whole frames go to it as they are, the same bytes for every member of a

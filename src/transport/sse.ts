@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { CloseReason } from '../hub/close-reason.ts';
 import { closingText } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { WireFormat } from '../hub/frame.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 import { retryField, sseFormat } from './frames.ts';
 import { destroySoon } from './raw-problem.ts';
 import { SocketSink } from './socket-sink.ts';

@@ -1,4 +1,4 @@
-import type { Tick } from './received.ts';
+import type { Tick } from '../../protocol/event.ts';
 
 /**
  * Proves that none of a schedule's ticks was missed: nothing that was sent is missing if `previous`

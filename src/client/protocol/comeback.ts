@@ -1,24 +1,21 @@
-import type { Closing } from './received.ts';
+import { type CloseReason, mayReconnect, mayReconnectNow } from '../../protocol/close-reason.ts';
 
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 30_000;
 
-/** Codes that say that the same again would end the same: normal, and faults of what was sent. */
-const FINAL: ReadonlySet<number> = new Set([1000, 1002, 1003, 1007, 1008, 1009]);
-
 /**
  * When to come back after a connection ended: milliseconds to wait, or `undefined` to stay away.
- * What `closing` said holds; without it the code says: 4000–4099 stay away, 4200–4299 now, and
- * others back off. `failures` counts the attempts that came to nothing since it last went well.
+ * What `closing` said holds; without it the code says. `failures` counts the attempts that came to nothing
+ * since it last went well.
  */
 export function comeBackAfterMs(
   code: number,
-  closing: Closing | undefined,
+  closing: CloseReason | undefined,
   failures: number,
 ): number | undefined {
   if (closing) return closing.reconnect ? (closing.retryAfterMs ?? backOffMs(failures)) : undefined;
-  if (FINAL.has(code) || (code >= 4000 && code <= 4099)) return undefined;
-  if (code >= 4200 && code <= 4299 && failures === 0) return 0;
+  if (!mayReconnect(code)) return undefined;
+  if (mayReconnectNow(code) && failures === 0) return 0;
   return backOffMs(failures);
 }
 

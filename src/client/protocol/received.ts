@@ -1,34 +1,17 @@
-export interface Tick {
-  readonly schedule: string;
-  /** RFC 3339, as the other two. */
-  readonly due: string;
-  readonly previous: string | null;
-  readonly next: string | null;
-  readonly seq?: number;
-  readonly manual?: true;
-}
+import type { EventHead, ReplyError } from '../../protocol/event.ts';
 
-/** What the server says before it closes. */
-export interface Closing {
-  readonly code: number;
-  readonly reason: string;
-  readonly reconnect: boolean;
-  readonly retryAfterMs?: number;
-}
+export type { CloseReason } from '../../protocol/close-reason.ts';
+export { SERVER_EVENTS, type Tick, type Transport } from '../../protocol/event.ts';
 
-/** An object from the server: an event, or with `reply` the answer to what was sent. */
-export interface Received {
-  readonly id?: string;
-  readonly room?: string;
-  readonly event?: string;
-  readonly time?: string;
+/**
+ * An object from the server: an event, or with `reply` the answer to what was sent. A server of another
+ * version may leave out any of it.
+ */
+export interface Received extends Partial<EventHead> {
   readonly data?: unknown;
-  readonly tick?: Tick;
-  readonly conflated?: number;
-  readonly from?: { readonly connection: string; readonly device?: string; readonly user?: string };
-  readonly replay?: true;
-  readonly reply?: string;
-  readonly error?: { readonly status: number; readonly title: string; readonly detail?: string };
+  /** The action that is answered; null for what was none. */
+  readonly reply?: string | null;
+  readonly error?: ReplyError;
 }
 
 /** Reads what arrived; `undefined` where it is no JSON object. */

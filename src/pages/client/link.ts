@@ -1,7 +1,13 @@
 import { backOffMs, comeBackAfterMs } from '../../client/protocol/comeback.ts';
-import { type Closing, members, parse, type Received } from '../../client/protocol/received.ts';
+import {
+  type CloseReason,
+  members,
+  parse,
+  type Received,
+  type Transport,
+} from '../../client/protocol/received.ts';
 import { askWhyRefused } from './refusal.ts';
-import { openWire, type Transport, type Wire } from './wire.ts';
+import { openWire, type Wire } from './wire.ts';
 
 export type LinkState =
   | { readonly name: 'connecting' }
@@ -30,7 +36,7 @@ export class Link {
   #wire: Wire | undefined;
   #opened = false;
   #openedAtMs = 0;
-  #closing: Closing | undefined;
+  #closing: CloseReason | undefined;
   #lastId: string | undefined;
   #failures = 0;
   #retry: number | undefined;
@@ -109,7 +115,7 @@ export class Link {
     }
     if (received.id !== undefined) this.#lastId = received.id;
     // What the contract promises for the data of these two.
-    if (received.event === 'closing') this.#closing = received.data as Closing;
+    if (received.event === 'closing') this.#closing = received.data as CloseReason;
     if (received.event === 'hello') this.#silenceMs = 2500 * Number(members(received.data).heartbeatSeconds);
     this.#listenForSilence();
     this.#listener.received(received);

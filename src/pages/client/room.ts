@@ -1,4 +1,4 @@
-import { members, type Received } from '../../client/protocol/received.ts';
+import { members, type Received, SERVER_EVENTS, type Transport } from '../../client/protocol/received.ts';
 import { statusWords } from '../../client/protocol/status.ts';
 import { byId } from './elements.ts';
 import { Link, type LinkState } from './link.ts';
@@ -6,7 +6,6 @@ import { Log } from './log.ts';
 import { Messages } from './messages.ts';
 import { localTime, readable } from './text.ts';
 import { Ticks } from './ticks.ts';
-import type { Transport } from './wire.ts';
 
 /** The live page of the room that it was loaded from. Query parameters go along. */
 
@@ -57,12 +56,9 @@ function show(received: Received): void {
     if (!ticks.tick(tick, received)) log.add('failed', `chain of ${tick.schedule} broken before ${tick.due}`);
   } else if (event === 'status') ticks.status(data);
   else if (event === 'hello') warnOfGap(data);
-  else if (id !== undefined || (event !== undefined && !OURS.has(event))) messages.add(received);
+  else if (id !== undefined || (event !== undefined && !SERVER_EVENTS.has(event))) messages.add(received);
   log.add('received', summary(received));
 }
-
-/** Events that are the server's own and no message. */
-const OURS: ReadonlySet<string> = new Set(['hello', 'closing', 'status', 'heartbeat']);
 
 function warnOfGap(hello: unknown): void {
   if (Object.values(members(members(hello).resumed)).includes(false))

@@ -1,4 +1,4 @@
-export type Transport = 'websocket' | 'sse';
+import type { Transport } from '../../client/protocol/received.ts';
 
 export interface WireListener {
   opened(): void;

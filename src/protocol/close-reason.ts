@@ -1,4 +1,4 @@
-/** Why the server closes a connection, and whether and when to come back. */
+/** Why the server closes a connection, and whether and when to reconnect; the data of `closing`. */
 export interface CloseReason {
   readonly code: number;
   readonly reason: string;
@@ -8,7 +8,7 @@ export interface CloseReason {
 }
 
 /**
- * Every reason in one table. Of our own codes 4000–4099 say: stay away unless `closing` said
+ * Every reason in one table. Of Belfry's own codes 4000–4099 say: do not reconnect unless `closing` said
  * otherwise; 4100–4199: back off; 4200–4299: reconnect now.
  */
 export const CLOSE = {
@@ -30,7 +30,21 @@ export const CLOSE = {
   noSign: { code: 4201, reason: 'no sign of life', reconnect: true },
 } as const satisfies Record<string, CloseReason>;
 
-/** The reason with this code; for one that we do not use, a fault of the protocol. */
+/** The reason with this code; for one that is not in the table, a fault of the protocol. */
 export function closeReason(code: number): CloseReason {
-  return Object.values(CLOSE).find((reason) => reason.code === code) ?? CLOSE.protocolError;
+  return inTable(code) ?? CLOSE.protocolError;
+}
+
+/** Whether a client may reconnect after a close with this code, where no `closing` event said so. */
+export function mayReconnect(code: number): boolean {
+  return inTable(code)?.reconnect ?? (code < 4000 || code > 4099);
+}
+
+/** Whether it may do so at once. */
+export function mayReconnectNow(code: number): boolean {
+  return code >= 4200 && code <= 4299;
+}
+
+function inTable(code: number): CloseReason | undefined {
+  return Object.values(CLOSE).find((reason) => reason.code === code);
 }
