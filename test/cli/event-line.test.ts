@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { closingWords, eventLine, jsonLine } from '../../src/client/line.ts';
+import { closingWords, eventLine, jsonLine } from '../../src/cli/event-line.ts';
 
 const receivedAtMs = Date.parse('2026-11-20T18:00:03.004Z');
 const tick = {

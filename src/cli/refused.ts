@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { members } from './protocol/received.ts';
+import { members } from '../client/protocol/received.ts';
 
 /** More of a refusal's body than this is not read. */
 const LONGEST_BODY_BYTES = 65_536;

@@ -1,14 +1,12 @@
 import type { WebSocket } from 'ws';
-import type { Cancel, Clock } from '../clock.ts';
-import { roomAddress } from './address.ts';
+import { Chain } from '../client/protocol/chain.ts';
+import { backOffMs, comeBackAfterMs } from '../client/protocol/comeback.ts';
+import { type CloseReason, members, parse, type Received } from '../client/protocol/received.ts';
+import { type Cancel, type Clock, systemClock } from '../clock.ts';
 import { attend, type Ending } from './attend.ts';
-import { closingWords, escapeControls, eventLine, jsonLine } from './line.ts';
+import { closingWords, escapeControls, eventLine, jsonLine } from './event-line.ts';
 import { onLines } from './lines.ts';
-import { Chain } from './protocol/chain.ts';
-import { backOffMs, comeBackAfterMs } from './protocol/comeback.ts';
-import { type CloseReason, members, parse, type Received } from './protocol/received.ts';
-
-export { DEFAULT_URL } from './address.ts';
+import { roomAddress } from './room-address.ts';
 
 export interface WatchOptions {
   /** A URL, a path or a room's name. */
@@ -38,6 +36,15 @@ export async function watch(options: WatchOptions): Promise<number> {
     options.errors.write(`${escapeControls(error instanceof Error ? error.message : String(error))}\n`);
     return 1;
   }
+}
+
+/** `belfry watch`: as `watch`, on the streams of this process until it is told to stop. */
+export function watchUntilSignal(url: string, json: boolean): Promise<number> {
+  const ending = new AbortController();
+  process.on('SIGINT', () => ending.abort());
+  process.on('SIGTERM', () => ending.abort());
+  const { stdin: input, stdout: output, stderr: errors } = process;
+  return watch({ url, input, output, errors, json, signal: ending.signal, clock: systemClock });
 }
 
 /** What may wait for the server before reading from the input stops. */

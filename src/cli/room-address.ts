@@ -1,7 +1,8 @@
+import { isRoomName } from '../hub/event.ts';
+
 /** Where `belfry watch` looks when it is told nothing else. */
 export const DEFAULT_URL = 'ws://127.0.0.1:8080/rooms/lobby';
 
-const ROOM = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 const PROTOCOLS: Readonly<Record<string, string>> = {
   'http:': 'ws:',
   'https:': 'wss:',
@@ -15,7 +16,7 @@ const PROTOCOLS: Readonly<Record<string, string>> = {
  * Throws an `Error` that says what would be accepted.
  */
 export function roomAddress(typed: string): URL {
-  if (ROOM.test(typed)) return new URL(`/rooms/${typed}`, DEFAULT_URL);
+  if (isRoomName(typed)) return new URL(`/rooms/${typed}`, DEFAULT_URL);
   const url = URL.canParse(typed, DEFAULT_URL) ? new URL(typed, DEFAULT_URL) : undefined;
   const protocol = PROTOCOLS[url?.protocol ?? ''];
   if (!url || !protocol || !(typed.startsWith('/') || typed.includes('://')))

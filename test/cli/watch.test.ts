@@ -4,7 +4,7 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { PassThrough, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type WatchOptions, watch } from '../../src/client/watch.ts';
+import { type WatchOptions, watch } from '../../src/cli/watch.ts';
 import { systemClock } from '../../src/clock.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 
