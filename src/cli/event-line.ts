@@ -1,5 +1,5 @@
-import type { CloseReason, Received } from '../client/protocol/received.ts';
-import { statusWords } from '../client/protocol/status.ts';
+import type { CloseReason, Received } from '../client/messages.ts';
+import { statusWords } from '../client/status-text.ts';
 
 /**
  * What could drive a terminal or turn its text round: controls of both ranges, and the characters

@@ -1,12 +1,12 @@
-import type { WebSocket } from 'ws';
-import { Chain } from '../client/protocol/chain.ts';
-import { backOffMs, comeBackAfterMs } from '../client/protocol/comeback.ts';
-import { type CloseReason, members, parse, type Received } from '../client/protocol/received.ts';
-import { type Cancel, type Clock, systemClock } from '../clock.ts';
-import { attend, type Ending } from './attend.ts';
+import { ChainCheck } from '../client/chain-check.ts';
+import { type CloseReason, members, publishText, type Received } from '../client/messages.ts';
+import { type ClientState, ReconnectingClient } from '../client/reconnecting-client.ts';
+import type { Ending } from '../client/wire.ts';
+import { type Clock, systemClock } from '../clock.ts';
 import { closingWords, escapeControls, eventLine, jsonLine } from './event-line.ts';
 import { onLines } from './lines.ts';
 import { roomAddress } from './room-address.ts';
+import { wsWire } from './ws-wire.ts';
 
 export interface WatchOptions {
   /** A URL, a path or a room's name. */
@@ -25,9 +25,18 @@ export interface WatchOptions {
   readonly clock: Clock;
 }
 
+/** `belfry watch`: as `watch`, on the streams of this process until a signal stops it. */
+export function watchUntilSignal(url: string, json: boolean): Promise<number> {
+  const stop = new AbortController();
+  process.on('SIGINT', () => stop.abort());
+  process.on('SIGTERM', () => stop.abort());
+  const { stdin: input, stdout: output, stderr: errors } = process;
+  return watch({ url, input, output, errors, json, signal: stop.signal, clock: systemClock });
+}
+
 /**
- * Shows a room in a terminal until it is over: an exit code, 0 where it was ended here or normally by
- * the server. Once it was connected, it comes back as `closing` and the close codes say. Never rejects.
+ * Shows a room in a terminal until it is over, and resolves to an exit code: 0 where it was stopped here
+ * or closed normally by the server. Once it was connected, it reconnects. Never rejects.
  */
 export async function watch(options: WatchOptions): Promise<number> {
   try {
@@ -38,233 +47,147 @@ export async function watch(options: WatchOptions): Promise<number> {
   }
 }
 
-/** `belfry watch`: as `watch`, on the streams of this process until it is told to stop. */
-export function watchUntilSignal(url: string, json: boolean): Promise<number> {
-  const ending = new AbortController();
-  process.on('SIGINT', () => ending.abort());
-  process.on('SIGTERM', () => ending.abort());
-  const { stdin: input, stdout: output, stderr: errors } = process;
-  return watch({ url, input, output, errors, json, signal: ending.signal, clock: systemClock });
-}
-
 /** What may wait for the server before reading from the input stops. */
-const MOST_UNSENT_BYTES = 1024 * 1024;
-/** A connection that was open for so long has gone well: the next back-off starts small again. */
-const WENT_WELL_MS = 5000;
-/** The server pings every `heartbeatSeconds`; after so many of them without a sign it is gone. */
-const SILENT_HEARTBEATS = 2.5;
+const MAX_UNSENT_CHARACTERS = 1024 * 1024;
 
 class Watch {
   readonly #address: URL;
   readonly #options: WatchOptions;
-  readonly #signal: AbortSignal;
-  /** Nothing can be shown any more. */
-  readonly #unread = new AbortController();
-  #exitCode = 0;
-  readonly #chains = new Map<string, Chain>();
-  #socket: WebSocket | undefined;
-  #openedAtMs: number | undefined;
-  #closing: { readonly data: CloseReason; readonly room: string | undefined } | undefined;
-  #lastId: string | undefined;
-  #failures = 0;
-  #silenceMs = 0;
-  #cancelSilence: Cancel = () => {};
+  readonly #client: ReconnectingClient;
+  readonly #chains = new Map<string, ChainCheck>();
+  #wasConnected = false;
+  #unsentCharacters = 0;
+  #isHeldBack = false;
+  #isOver = false;
+  #resolve: (exitCode: number) => void = () => {};
 
   constructor(address: URL, options: WatchOptions) {
+    const { token, clock } = options;
     this.#address = address;
     this.#options = options;
-    this.#signal = AbortSignal.any([options.signal, this.#unread.signal]);
+    this.#client = new ReconnectingClient({
+      address,
+      clock,
+      openWire: wsWire(token),
+      listener: {
+        onState: (state) => this.#onState(state),
+        onReceived: (received, text) => this.#onReceived(received, text),
+        onMalformed: (text) => this.#note(`received what is no JSON object: ${text}`),
+      },
+    });
   }
 
   async run(): Promise<number> {
-    const { input, output } = this.#options;
-    const onUnread = (error: NodeJS.ErrnoException) => {
-      // A closed pipe is the normal end of `watch | head`; a full disk is a fault.
-      if (error.code !== 'EPIPE' && !this.#unread.signal.aborted) {
-        this.#note(`what comes cannot be written: ${error.code ?? error.message}`);
-        this.#exitCode = 1;
-      }
-      this.#unread.abort();
-    };
+    const { input, output, signal } = this.#options;
     const stopReading = onLines(input, (line) => this.#publish(line));
-    output.on('error', onUnread);
+    const onOutputError = (error: NodeJS.ErrnoException) => this.#onOutputError(error);
+    output.on('error', onOutputError);
     try {
-      return await this.#stay();
+      return await new Promise<number>((resolve) => {
+        this.#resolve = resolve;
+        signal.addEventListener('abort', () => this.#stop(0));
+        if (signal.aborted) this.#stop(0);
+        else this.#client.connect();
+      });
     } finally {
       stopReading();
-      output.off('error', onUnread);
+      output.off('error', onOutputError);
     }
   }
 
-  async #stay(): Promise<number> {
-    while (!this.#signal.aborted) {
-      const ending = await this.#connection();
-      if (this.#signal.aborted) break;
-      const waitMs = this.#comeBackAfterMs(ending);
-      this.#note(endingWords(ending));
-      if (waitMs === undefined) return ending.how === 'closed' && ending.code === 1000 ? 0 : 1;
-      this.#note(`coming back in ${(waitMs / 1000).toFixed(1)} s`);
-      this.#failures += 1;
-      await this.#wait(waitMs);
-    }
-    return this.#exitCode;
+  #stop(exitCode: number): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    void this.#client.close().then(() => this.#resolve(exitCode));
   }
 
-  async #connection(): Promise<Ending> {
-    const { token, clock } = this.#options;
-    this.#closing = undefined;
-    const ending = await attend(this.#from(), {
-      token,
-      clock,
-      signal: this.#signal,
-      onOpen: (socket) => this.#onOpen(socket),
-      onText: (text) => this.#onText(text),
-    });
-    this.#socket = undefined;
-    this.#cancelSilence();
-    return ending;
+  #onOutputError({ code, message }: NodeJS.ErrnoException): void {
+    if (this.#isOver) return;
+    // The normal end of `watch | head`; a full disk is a fault.
+    const isClosedPipe = code === 'EPIPE';
+    if (!isClosedPipe) this.#note(`what comes cannot be written: ${code ?? message}`);
+    this.#stop(isClosedPipe ? 0 : 1);
   }
 
-  /** The room's address, from the last message on that was seen. */
-  #from(): URL {
-    const address = new URL(this.#address);
-    if (this.#lastId !== undefined) address.searchParams.set('since', this.#lastId);
-    return address;
-  }
-
-  /** Undefined: not at all. Who was never let in does not come back by itself. */
-  #comeBackAfterMs(ending: Ending): number | undefined {
-    if (this.#openedAtMs === undefined) return undefined;
-    if (ending.how === 'failed') return backOffMs(this.#failures);
-    if (ending.how === 'refused') {
-      if (ending.retryAfterMs === undefined && ending.status < 500) return undefined;
-      return Math.max(ending.retryAfterMs ?? 0, backOffMs(this.#failures));
-    }
-    if (this.#options.clock.monotonic() - this.#openedAtMs >= WENT_WELL_MS) this.#failures = 0;
-    return comeBackAfterMs(ending.code, this.#closingOf(ending.code), this.#failures);
-  }
-
-  /** What was said of one room of several is not why the connection ended, unless the code is its. */
-  #closingOf(code: number): CloseReason | undefined {
-    if (this.#closing?.room !== undefined && this.#closing.data.code !== code) return undefined;
-    return this.#closing?.data;
-  }
-
-  #onOpen(socket: WebSocket): void {
-    this.#socket = socket;
-    this.#options.input.resume();
-    this.#openedAtMs = this.#options.clock.monotonic();
-    socket.on('ping', () => this.#listenForSilence());
-    this.#note(`connected to ${this.#address.origin}${this.#address.pathname}`);
-  }
-
-  #onText(text: string): void {
-    const received = parse(text);
-    if (!received) {
-      this.#note(`received what is no JSON object: ${text}`);
+  #onState(state: ClientState): void {
+    if (state.name === 'connecting') return;
+    if (state.name === 'open') {
+      this.#wasConnected = true;
+      this.#options.input.resume();
+      this.#note(`connected to ${this.#address.origin}${this.#address.pathname}`);
       return;
     }
-    if (received.id !== undefined) this.#lastId = received.id;
-    // What the contract promises for the data of these two.
-    if (received.event === 'closing') this.#onClosing(received.data as CloseReason, received.room);
-    if (received.event === 'hello') this.#silenceMs = heartbeatMs(received) * SILENT_HEARTBEATS;
-    this.#listenForSilence();
-    this.#show(received, text);
+    const { ending } = state;
+    if (ending.how === 'closed' && ending.silentMs !== undefined)
+      this.#note(`nothing heard for ${ending.silentMs / 1000} s`);
+    this.#note(endingWords(ending));
+    if (state.name === 'closed') this.#stop(ending.how === 'closed' && ending.code === 1000 ? 0 : 1);
+    else if (this.#wasConnected) this.#note(`coming back in ${(state.delayMs / 1000).toFixed(1)} s`);
+    // What was never there, the user may have mistyped.
+    else this.#stop(1);
   }
 
-  #onClosing(closing: CloseReason, room: string | undefined): void {
-    this.#closing = { data: closing, room };
+  #onReceived(received: Received, text: string): void {
+    const { reply, error, event, tick, room } = received;
+    const { schedule, state } = members(received.data);
+    // What the contract promises for its data.
+    if (event === 'closing') this.#noteClosing(received.data as CloseReason, room);
+    if (event === 'status' && state === 'changed') this.#chain(room, String(schedule)).restart();
+    const isUnbroken = !tick || this.#chain(room, tick.schedule).take(tick);
+    if (this.#options.json) this.#print(jsonLine(text));
+    else if (error) this.#note(`${reply}: ${error.status} ${error.title}: ${error.detail}`);
+    else if (event !== 'closing') this.#print(eventLine(received, this.#options.clock.now(), isUnbroken));
+  }
+
+  #noteClosing(closing: CloseReason, room: string | undefined): void {
     this.#note(`${room === undefined ? '' : `${room}: `}${closingWords(closing)}`);
   }
 
-  #show(received: Received, text: string): void {
-    const { reply, error, event, tick } = received;
-    const unbroken = !tick || this.#chain(received.room, tick.schedule).take(tick);
-    if (event === 'status') {
-      const { schedule, state } = members(received.data);
-      if (state === 'changed') this.#chain(received.room, String(schedule)).restart();
-    }
-    if (this.#options.json) this.#print(jsonLine(text));
-    else if (error) this.#note(`${reply}: ${error.status} ${error.title}: ${error.detail ?? ''}`);
-    else if (event !== 'closing') this.#print(eventLine(received, this.#options.clock.now(), unbroken));
-  }
-
-  #chain(room: string | undefined, schedule: string): Chain {
+  #chain(room: string | undefined, schedule: string): ChainCheck {
     const key = `${room} ${schedule}`;
-    const chain = this.#chains.get(key) ?? new Chain();
+    const chain = this.#chains.get(key) ?? new ChainCheck();
     this.#chains.set(key, chain);
     return chain;
   }
 
   #print(line: string): void {
-    this.#put(this.#options.output, line);
+    this.#write(this.#options.output, line);
   }
 
   #note(text: string): void {
-    this.#put(this.#options.errors, escapeControls(text));
+    this.#write(this.#options.errors, escapeControls(text));
   }
 
-  /** A reader that is too slow holds back the socket, so that nothing piles up here. */
-  #put(output: NodeJS.WritableStream, line: string): void {
-    const socket = this.#socket;
-    if (output.write(`${line}\n`) || !socket || socket.isPaused) return;
-    socket.pause();
-    this.#cancelSilence();
+  /** A reader that is too slow holds back the server, so that nothing piles up here. */
+  #write(output: NodeJS.WritableStream, line: string): void {
+    if (output.write(`${line}\n`) || this.#isHeldBack) return;
+    this.#isHeldBack = true;
+    this.#client.pause();
     output.once('drain', () => {
-      socket.resume();
-      this.#listenForSilence();
+      this.#isHeldBack = false;
+      this.#client.resume();
     });
   }
 
   #publish(line: string): void {
-    const socket = this.#socket;
-    if (!socket) {
+    const { input } = this.#options;
+    const text = publishText(line);
+    const sent = this.#client.send(text);
+    if (!sent) {
       this.#note(`not connected, so this was not sent: ${line}`);
       return;
     }
-    const { input } = this.#options;
-    socket.send(JSON.stringify({ action: 'publish', data: dataOf(line) }), () => {
-      if (this.#socket === socket) input.resume();
-    });
-    if (socket.bufferedAmount > MOST_UNSENT_BYTES) input.pause();
-  }
-
-  #listenForSilence(): void {
-    this.#cancelSilence();
-    if (!(this.#silenceMs > 0) || this.#socket?.isPaused) return;
-    this.#cancelSilence = this.#options.clock.after(this.#silenceMs, () => {
-      this.#note(`nothing heard for ${this.#silenceMs / 1000} s`);
-      this.#socket?.terminate();
-    });
-  }
-
-  #wait(waitMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        cancel();
-        this.#signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.#options.clock.after(waitMs, done);
-      this.#signal.addEventListener('abort', done);
+    this.#unsentCharacters += text.length;
+    if (this.#unsentCharacters > MAX_UNSENT_CHARACTERS) input.pause();
+    void sent.then(() => {
+      this.#unsentCharacters -= text.length;
+      if (this.#client.isOpen) input.resume();
     });
   }
 }
 
 function endingWords(ending: Ending): string {
-  if (ending.how === 'failed') return `no connection: ${ending.words}`;
-  if (ending.how === 'refused') return `refused: ${ending.words}`;
+  if (ending.how === 'failed') return `no connection: ${ending.text}`;
+  if (ending.how === 'refused') return `refused: ${ending.text}`;
   return `closed: ${ending.reason || 'no reason given'} (${ending.code})`;
-}
-
-function heartbeatMs({ data }: Received): number {
-  return 1000 * Number(members(data).heartbeatSeconds ?? 0);
-}
-
-function dataOf(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return { text: line };
-  }
 }

@@ -6,11 +6,11 @@ import { etag } from 'hono/etag';
 /** Compiled, the browser's code lies beside; run from source, where the build put it. */
 const BUILT = new URL(import.meta.url.endsWith('.ts') ? '../../dist/' : '../', import.meta.url);
 
-/** The folders of code that a browser loads, under the same paths: its imports are relative. */
-const CODE = ['pages/client/', 'client/protocol/', 'protocol/'];
+/** What of it a browser loads, folders and a file, under the same paths: its imports are relative. */
+const CODE = ['pages/client/', 'client/', 'protocol/', 'clock.js'];
 
 /** Under which all of it is served. */
-export const PAGE_PATHS = ['/pages/*', '/client/*', '/protocol/*'];
+export const PAGE_PATHS = ['/pages/*', '/client/*', '/protocol/*', '/clock.js'];
 
 const ROOM_PAGE = readFileSync(new URL('room.html', import.meta.url), 'utf8');
 
@@ -62,12 +62,13 @@ export function createPages(): Hono {
   return app;
 }
 
-function scripts(folder: string): string[] {
-  const url = new URL(folder, BUILT);
+function scripts(path: string): string[] {
+  if (path.endsWith('.js')) return [path];
+  const url = new URL(path, BUILT);
   try {
     return readdirSync(url)
       .filter((name) => name.endsWith('.js'))
-      .map((name) => folder + name);
+      .map((name) => path + name);
   } catch (cause) {
     throw new Error(`the pages' code is not in ${url.pathname}: run "npm run build"`, { cause });
   }

@@ -1,4 +1,4 @@
-import { members } from '../../client/protocol/received.ts';
+import { members } from '../../client/messages.ts';
 
 /** The time of day here, with the date where it is not today's. */
 export function localTime(at: Date): string {

@@ -1,5 +1,5 @@
-import { REASONS } from '../../protocol/status.ts';
-import { members } from './received.ts';
+import { REASONS } from '../protocol/status.ts';
+import { members } from './messages.ts';
 
 /** Why a schedule is as its `status` says, in words; empty where there is nothing to say. */
 export function reasonWords(data: unknown): string {

@@ -1,7 +1,7 @@
-import type { EventHead, ReplyError } from '../../protocol/event.ts';
+import type { EventHead, ReplyError } from '../protocol/event.ts';
 
-export type { CloseReason } from '../../protocol/close-reason.ts';
-export { SERVER_EVENTS, type Tick, type Transport } from '../../protocol/event.ts';
+export type { CloseReason } from '../protocol/close-reason.ts';
+export { SERVER_EVENTS, type Tick, type Transport } from '../protocol/event.ts';
 
 /**
  * An object from the server: an event, or with `reply` the answer to what was sent. A server of another
@@ -15,7 +15,7 @@ export interface Received extends Partial<EventHead> {
 }
 
 /** Reads what arrived; `undefined` where it is no JSON object. */
-export function parse(text: string): Received | undefined {
+export function parseReceived(text: string): Received | undefined {
   try {
     const value: unknown = JSON.parse(text);
     // The server keeps to its contract for everything but `data`, which stays unknown.
@@ -29,4 +29,15 @@ export function parse(text: string): Received | undefined {
 export function members(value: unknown): Readonly<Record<string, unknown>> {
   // Any object can be read as a record of unknowns.
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** What publishes a line that was typed: JSON as it stands, anything else as `{"text": line}`. */
+export function publishText(line: string): string {
+  let data: unknown;
+  try {
+    data = JSON.parse(line);
+  } catch {
+    data = { text: line };
+  }
+  return JSON.stringify({ action: 'publish', data });
 }
