@@ -55,7 +55,7 @@ function commands(terminal: Terminal): Command {
     .action(async (flags: ServeFlags, { args }: Command) => {
       refuseWords(program, args);
       process.stdout.off('error', onOutputError);
-      await serve(flags);
+      await serve(flags, terminal);
     });
   program
     .command('check [file]')

@@ -7,6 +7,7 @@ import { isLoopback } from '../loopback.ts';
 import { createLogger, type Logger, neverBlock } from '../observe/logger.ts';
 import { type Belfry, createBelfry } from '../server.ts';
 import { findNamed, orCommandError } from './named-config.ts';
+import type { Terminal } from './terminal.ts';
 
 /** A second signal sooner than this is the first one heard twice: Ctrl-C under `npm start`. */
 const SAME_SIGNAL_MS = 1000;
@@ -20,17 +21,20 @@ export interface ServeFlags {
 }
 
 /**
- * `belfry serve`: runs the server in this process until a signal stops it. Resolves once it listens;
- * throws a `CommandError` where the configuration has faults.
+ * `belfry serve`: runs the server in this process until a signal stops it; only the configuration is found
+ * by the terminal's environment and folder. Resolves once it listens; throws a `CommandError` where the
+ * configuration has faults.
  */
-export async function serve(flags: ServeFlags): Promise<void> {
+export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void> {
+  const { env } = terminal;
+  const find = () => findNamed(flags.config, terminal);
+  const overridden = (document: unknown) => applyOverrides(document, { ...flags, env });
+  const { document, label, path, baseDirectory } = orCommandError('', find);
   neverBlock(process);
   const logger = createLogger(process);
-  const { label, path, baseDirectory } = orCommandError('', () => findNamed(flags.config, process));
-  const read = () =>
-    applyOverrides(findNamed(flags.config, process).document, { ...flags, env: process.env });
+  const source = path !== null && { source: { label, read: () => overridden(find().document) } };
   const belfry = orCommandError(label, () =>
-    createBelfry(read(), { logger, baseDirectory, ...(path !== null && { source: { label, read } }) }),
+    createBelfry(overridden(document), { env, logger, baseDirectory, ...source }),
   );
   const watching = path === null ? undefined : watchConfig(path, belfry, logger);
   stopOnSignals(async (signal) => {
