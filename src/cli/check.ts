@@ -2,10 +2,12 @@ import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
 import { systemClock } from '../clock.ts';
-import { describeSchedules, explainSchedule } from '../config/schedule.ts';
+import { describeSchedules, explainSchedule } from '../config/describe-schedules.ts';
+import { applyOverrides } from '../config/find.ts';
 import { describeMemory } from '../config/memory-budget.ts';
-import { checkedConfig } from './named-config.ts';
-import { CommandError, EXIT_FAILED, type Terminal } from './terminal.ts';
+import type { Config } from '../config/schema.ts';
+import { createBelfry } from '../server.ts';
+import { CommandError, EXIT_FAILED, findNamed, orCommandError, type Terminal } from './command.ts';
 
 /** RFC 3339, the seconds optional. */
 const INSTANT = z.union([z.iso.datetime({ offset: true }), z.iso.datetime({ offset: true, precision: -1 })]);
@@ -54,4 +56,14 @@ function instantOf(text: string): number {
 
 function failed(line: string): CommandError {
   return new CommandError(EXIT_FAILED, [line]);
+}
+
+/** The configuration as `serve` would take it. Throws a `CommandError` with all its faults. */
+function checkedConfig(path: string | undefined, terminal: Terminal): { label: string; config: Config } {
+  const { document, label, baseDirectory } = orCommandError('', () => findNamed(path, terminal));
+  const { env } = terminal;
+  const { config } = orCommandError(label, () =>
+    createBelfry(applyOverrides(document, { env }), { env, baseDirectory }),
+  );
+  return { label, config };
 }

@@ -2,10 +2,9 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { suggest } from '../config/errors.ts';
 import { check, type ExplainFlags, explain } from './check.ts';
-import { DEFAULT_URL } from './room-address.ts';
+import { CommandError, EXIT_FAILED, type Terminal } from './command.ts';
 import { type ServeFlags, serve } from './serve.ts';
-import { CommandError, EXIT_FAILED, type Terminal } from './terminal.ts';
-import { watchUntilSignal } from './watch.ts';
+import { DEFAULT_URL, watchUntilSignal } from './watch.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 

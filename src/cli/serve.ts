@@ -6,8 +6,8 @@ import { Refusal } from '../hub/errors.ts';
 import { isLoopback } from '../loopback.ts';
 import { createLogger, type Logger, neverBlock } from '../observe/logger.ts';
 import { type Belfry, createBelfry } from '../server.ts';
-import { findNamed, orCommandError } from './named-config.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from './command.ts';
+import { findNamed, orCommandError } from './command.ts';
 
 /** A second signal sooner than this is the first one heard twice: Ctrl-C under `npm start`. */
 const SAME_SIGNAL_MS = 1000;

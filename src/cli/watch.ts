@@ -3,10 +3,13 @@ import { type CloseReason, members, publishText, type Received } from '../client
 import { type ClientState, ReconnectingClient } from '../client/reconnecting-client.ts';
 import type { Ending } from '../client/wire.ts';
 import { type Clock, systemClock } from '../clock.ts';
+import { isRoomName } from '../hub/event.ts';
 import { closingWords, escapeControls, eventLine, jsonLine } from './event-line.ts';
 import { onLines } from './lines.ts';
-import { roomAddress } from './room-address.ts';
 import { wsWire } from './ws-wire.ts';
+
+/** What `belfry watch` shows where no room is named. */
+export const DEFAULT_URL = 'ws://127.0.0.1:8080/rooms/lobby';
 
 export interface WatchOptions {
   /** A URL, a path or a room's name. */
@@ -190,4 +193,28 @@ function endingWords(ending: Ending): string {
   if (ending.how === 'failed') return `no connection: ${ending.text}`;
   if (ending.how === 'refused') return `refused: ${ending.text}`;
   return `closed: ${ending.reason || 'no reason given'} (${ending.code})`;
+}
+
+const PROTOCOLS: Readonly<Record<string, string>> = {
+  'http:': 'ws:',
+  'https:': 'wss:',
+  'ws:': 'ws:',
+  'wss:': 'wss:',
+};
+
+/**
+ * Makes a WebSocket address of what a user typed: a URL (http or ws, with or without the s; the bare host
+ * is its lobby), a path (`/rooms/lobby`) or a room's name, both on the default host. Throws an `Error` that
+ * says what would be accepted.
+ */
+export function roomAddress(typed: string): URL {
+  if (isRoomName(typed)) return new URL(`/rooms/${typed}`, DEFAULT_URL);
+  const url = URL.canParse(typed, DEFAULT_URL) ? new URL(typed, DEFAULT_URL) : undefined;
+  const protocol = PROTOCOLS[url?.protocol ?? ''];
+  if (!url || !protocol || !(typed.startsWith('/') || typed.includes('://')))
+    throw new Error(`${JSON.stringify(typed)} is no address: write a room, /rooms/lobby or ${DEFAULT_URL}`);
+  url.protocol = protocol;
+  url.hash = '';
+  if (url.pathname === '/') url.pathname = '/rooms/lobby';
+  return url;
 }

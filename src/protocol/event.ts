@@ -1,4 +1,7 @@
-/** What server and clients agree on: the objects that travel between them, without their `data`. */
+/**
+ * What server and clients agree on: the objects that travel between them, without their `data`. This folder
+ * runs in browsers and Node and imports nothing, so that client and server depend on it and not on each other.
+ */
 
 /** The instant that a tick stands for, and its neighbours; all instants RFC 3339. */
 export interface Tick {

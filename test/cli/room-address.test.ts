@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { roomAddress } from '../../src/cli/room-address.ts';
+import { roomAddress } from '../../src/cli/watch.ts';
 
 describe('roomAddress', () => {
   it.each([
