@@ -15,8 +15,8 @@ export const PAGE_PATHS = ['/pages/*', '/client/*', '/protocol/*', '/clock.js'];
 const ROOM_PAGE = readFileSync(new URL('room.html', import.meta.url), 'utf8');
 
 /**
- * What the pages may do in a browser: run our code, talk to our origin (`'self'` covers `ws:` and
- * `wss:` of it as well), and never turn text into markup or script.
+ * What the pages may do in a browser: run code of this server, connect to its origin (`'self'` covers `ws:`
+ * and `wss:` of it as well), and never turn text into markup or script.
  */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -48,8 +48,8 @@ export function roomPage(): Response {
 }
 
 /**
- * What the pages load: style, icon and code, read once here and asked for anew by browsers each time,
- * with an ETag. Throws where the build has not been run.
+ * What the pages load: style, icon and code, read once here. Browsers ask for it each time, with an
+ * ETag. Throws where the build has not been run.
  */
 export function createPages(): Hono {
   const app = new Hono();

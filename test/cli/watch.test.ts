@@ -68,7 +68,7 @@ describe('watch', () => {
   async function visit() {
     if (visits.length === 0) await new Promise<void>((resolve) => (awaiting = resolve));
     const first = visits.shift();
-    if (!first) throw new Error('nobody came');
+    if (!first) throw new Error('no connection came');
     return { ...first, tell: (object: unknown) => first.socket.send(JSON.stringify(object)) };
   }
 
@@ -96,7 +96,7 @@ describe('watch', () => {
     await prints(/message {2}\{"text":"\\u001b\[2J"\}\n$/);
   });
 
-  it('compares anew after a schedule has changed', async () => {
+  it('starts the comparison again after a schedule has changed', async () => {
     start();
     const { tell } = await visit();
     tell(tick(3, 0));
@@ -277,7 +277,7 @@ describe('watch', () => {
     await visit();
   });
 
-  it('ends with 1 and one clear line where nobody listens', async () => {
+  it('ends with 1 and one clear line where no server listens', async () => {
     server.close();
     await once(server, 'close');
     expect(await start()).toBe(1);
@@ -322,7 +322,7 @@ describe('watch', () => {
     await visit();
   });
 
-  it('ends with 0 when whoever read its output has gone', async () => {
+  it('ends with 0 when the reader of its output has gone', async () => {
     const code = start();
     const { socket } = await visit();
     output.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));

@@ -46,7 +46,7 @@ describe('the rules that both clients follow', () => {
       ]);
     });
 
-    it('starts anew when told to', () => {
+    it('forgets what it has seen when told to', () => {
       const chain = new ChainCheck();
       chain.take(tick(3, 0));
       chain.restart();
