@@ -1,5 +1,5 @@
-import { ConfigError, formatFaults } from '../config/faults.ts';
-import { type ConfigSource, findConfig } from '../config/find.ts';
+import { ConfigError, formatFaults } from '../config/errors.ts';
+import { type ConfigSource, findConfig } from '../config/load.ts';
 
 /** What a command that ends by itself uses of its process. */
 export interface Terminal {
