@@ -47,12 +47,9 @@ export class Connection {
     else this.#rooms.add(name);
   }
 
-  /** Returns whether it was there. */
-  removeRoom(name: string): boolean {
-    if (!this.#rooms.has(name)) return false;
-    if (this.#rooms.size === 1) this.#rooms = NO_ROOMS;
-    else this.#rooms.delete(name);
-    return true;
+  removeRoom(name: string): void {
+    if (this.#rooms.size > 1) this.#rooms.delete(name);
+    else if (this.#rooms.has(name)) this.#rooms = NO_ROOMS;
   }
 
   /** It was closed or lost: it gets nothing any more. */
