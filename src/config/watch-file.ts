@@ -1,9 +1,16 @@
+import { statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import { FileError, readPlainFile } from './load.ts';
 
 /** A file counts as completely written when nothing has happened to it for so long. */
 const QUIET_MS = 200;
+
+/**
+ * The file is looked at so often besides: events are lost on network drives, and of a file that is removed
+ * while chokidar reads the folder for the first time.
+ */
+const LOOK_MS = 2000;
 
 export interface FileListener {
   /**
@@ -23,6 +30,7 @@ export class FileWatch {
   readonly #listener: FileListener;
   readonly #watcher: FSWatcher;
   #timer: NodeJS.Timeout | undefined;
+  readonly #looking: NodeJS.Timeout;
   #isThere: boolean;
   /** The last content, also while the file is removed. */
   #content: string | undefined;
@@ -42,11 +50,18 @@ export class FileWatch {
     for (const event of ['add', 'change', 'unlink', 'ready'] as const)
       this.#watcher.on(event, () => this.#compareSoon());
     this.#watcher.on('error', (error) => listener.onError?.(error));
+    let seen = stateOf(path);
+    this.#looking = setInterval(() => {
+      const before = seen;
+      seen = stateOf(path);
+      if (seen !== before) this.#compareSoon();
+    }, LOOK_MS);
   }
 
   /** Stops watching. The listener is not called after this call, even before the promise resolves. */
   close(): Promise<void> {
     clearTimeout(this.#timer);
+    clearInterval(this.#looking);
     // Removes its listeners at once.
     return this.#watcher.close();
   }
@@ -64,6 +79,16 @@ export class FileWatch {
     if (content === undefined || content === this.#content) return;
     this.#content = content;
     this.#listener.onChange();
+  }
+}
+
+/** Another string whenever the file may have another content. */
+function stateOf(path: string): string | undefined {
+  try {
+    const { ino, mtimeNs, size } = statSync(path, { bigint: true });
+    return `${ino} ${mtimeNs} ${size}`;
+  } catch {
+    return undefined;
   }
 }
 

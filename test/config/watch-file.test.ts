@@ -12,6 +12,7 @@ import {
 import { appendFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { FSWatcher } from 'chokidar';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { FileWatch } from '../../src/config/watch-file.ts';
 
@@ -202,4 +203,14 @@ it('says nothing once it is closed', async () => {
     onHeard = resolve;
   });
   expect(heard).toEqual(['four']);
+});
+
+it('hears of a file whose events are lost', async () => {
+  const on = vi.spyOn(FSWatcher.prototype, 'on').mockReturnThis();
+  start('{}');
+  on.mockRestore();
+  rmSync(path);
+  await vi.waitFor(() => expect(vanished).toBe(1), 10_000);
+  writeFileSync(path, '{"server":{}}');
+  await vi.waitFor(() => expect(heard).toEqual(['{"server":{}}']), 10_000);
 });
