@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type Handler, Hono } from 'hono';
 import { etag } from 'hono/etag';
 import { problemResponse } from './access/problem.ts';
-import { type AdminParts, createAdmin } from './admin/admin.ts';
+import { type AdminParts, createAdmin } from './admin/app.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
 import { createPages, PAGE_PATHS } from './pages/pages.ts';
 import { hostCheck } from './transport/host-check.ts';

@@ -1,4 +1,4 @@
-import { refusedConfig } from './admin/service.ts';
+import { refusedConfig } from './admin/server.ts';
 import type { DocumentSource, Reloaded } from './belfry.ts';
 import { type Clock, instant } from './clock.ts';
 import { ConfigError, type Fault } from './config/errors.ts';

@@ -230,19 +230,21 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       hub,
       schedules,
       metrics,
-      service: {
+      server: {
         stats: () => metrics.stats(),
         config: () => reloads.shown(),
         reload: () => reloads.reload(),
       },
-      tokens: (token) => settings.tokens(token),
       attempts: new FailedAttempts(clock),
       addressOf(c) {
         const { peerAddress, header } = callerOf(c);
         return settings.clients.of(peerAddress, header).address;
       },
-      bodyLimits: () => limits,
-      openMetrics: () => server.openMetrics,
+      settings: {
+        get current() {
+          return { ...settings.config, tokens: settings.tokens };
+        },
+      },
       onCalled: (operation, status) => metrics.adminCalled(operation, status),
     },
     notServing: () => (isServing() ? undefined : closed()),

@@ -1,14 +1,25 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { shown } from '../hub/errors.ts';
 import { DEVICE_ACCEPTS, EVENT_ACCEPTS, isServerEvent, PATTERN_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
-import { json, refusals, refusedInput } from './answers.ts';
-import { deviceName, eventName, noQuery, roomPattern, SOME_NAME_ACCEPTS, someName } from './fields.ts';
-import { type AdminEnv, operatorOnly } from './guard.ts';
-import { type BodyLimits, jsonBody, MOST_ERRORS } from './input.ts';
+import { type BodyLimits, jsonBody } from './body.ts';
+import type { AdminEnv } from './guard.ts';
+import {
+  adminCall,
+  deviceName,
+  eventName,
+  json,
+  MAX_ERRORS,
+  noQuery,
+  refusals,
+  refusedInput,
+  roomPattern,
+  SOME_NAME_ACCEPTS,
+  someName,
+} from './schemas.ts';
 
 /** Each pattern is held against each room: what one call may cost has to end somewhere. */
-const MOST_NAMED = 1000;
+const MAX_NAMED = 1000;
 
 /**
  * A name or a list of names. Not a union of the two: that would check each of a million items, and tell
@@ -16,7 +27,7 @@ const MOST_NAMED = 1000;
  */
 function named(name: z.ZodType<string>, accepts: string, fewest: number) {
   const each = { type: 'string' as const, description: accepts };
-  const list = { type: 'array' as const, items: each, minItems: fewest, maxItems: MOST_NAMED };
+  const list = { type: 'array' as const, items: each, minItems: fewest, maxItems: MAX_NAMED };
   return z
     .unknown()
     .openapi({ anyOf: [each, list] })
@@ -25,14 +36,14 @@ function named(name: z.ZodType<string>, accepts: string, fewest: number) {
         context.issues.push({ code: 'custom', input: value, path, message });
       const names: readonly unknown[] = Array.isArray(value) ? value : [value];
       if (names.length < fewest) fault('an empty list reaches nobody: name at least one, or leave this out');
-      else if (names.length > MOST_NAMED) fault(`more than ${MOST_NAMED} are named`);
+      else if (names.length > MAX_NAMED) fault(`more than ${MAX_NAMED} are named`);
       else if (!names.every((item) => typeof item === 'string'))
         fault('expected a string or a list of strings');
       else {
         for (const [index, item] of names.entries()) {
           const { error } = name.safeParse(item);
           if (error) fault(error.issues[0]?.message ?? '', ...(Array.isArray(value) ? [index] : []));
-          if (context.issues.length === MOST_ERRORS) break;
+          if (context.issues.length === MAX_ERRORS) break;
         }
         return [...new Set(names)];
       }
@@ -87,9 +98,7 @@ const published = z
   })
   .openapi('Published');
 
-export const broadcastRoute = createRoute({
-  tags: ['Broadcast'],
-  security: [{ token: [] }],
+export const broadcastRoute = adminCall('Broadcast', {
   method: 'post',
   path: '/admin/broadcast',
   operationId: 'broadcast',
@@ -108,18 +117,20 @@ export const broadcastRoute = createRoute({
   responses: {
     200: json('Sent.', published, { id: 'k3f9-42', rooms: ['lobby'], connections: 15, unreached: [] }),
     400: refusedInput('data', 'missing: any JSON will do, null too'),
-    ...refusals(401, 403, 413, 415, 429),
+    ...refusals(413, 415),
   },
 });
 
 export function addBroadcast(
   app: OpenAPIHono<AdminEnv>,
   hub: Administration,
-  bodyLimits: () => BodyLimits,
+  settings: { readonly current: { readonly limits: BodyLimits } },
 ): void {
-  const middleware = [operatorOnly, jsonBody(bodyLimits)];
-  app.openapi({ ...broadcastRoute, middleware }, async (c) => {
-    const { event = 'message', data, dryRun = false, ...whom } = c.req.valid('json');
-    return c.json(await hub.publish({ target: whom, event, data: JSON.stringify(data), dryRun }), 200);
+  // The framework would read the body by its content type; here it is JSON in any case.
+  const request = { query: noQuery };
+  app.openapi({ ...broadcastRoute, request }, async (c) => {
+    const body = await jsonBody(c.req.raw, broadcast, settings.current.limits);
+    const { event = 'message', data, dryRun = false, ...target } = body;
+    return c.json(await hub.publish({ target, event, data: JSON.stringify(data), dryRun }), 200);
   });
 }

@@ -11,14 +11,15 @@ export interface AdminEnv {
 }
 
 export interface GuardParts {
-  readonly tokens: TokenCheck;
+  /** `current` is read for each request; a reload replaces it. */
+  readonly settings: { readonly current: { readonly tokens: TokenCheck } };
   readonly attempts: FailedAttempts;
   /** Where a request comes from; `''` where nothing says so, as without the bindings of a Node server. */
   readonly addressOf: (c: Context) => string;
 }
 
 /** Lets nobody in without a token, and keeps every answer out of caches. */
-export function guard({ tokens, attempts, addressOf }: GuardParts): MiddlewareHandler<AdminEnv> {
+export function guard({ settings, attempts, addressOf }: GuardParts): MiddlewareHandler<AdminEnv> {
   return async (c, next) => {
     c.set('holder', authenticate(c));
     await next();
@@ -27,7 +28,7 @@ export function guard({ tokens, attempts, addressOf }: GuardParts): MiddlewareHa
 
   function authenticate(c: Context): TokenHolder {
     try {
-      return tokenHolder(c.req.raw, tokens);
+      return tokenHolder(c.req.raw, settings.current.tokens);
     } catch (refusal) {
       // Who sends no token guesses none.
       if (c.req.header('authorization') !== undefined) attempts.failed(addressOf(c));

@@ -1,10 +1,27 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
-import { instantField, json, refusals, refused, refusedInput } from './answers.ts';
-import { flag, lock, noQuery, reason, roomName, roomPattern } from './fields.ts';
-import { type AdminEnv, operatorOnly } from './guard.ts';
-import { pageOf, pageQuery, toPage, wrongLimit } from './list.ts';
+import { CLOSE } from '../protocol/close-reason.ts';
+import type { AdminEnv } from './guard.ts';
+import {
+  adminCall,
+  deviceName,
+  flag,
+  instantField,
+  json,
+  lock,
+  noQuery,
+  page,
+  pageOf,
+  pageQuery,
+  reason,
+  refused,
+  refusedInput,
+  roomName,
+  roomPattern,
+  someName,
+  wrongLimit,
+} from './schemas.ts';
 
 const roomEntry = z
   .object({
@@ -19,7 +36,7 @@ const roomEntry = z
   })
   .openapi('Room');
 
-const example = {
+const roomExample: z.input<typeof roomEntry> = {
   name: 'lobby',
   connections: { websocket: 12, sse: 3 },
   createdAt: '2026-11-20T17:12:40.518Z',
@@ -28,15 +45,13 @@ const example = {
   locked: null,
 };
 
-const params = z.object({ room: roomName.openapi({ example: 'lobby' }) });
-const common = { tags: ['Rooms'], security: [{ token: [] }] };
+const roomParams = z.object({ room: roomName.openapi({ example: 'lobby' }) });
 
 const wrongRoom = { 400: refusedInput('room', `"-" is not a room name: ${ROOM_ACCEPTS}`) };
 const unknownRoom = { 404: refused(404, 'there is no room "attic": nobody is in it') };
 
 export const roomRoutes = {
-  list: createRoute({
-    ...common,
+  list: adminCall('Rooms', {
     method: 'get',
     path: '/admin/rooms',
     operationId: 'listRooms',
@@ -50,38 +65,33 @@ export const roomRoutes = {
       }),
     },
     responses: {
-      200: json('A page of rooms.', pageOf(roomEntry), { items: [example], next: null }),
+      200: json('A page of rooms.', pageOf(roomEntry), { items: [roomExample], next: null }),
       ...wrongLimit,
-      ...refusals(401, 429),
     },
   }),
-  get: createRoute({
-    ...common,
+  get: adminCall('Rooms', {
     method: 'get',
     path: '/admin/rooms/{room}',
     operationId: 'getRoom',
     summary: 'One room',
     description:
       'Who is in it, its newest message and its lock. A locked room is listed until its lock ends.',
-    request: { params, query: noQuery },
+    request: { params: roomParams, query: noQuery },
     responses: {
-      200: json('The room.', roomEntry, example),
+      200: json('The room.', roomEntry, roomExample),
       ...wrongRoom,
       ...unknownRoom,
-      ...refusals(401, 429),
     },
   }),
-  close: createRoute({
-    ...common,
+  close: adminCall('Rooms', {
     method: 'delete',
     path: '/admin/rooms/{room}',
     operationId: 'closeRoom',
     summary: 'Close a room',
     description:
       'Who is left with no room is closed with 4001; who is in others stays. Each is told why, and whether and when to come back. Nobody comes in while the lock lasts.',
-    middleware: operatorOnly,
     request: {
-      params,
+      params: roomParams,
       query: z.strictObject({
         reason: reason.openapi({ description: 'What the members are told.', example: 'maintenance' }),
         lock: lock.optional().openapi({
@@ -105,18 +115,15 @@ export const roomRoutes = {
       ),
       ...wrongRoom,
       ...unknownRoom,
-      ...refusals(401, 403, 429),
     },
   }),
-  unlock: createRoute({
-    ...common,
+  unlock: adminCall('Rooms', {
     method: 'delete',
     path: '/admin/rooms/{room}/lock',
     operationId: 'unlockRoom',
     summary: 'Open a locked room again',
     description: 'Ends its lock before the time is over.',
-    middleware: operatorOnly,
-    request: { params, query: noQuery },
+    request: { params: roomParams, query: noQuery },
     responses: {
       200: json('Open.', z.object({ room: z.string(), lockedUntil: z.null() }), {
         room: 'lobby',
@@ -124,7 +131,6 @@ export const roomRoutes = {
       }),
       ...wrongRoom,
       404: refused(404, 'room "attic" is not locked'),
-      ...refusals(401, 403, 429),
     },
   }),
 };
@@ -132,14 +138,116 @@ export const roomRoutes = {
 /** How long a closed room stays shut where nothing else is asked for and nobody is to come back. */
 const LOCK_MS = 30_000;
 
+const transport = z.enum(['websocket', 'sse'], { error: 'expected websocket or sse' });
+
+const connectionEntry = z
+  .object({
+    id: z.string(),
+    rooms: z.array(z.string()).readonly(),
+    transport,
+    device: z.string().nullable(),
+    user: z.string().nullable(),
+    remoteAddress: z.string(),
+    userAgent: z.string().nullable(),
+    connectedAt: instantField,
+    lastSeenAt: instantField,
+    sent: z.int().openapi({ description: 'Events handed to the socket.' }),
+    conflated: z.int().openapi({ description: 'Ticks that a newer one replaced before they could leave.' }),
+    bufferedBytes: z.int(),
+    roundTripMs: z.number().nullable().openapi({ description: 'Of the last ping; always null on SSE.' }),
+  })
+  .openapi('Connection');
+
+const connectionExample: z.input<typeof connectionEntry> = {
+  id: 'q8d1-000000000007',
+  rooms: ['lobby'],
+  transport: 'websocket',
+  device: 'wall-3',
+  user: null,
+  remoteAddress: '127.0.0.1',
+  userAgent: 'Mozilla/5.0',
+  connectedAt: '2026-11-20T17:12:40.518Z',
+  lastSeenAt: '2026-11-20T18:00:01.003Z',
+  sent: 951,
+  conflated: 0,
+  bufferedBytes: 0,
+  roundTripMs: 1.4,
+};
+
+const connectionParams = z.object({ id: someName.openapi({ example: connectionExample.id }) });
+
+const unknownConnection = { 404: refused(404, 'there is no connection "nobody"') };
+
+export const connectionRoutes = {
+  list: adminCall('Connections', {
+    method: 'get',
+    path: '/admin/connections',
+    operationId: 'listConnections',
+    summary: 'The connections, by id',
+    description: 'All of them, or those of a room, a user, a device or a transport.',
+    request: {
+      query: pageQuery('connections', {
+        room: roomName.optional().openapi({ example: 'lobby' }),
+        user: someName.optional(),
+        device: deviceName.optional().openapi({ example: 'wall-3' }),
+        transport: transport.optional(),
+        slow: flag.optional().openapi({
+          description: 'Only those whose peers do not keep up; `false`: only the others.',
+        }),
+      }),
+    },
+    responses: {
+      200: json('A page of connections.', pageOf(connectionEntry), {
+        items: [connectionExample],
+        next: null,
+      }),
+      ...wrongLimit,
+    },
+  }),
+  get: adminCall('Connections', {
+    method: 'get',
+    path: '/admin/connections/{id}',
+    operationId: 'getConnection',
+    summary: 'One connection',
+    description: 'Who it is, which rooms it is in, and how well it keeps up.',
+    request: { params: connectionParams, query: noQuery },
+    responses: {
+      200: json('The connection.', connectionEntry, connectionExample),
+      ...unknownConnection,
+    },
+  }),
+  close: adminCall('Connections', {
+    method: 'delete',
+    path: '/admin/connections/{id}',
+    operationId: 'closeConnection',
+    summary: 'Close a connection with 4004',
+    description: 'It is told why and leaves all its rooms. Its client does not come back by itself.',
+    request: {
+      params: connectionParams,
+      query: z.strictObject({
+        reason: reason.openapi({ description: 'What its client is told.', example: 'replaced by wall-4' }),
+      }),
+    },
+    responses: {
+      200: json('Closed.', z.object({ id: z.string(), code: z.literal(4004), reason: z.string() }), {
+        id: connectionExample.id,
+        code: 4004,
+        reason: 'replaced by wall-4',
+      }),
+      ...unknownConnection,
+    },
+  }),
+};
+
 export function addRooms(app: OpenAPIHono<AdminEnv>, hub: Administration): void {
   app.openapi(roomRoutes.list, async (c) => {
-    const { limit, cursor, match } = c.req.valid('query');
-    const found = await hub.rooms({ limit: limit + 1, after: cursor, match });
-    return c.json(
-      toPage('rooms', found, limit, ({ name }) => name),
-      200,
+    const rooms = await page(
+      'rooms',
+      c.req.valid('query'),
+      (query) => hub.rooms(query),
+      ({ name }) => name,
     );
+    return c.json(rooms, 200);
   });
   app.openapi(roomRoutes.get, async (c) => c.json(await hub.room(c.req.valid('param').room), 200));
   app.openapi(roomRoutes.close, async (c) => {
@@ -151,5 +259,24 @@ export function addRooms(app: OpenAPIHono<AdminEnv>, hub: Administration): void 
     const { room } = c.req.valid('param');
     await hub.unlockRoom(room);
     return c.json({ room, lockedUntil: null }, 200);
+  });
+
+  app.openapi(connectionRoutes.list, async (c) => {
+    const query = c.req.valid('query');
+    const connections = await page(
+      'connections',
+      query,
+      (query) => hub.connections(query),
+      ({ id }) => id,
+    );
+    return c.json(connections, 200);
+  });
+  app.openapi(connectionRoutes.get, async (c) => c.json(await hub.connection(c.req.valid('param').id), 200));
+  app.openapi(connectionRoutes.close, async (c) => {
+    const { id } = c.req.valid('param');
+    const { code, reason: byDefault } = CLOSE.byAdministrator;
+    const { reason = byDefault } = c.req.valid('query');
+    await hub.closeConnection(id, reason);
+    return c.json({ id, code, reason }, 200);
   });
 }

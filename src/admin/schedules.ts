@@ -1,9 +1,21 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { PageQuery } from '../hub/views.ts';
-import { instantField, json, refusals, refused, refusedInput, unknownParameter } from './answers.ts';
-import { noQuery, someName, text } from './fields.ts';
-import { type AdminEnv, operatorOnly } from './guard.ts';
-import { pageOf, pageQuery, toPage, wrongLimit } from './list.ts';
+import type { AdminEnv } from './guard.ts';
+import {
+  adminCall,
+  instantField,
+  json,
+  noQuery,
+  page,
+  pageOf,
+  pageQuery,
+  refused,
+  refusedInput,
+  someName,
+  stringField,
+  wholeNumber,
+  wrongLimit,
+} from './schemas.ts';
 
 const cadence = z.union([
   z.object({ every: z.string() }),
@@ -157,10 +169,9 @@ const explanationExample: z.input<typeof explanation> = {
 };
 
 const params = z.object({ name: someName.openapi({ example: 'clock' }) });
-const common = { tags: ['Schedules'], security: [{ token: [] }] };
 
 /** Far more than anybody reads; each run of a calendar takes a tenth of a millisecond to find. */
-const MOST_EXPLAINED = 100;
+const MAX_EXPLAINED = 100;
 
 const INSTANT = z.iso.datetime({ offset: true });
 
@@ -173,27 +184,22 @@ function acting<Path extends string>(
   description: string,
   afterwards = example,
 ) {
-  return createRoute({
-    ...common,
+  return adminCall('Schedules', {
     method: 'post',
     path,
     operationId,
     summary,
     description,
-    middleware: operatorOnly,
     request: { params, query: noQuery },
     responses: {
       200: json('The schedule afterwards.', scheduleEntry, afterwards),
-      ...unknownParameter,
       ...unknownSchedule,
-      ...refusals(401, 403, 429),
     },
   });
 }
 
 export const scheduleRoutes = {
-  list: createRoute({
-    ...common,
+  list: adminCall('Schedules', {
     method: 'get',
     path: '/admin/schedules',
     operationId: 'listSchedules',
@@ -203,11 +209,9 @@ export const scheduleRoutes = {
     responses: {
       200: json('A page of schedules.', pageOf(scheduleEntry), { items: [example], next: null }),
       ...wrongLimit,
-      ...refusals(401, 429),
     },
   }),
-  get: createRoute({
-    ...common,
+  get: adminCall('Schedules', {
     method: 'get',
     path: '/admin/schedules/{name}',
     operationId: 'getSchedule',
@@ -216,13 +220,10 @@ export const scheduleRoutes = {
     request: { params, query: noQuery },
     responses: {
       200: json('The schedule.', scheduleEntry, example),
-      ...unknownParameter,
       ...unknownSchedule,
-      ...refusals(401, 429),
     },
   }),
-  runs: createRoute({
-    ...common,
+  runs: adminCall('Schedules', {
     method: 'get',
     path: '/admin/schedules/{name}/runs',
     operationId: 'listRuns',
@@ -236,11 +237,9 @@ export const scheduleRoutes = {
       }),
       ...wrongLimit,
       ...unknownSchedule,
-      ...refusals(401, 429),
     },
   }),
-  explain: createRoute({
-    ...common,
+  explain: adminCall('Schedules', {
     method: 'get',
     path: '/admin/schedules/{name}/explain',
     operationId: 'explainSchedule',
@@ -250,7 +249,11 @@ export const scheduleRoutes = {
     request: {
       params,
       query: z.strictObject({
-        from: text((value) => INSTANT.safeParse(value).success, 'an instant', 'such as 2026-11-20T18:00:00Z')
+        from: stringField(
+          (value) => INSTANT.safeParse(value).success,
+          'an instant',
+          'such as 2026-11-20T18:00:00Z',
+        )
           .transform((value) => Date.parse(value))
           .optional()
           .openapi({
@@ -259,21 +262,13 @@ export const scheduleRoutes = {
             description: 'The runs after this instant; absent: after now.',
             example: '2027-03-27T00:00:00Z',
           }),
-        count: text(
-          (value) => /^\d{1,3}$/.test(value) && Number(value) >= 1 && Number(value) <= MOST_EXPLAINED,
-          'a count',
-          `a whole number from 1 to ${MOST_EXPLAINED}`,
-        )
-          .default('10')
-          .transform(Number)
-          .openapi({ type: 'integer', minimum: 1, maximum: MOST_EXPLAINED, default: 10, example: 1 }),
+        count: wholeNumber('a count', { max: MAX_EXPLAINED, byDefault: 10 }).openapi({ example: 1 }),
       }),
     },
     responses: {
       200: json('The runs to come.', explanation, explanationExample),
-      400: refusedInput('count', `"0" is not a count: a whole number from 1 to ${MOST_EXPLAINED}`),
+      400: refusedInput('count', `"0" is not a count: a whole number from 1 to ${MAX_EXPLAINED}`),
       ...unknownSchedule,
-      ...refusals(401, 429),
     },
   }),
   run: acting(
@@ -299,21 +294,24 @@ export const scheduleRoutes = {
 
 export function addSchedules(app: OpenAPIHono<AdminEnv>, schedules: ScheduleAdministration): void {
   app.openapi(scheduleRoutes.list, async (c) => {
-    const { limit, cursor } = c.req.valid('query');
-    const found = await schedules.list({ limit: limit + 1, after: cursor });
-    return c.json(
-      toPage('schedules', found, limit, ({ name }) => name),
-      200,
+    const found = await page(
+      'schedules',
+      c.req.valid('query'),
+      (q) => schedules.list(q),
+      ({ name }) => name,
     );
+    return c.json(found, 200);
   });
   app.openapi(scheduleRoutes.get, async (c) => c.json(await schedules.get(c.req.valid('param').name), 200));
   app.openapi(scheduleRoutes.runs, async (c) => {
-    const { limit, cursor } = c.req.valid('query');
-    const found = await schedules.runs(c.req.valid('param').name, { limit: limit + 1, after: cursor });
-    return c.json(
-      toPage('runs', found, limit, ({ id }) => id),
-      200,
+    const { name } = c.req.valid('param');
+    const runs = await page(
+      'runs',
+      c.req.valid('query'),
+      (q) => schedules.runs(name, q),
+      ({ id }) => id,
     );
+    return c.json(runs, 200);
   });
   app.openapi(scheduleRoutes.explain, async (c) => {
     const { from, count } = c.req.valid('query');

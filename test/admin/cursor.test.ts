@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readCursor, writeCursor } from '../../src/admin/list.ts';
+import { readCursor, writeCursor } from '../../src/admin/schemas.ts';
 
 describe('cursor', () => {
   it('gives back what a page ended with, whatever is in it', () => {

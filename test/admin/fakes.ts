@@ -3,8 +3,7 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import { problemResponse } from '../../src/access/problem.ts';
 import { tokenCheck } from '../../src/access/tokens.ts';
-import { type AdminParts, createAdmin } from '../../src/admin/admin.ts';
-import { problemField } from '../../src/admin/answers.ts';
+import { type AdminParts, createAdmin } from '../../src/admin/app.ts';
 import { FailedAttempts } from '../../src/admin/guard.ts';
 import type {
   Explanation,
@@ -12,7 +11,8 @@ import type {
   ScheduleAdministration,
   ScheduleEntry,
 } from '../../src/admin/schedules.ts';
-import type { ConfigEntry, Reloaded, ServiceAdministration, StatsEntry } from '../../src/admin/service.ts';
+import { problemField } from '../../src/admin/schemas.ts';
+import type { ConfigEntry, Reloaded, ServerAdministration, StatsEntry } from '../../src/admin/server.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { roomMatcher } from '../../src/hub/event.ts';
 import type { Administration } from '../../src/hub/hub.ts';
@@ -213,7 +213,7 @@ export class FakeSchedules implements ScheduleAdministration {
   }
 }
 
-export class FakeService implements ServiceAdministration {
+export class FakeServerAdministration implements ServerAdministration {
   reloads = 0;
   /** Thrown by the reloads. */
   failure: unknown;
@@ -248,29 +248,32 @@ export class FakeServer {
   readonly hub = new FakeHub();
   readonly schedules = new FakeSchedules();
   readonly thrown: unknown[] = [];
-  readonly service = new FakeService();
+  readonly service = new FakeServerAdministration();
   readonly clock = new ManualClock();
   readonly called: string[] = [];
   readonly parts: AdminParts;
-  openMetrics = false;
+  readonly settings = {
+    tokens: tokenCheck([
+      { name: 'ops', role: 'operator', sha256: sha256('operator-token') },
+      { name: 'wall', role: 'viewer', sha256: sha256('viewer-token') },
+    ]),
+    limits: { maxBodyBytes: 1_048_576, eventBytes: 65_536 },
+    server: { openMetrics: false },
+  };
   /** Where the next call comes from. */
   address = '192.0.2.7';
   readonly #app = new Hono();
 
   constructor(maxBodyBytes = 1_048_576) {
+    this.settings.limits.maxBodyBytes = maxBodyBytes;
     this.parts = {
       hub: this.hub,
       schedules: this.schedules,
-      service: this.service,
+      server: this.service,
       metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'belfry_rooms 1\n' },
-      tokens: tokenCheck([
-        { name: 'ops', role: 'operator', sha256: sha256('operator-token') },
-        { name: 'wall', role: 'viewer', sha256: sha256('viewer-token') },
-      ]),
       attempts: new FailedAttempts(this.clock),
       addressOf: () => this.address,
-      bodyLimits: () => ({ maxBodyBytes, eventBytes: 65_536 }),
-      openMetrics: () => this.openMetrics,
+      settings: { current: this.settings },
       onCalled: (operation, status) => this.called.push(`${operation} ${status}`),
     };
     this.#app.route('/', createAdmin(this.parts));

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { createAdmin } from '../../src/admin/admin.ts';
+import { createAdmin } from '../../src/admin/app.ts';
 import { openApiDocument } from '../../src/admin/openapi.ts';
-import { refusedConfig } from '../../src/admin/service.ts';
+import { refusedConfig } from '../../src/admin/server.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { FakeServer, roomEntry } from './fakes.ts';
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { refusedConfig } from '../../src/admin/service.ts';
+import { refusedConfig } from '../../src/admin/server.ts';
 import { CONFIG, FakeServer, problemOf, STATS } from './fakes.ts';
 
 let server: FakeServer;
@@ -66,10 +66,10 @@ describe('GET /metrics', () => {
   });
 
   it('is for all where the configuration opens it, from the next request on', async () => {
-    server.openMetrics = true;
+    server.settings.server.openMetrics = true;
     expect((await server.call('GET /metrics', { token: null })).status).toBe(200);
     expect((await server.call('GET /metrics', { token: 'wrong' })).status).toBe(200);
-    server.openMetrics = false;
+    server.settings.server.openMetrics = false;
     expect((await server.call('GET /metrics', { token: null })).status).toBe(401);
   });
 });

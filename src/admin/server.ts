@@ -1,10 +1,7 @@
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { type InputError, Refusal } from '../hub/errors.ts';
-import { instantField, json, refusals, refused, unknownParameter } from './answers.ts';
-import { noQuery } from './fields.ts';
-import { type AdminEnv, operatorOnly } from './guard.ts';
-
-/** The calls about the server as a whole: its figures, its configuration, reloading it. */
+import type { AdminEnv } from './guard.ts';
+import { adminCall, instantField, json, noQuery, refusals, refused } from './schemas.ts';
 
 const counted = z.record(z.string(), z.int());
 
@@ -89,7 +86,7 @@ export interface Reloading {
   reload(): Promise<Reloaded>;
 }
 
-export interface ServiceAdministration extends Reloading {
+export interface ServerAdministration extends Reloading {
   /** The figures of this moment. */
   stats(): StatsEntry;
   /** The configuration in force, with nothing secret in it. */
@@ -129,11 +126,8 @@ const statsExample: z.input<typeof statsEntry> = {
   memory: { rssBytes: 71_303_168, heapUsedBytes: 18_874_368 },
 };
 
-const common = { tags: ['Server'], security: [{ token: [] }] };
-
-export const serviceRoutes = {
-  stats: createRoute({
-    ...common,
+export const serverRoutes = {
+  stats: adminCall('Server', {
     method: 'get',
     path: '/admin/stats',
     operationId: 'getStats',
@@ -143,12 +137,9 @@ export const serviceRoutes = {
     request: { query: noQuery },
     responses: {
       200: json('The figures.', statsEntry, statsExample),
-      ...unknownParameter,
-      ...refusals(401, 429),
     },
   }),
-  config: createRoute({
-    ...common,
+  config: adminCall('Server', {
     method: 'get',
     path: '/admin/config',
     operationId: 'getConfig',
@@ -162,19 +153,15 @@ export const serviceRoutes = {
         faults: [{ path: 'schedules[1].every', message: '3 is not a duration: write "3s"' }],
         config: { server: { host: '127.0.0.1', port: 8080 }, schedules: [] },
       }),
-      ...unknownParameter,
-      ...refusals(401, 429),
     },
   }),
-  reload: createRoute({
-    ...common,
+  reload: adminCall('Server', {
     method: 'post',
     path: '/admin/reload',
     operationId: 'reload',
     summary: 'Read the configuration again',
     description:
       'The difference is applied and no connection closed. A configuration with faults is refused with 422, each fault one of `errors`, and the old one goes on.',
-    middleware: operatorOnly,
     request: { query: noQuery },
     responses: {
       200: json('Applied.', reloaded, {
@@ -184,8 +171,7 @@ export const serviceRoutes = {
         kept: ['clock'],
         needsRestart: ['server.port'],
       }),
-      ...unknownParameter,
-      ...refusals(401, 403, 409, 429),
+      ...refusals(409),
       422: refused(
         422,
         'belfry.json cannot be used, and what is in force goes on: schedules[1].every: 3 is not a duration: write "3s"',
@@ -195,8 +181,8 @@ export const serviceRoutes = {
   }),
 };
 
-export function addService(app: OpenAPIHono<AdminEnv>, service: ServiceAdministration): void {
-  app.openapi(serviceRoutes.stats, (c) => c.json(service.stats(), 200));
-  app.openapi(serviceRoutes.config, (c) => c.json(service.config(), 200));
-  app.openapi(serviceRoutes.reload, async (c) => c.json(await service.reload(), 200));
+export function addServer(app: OpenAPIHono<AdminEnv>, server: ServerAdministration): void {
+  app.openapi(serverRoutes.stats, (c) => c.json(server.stats(), 200));
+  app.openapi(serverRoutes.config, (c) => c.json(server.config(), 200));
+  app.openapi(serverRoutes.reload, async (c) => c.json(await server.reload(), 200));
 }

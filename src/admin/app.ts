@@ -1,0 +1,99 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import type { MiddlewareHandler } from 'hono';
+import { matchedRoutes } from 'hono/route';
+import { Refusal } from '../hub/errors.ts';
+import type { Administration } from '../hub/hub.ts';
+import type { BodyLimits } from './body.ts';
+import { addBroadcast, broadcastRoute } from './broadcast.ts';
+import { type AdminEnv, type GuardParts, guard } from './guard.ts';
+import { addRooms, connectionRoutes, roomRoutes } from './rooms.ts';
+import { addSchedules, type ScheduleAdministration, scheduleRoutes } from './schedules.ts';
+import { refuseInput } from './schemas.ts';
+import { addServer, type ServerAdministration, serverRoutes } from './server.ts';
+
+/** What the admin API is made of. */
+export interface AdminParts extends GuardParts {
+  readonly hub: Administration;
+  readonly schedules: ScheduleAdministration;
+  readonly server: ServerAdministration;
+  readonly metrics: Exposition;
+  /** `current` is read for each request; a reload replaces it. */
+  readonly settings: GuardParts['settings'] & { readonly current: AdminSettings };
+  /** Called after each call under `/admin`, with its operation in openapi.yaml; `unknown`: there is none. */
+  readonly onCalled: (operation: string, status: number) => void;
+}
+
+export interface AdminSettings {
+  readonly limits: BodyLimits;
+  /** `openMetrics`: `/metrics` needs no token. */
+  readonly server: { readonly openMetrics: boolean };
+}
+
+/** Metrics as text. */
+export interface Exposition {
+  readonly contentType: string;
+  text(): Promise<string>;
+}
+
+/** Every call under `/admin`. */
+export const adminRoutes = [
+  ...Object.values(roomRoutes),
+  ...Object.values(connectionRoutes),
+  broadcastRoute,
+  ...Object.values(scheduleRoutes),
+  ...Object.values(serverRoutes),
+];
+
+/**
+ * The admin API, with `/admin` in its paths, and `/metrics`: mount it at `/`. It throws refusals; the
+ * `onError` of the app that it is mounted in formats them, with `problemResponse`, and logs every other
+ * error. A request without a token learns nothing, not even which paths exist.
+ */
+export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
+  const { hub, schedules, server, metrics, settings } = parts;
+  const app = new OpenAPIHono<AdminEnv>({ defaultHook: refuseInput });
+  const guarded = guard(parts);
+  app.use('/admin/*', counted(parts.onCalled), guarded);
+  addRooms(app, hub);
+  addBroadcast(app, hub, settings);
+  addSchedules(app, schedules);
+  addServer(app, server);
+  app.all('/admin/*', (c) => {
+    throw noSuchCall(c.req.method, c.req.path);
+  });
+  app.get(
+    '/metrics',
+    (c, next) => (settings.current.server.openMetrics ? next() : guarded(c, next)),
+    async (c) => {
+      const text = await metrics.text();
+      return c.body(text, 200, { 'Content-Type': metrics.contentType, 'Cache-Control': 'no-store' });
+    },
+  );
+  return app;
+}
+
+const operations: ReadonlyMap<string, string> = new Map(
+  adminRoutes.map((route) => [`${route.method.toUpperCase()} ${route.getRoutingPath()}`, route.operationId]),
+);
+
+/** The router has found the call already, also for a request that is refused before its handler runs. */
+function counted(onCalled: AdminParts['onCalled']): MiddlewareHandler {
+  return async (c, next) => {
+    await next();
+    const call = matchedRoutes(c).find(({ method, path }) => operations.has(`${method} ${path}`));
+    onCalled((call && operations.get(`${call.method} ${call.path}`)) ?? 'unknown', c.res.status);
+  };
+}
+
+function noSuchCall(method: string, path: string): Refusal {
+  const fits = (pattern: string) => new RegExp(`^${pattern.replace(/\{\w+\}/g, '[^/]+')}$`).test(path);
+  const methods = adminRoutes.filter((route) => fits(route.path)).flatMap(methodsOf);
+  if (methods.length === 0) return new Refusal(404, `there is no call ${path}: see /openapi.yaml`);
+  const allow = methods.join(', ');
+  return new Refusal(405, `${method} is not for ${path}: it takes ${allow}`, { headers: { Allow: allow } });
+}
+
+/** The methods of a request that a declared call answers. */
+export function methodsOf({ method }: { method: string }): string[] {
+  return method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()];
+}
