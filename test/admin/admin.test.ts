@@ -58,7 +58,7 @@ describe('who may call', () => {
   it.each(ACTING)('%s is for operators only', async (request) => {
     const response = await server.call(request, { token: 'viewer-token', body: null });
     expect((await problemOf(response, 403)).detail).toBe(
-      'this needs a token of the role "operator", and that of "wall" is a viewer\'s',
+      'this needs a token of the role "operator", and the token "wall" has the role "viewer"',
     );
     const { hub, schedules, service } = server;
     const done = [hub.closed, hub.unlocked, hub.kicked, hub.published, schedules.done].flat();

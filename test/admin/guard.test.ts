@@ -23,7 +23,7 @@ describe('an address that sent ten wrong tokens in a minute', () => {
     expect(response.headers.get('retry-after')).toBe('40');
     expect(response.headers.get('connection')).toBe('close');
     expect((await problemOf(response, 429)).detail).toBe(
-      '10 wrong tokens came from this address within a minute: send a right one, or come back in 40 s',
+      '10 wrong tokens came from this address within a minute: send a right one, or try again in 40 s',
     );
   });
 
@@ -110,8 +110,8 @@ describe('the addresses that are remembered', () => {
   it('are the newest four thousand or so', () => {
     const attempts = new FailedAttempts(new ManualClock());
     for (let number = 0; number <= 4096; number++) failTen(attempts, address(number));
-    expect(() => attempts.failed(address(1))).toThrow('come back in 60 s');
-    expect(() => attempts.failed(address(4096))).toThrow('come back in 60 s');
+    expect(() => attempts.failed(address(1))).toThrow('try again in 60 s');
+    expect(() => attempts.failed(address(4096))).toThrow('try again in 60 s');
     expect(() => attempts.failed(address(0))).not.toThrow();
   });
 
@@ -120,7 +120,7 @@ describe('the addresses that are remembered', () => {
     const attempts = new FailedAttempts(clock);
     failTen(attempts, '192.0.2.7');
     clock.step(3_600_000);
-    expect(() => attempts.failed('192.0.2.7')).toThrow('come back in 60 s');
+    expect(() => attempts.failed('192.0.2.7')).toThrow('try again in 60 s');
     clock.step(-7_200_000);
     clock.advance(60_000);
     expect(() => attempts.failed('192.0.2.7')).not.toThrow();
