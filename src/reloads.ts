@@ -69,7 +69,8 @@ export class Reloads {
     const { source, settings, logger, clock } = this.#parts;
     const phase = this.#parts.phase();
     if (phase === 'draining' || phase === 'stopped') throw new Refusal(409, 'the server is stopping');
-    if (!source) throw new Refusal(409, 'there is no file that the configuration could be read from again');
+    if (!source)
+      throw new Refusal(409, 'the configuration was not read from a file, so it cannot be reloaded');
     const before = settings.config;
     try {
       const document = source.read();

@@ -18,12 +18,12 @@ import {
   someName,
 } from './schemas.ts';
 
-/** Each pattern is held against each room: what one call may cost has to end somewhere. */
+/** Each pattern is compared with each room: this bounds the cost of one call. */
 const MAX_NAMED = 1000;
 
 /**
- * A name or a list of names. Not a union of the two: that would check each of a million items, and tell
- * of none.
+ * A name or a list of names. Not a union of the two: that would check each of a million items, and report
+ * none.
  */
 function named(name: z.ZodType<string>, accepts: string, fewest: number) {
   const each = { type: 'string' as const, description: accepts };
@@ -52,33 +52,31 @@ function named(name: z.ZodType<string>, accepts: string, fewest: number) {
     .optional();
 }
 
-/** Whom to reach. An empty list is refused: it must not pass for no list, which is everybody. */
+/** The addressed clients. An empty list is refused: it must not pass for no list, which is every client. */
 const target = (name: z.ZodType<string>, accepts: string) => named(name, accepts, 1);
 
 const broadcast = z
   .strictObject(
     {
-      rooms: target(roomPattern, PATTERN_ACCEPTS).openapi({ description: 'Room patterns.' }),
-      devices: target(deviceName, DEVICE_ACCEPTS),
-      connections: target(someName, SOME_NAME_ACCEPTS).openapi({ description: 'Connection ids.' }),
-      users: target(someName, SOME_NAME_ACCEPTS),
-      except: named(someName, SOME_NAME_ACCEPTS, 0).openapi({
-        description: 'Connection ids that get nothing.',
-      }),
+      rooms: target(roomPattern, PATTERN_ACCEPTS).describe('Room patterns.'),
+      devices: target(deviceName, DEVICE_ACCEPTS).describe('Device names.'),
+      connections: target(someName, SOME_NAME_ACCEPTS).describe('Connection ids.'),
+      users: target(someName, SOME_NAME_ACCEPTS).describe('User names.'),
+      except: named(someName, SOME_NAME_ACCEPTS, 0).describe('Connection ids that get nothing.'),
       event: eventName
         .refine((event) => !isServerEvent(event), {
           error: ({ input }) => `${shown(input)} is an event that only the server sends`,
         })
         .optional()
-        .openapi({ description: `${EVENT_ACCEPTS}. Default \`message\`.` }),
+        .describe(`${EVENT_ACCEPTS}. Default \`message\`.`),
       data: z
         .unknown()
         .refine((data) => data !== undefined, { error: 'missing: any JSON will do, null too' })
-        .openapi({ description: 'Any JSON.' }),
+        .describe('Any JSON.'),
       dryRun: z
         .boolean({ error: 'expected true or false' })
         .optional()
-        .openapi({ description: 'Answer as if it had been sent, and send nothing. Default `false`.' }),
+        .describe('Compute the answer, and send nothing. Default `false`.'),
     },
     { error: 'expected a JSON object, such as {"data":"hello"}' },
   )
@@ -86,25 +84,20 @@ const broadcast = z
 
 const published = z
   .object({
-    id: z
-      .string()
-      .nullable()
-      .openapi({ description: 'The last id given; null where no room was addressed.' }),
-    rooms: z.array(z.string()).readonly().openapi({ description: 'The rooms with somebody in them.' }),
-    connections: z.int().openapi({ description: 'Each connection counted once.' }),
-    unreached: z.array(z.string()).readonly().openapi({
-      description: 'Devices, connections and users that were named and are not here.',
-    }),
+    id: z.string().nullable().describe('Id of the last message; null where no room was addressed.'),
+    rooms: z.array(z.string()).readonly().describe('The addressed rooms that have a connection.'),
+    connections: z.int().describe('Number of connections that get it; each is counted once.'),
+    unreached: z
+      .array(z.string())
+      .readonly()
+      .describe('Named devices, connections and users without a connection.'),
   })
   .openapi('Published');
 
-export const broadcastRoute = adminCall('Broadcast', {
-  method: 'post',
-  path: '/admin/broadcast',
-  operationId: 'broadcast',
-  summary: 'Send an event to rooms, devices, connections or users',
+export const broadcastRoute = adminCall('Broadcast', 'broadcast', 'post', '/admin/broadcast', {
+  summary: 'Send a message to rooms, devices, connections or users',
   description:
-    'No target is every room; several kinds of target are their union. The body is read as JSON whatever its content type. A room named exactly keeps the message in its history also when nobody is in it; a pattern reaches the rooms that exist.',
+    'Without a target it goes to every room; several kinds of target are their union. The body is read as JSON whatever its content type. A room named exactly keeps the message in its history also when it is empty; a pattern reaches the rooms that exist.',
   request: {
     body: {
       required: true,

@@ -11,17 +11,19 @@ import { instantField, json, refusals, refused, roomName } from './schemas.ts';
 const tick = z
   .object({
     schedule: z.string(),
-    due: instantField.openapi({ description: 'The instant it stands for.' }),
-    previous: instantField.nullable().openapi({ description: 'The `due` sent before; null: the first.' }),
-    next: instantField.nullable().openapi({ description: 'Null: the schedule is paused or over.' }),
-    seq: z.int().optional().openapi({ description: '`floor(due / every)`, with `every` only.' }),
-    manual: z.boolean().optional().openapi({ description: 'True on a run by hand.' }),
+    due: instantField.describe('Instant that the tick stands for.'),
+    previous: instantField
+      .nullable()
+      .describe('`due` of the tick of this schedule sent before; null for the first since the start.'),
+    next: instantField.nullable().describe('Next due instant; null where the schedule is paused or over.'),
+    seq: z.int().optional().describe('`floor(due / every)`, with `every` only.'),
+    manual: z.boolean().optional().describe('True on a run that an operator has requested.'),
   })
   .openapi('Tick');
 
 const roomEvent = z
   .object({
-    id: z.string().optional().openapi({ description: 'On messages: opaque, for `since`.' }),
+    id: z.string().optional().describe('Id of a message: opaque; the value for `since`.'),
     room: z.string().optional(),
     event: z.string(),
     time: instantField,
@@ -30,18 +32,21 @@ const roomEvent = z
     from: z
       .object({ connection: z.string(), device: z.string().optional(), user: z.string().optional() })
       .optional()
-      .openapi({ description: 'On what a client published.' }),
-    replay: z.boolean().optional().openapi({ description: 'True on what is sent again.' }),
+      .describe('The publisher, on messages that a client published.'),
+    replay: z
+      .boolean()
+      .optional()
+      .describe('True on an event that is sent again, to a client that joined later.'),
   })
-  .openapi('Event', { description: 'What members receive: a tick with `tick`, a message with `id`.' });
+  .openapi('Event', { description: 'What a client receives. A tick has `tick`, a message has `id`.' });
 
 const roomNow = z.object({
   room: z.string(),
   connections: z.int(),
-  ticks: z.array(roomEvent).openapi({ description: 'The newest of each schedule.' }),
-  events: z.array(roomEvent).openapi({ description: 'Messages, the newest last.' }),
-  last: z.string().openapi({ description: 'What to send as `since` next time.' }),
-  resumed: z.boolean().nullable().openapi({ description: 'False: there is a gap; null: no `since` given.' }),
+  ticks: z.array(roomEvent).describe('The newest tick of each schedule.'),
+  events: z.array(roomEvent).describe('Messages, the newest last.'),
+  last: z.string().describe('The value of `since` for the next request.'),
+  resumed: z.boolean().nullable().describe('False where there is a gap; null where no `since` was given.'),
 });
 
 const roomNowExample = {
@@ -83,14 +88,17 @@ const roomNowExample = {
 
 const listening = {
   device: z.string().optional().openapi({
-    description: 'What the listener is called: 1 to 128 printable characters.',
+    description: "Name of the client's device: 1 to 128 printable characters.",
     example: 'wall-3',
   }),
-  since: z.string().optional().openapi({ description: 'The last id seen.', example: 'k3f9-41' }),
+  since: z
+    .string()
+    .optional()
+    .openapi({ description: 'Last id that the client has seen.', example: 'k3f9-41' }),
 };
 
 const lastEventId = z.object({
-  'Last-Event-ID': z.string().optional().openapi({ description: 'The same as `since`.' }),
+  'Last-Event-ID': z.string().optional().describe('The same as `since`.'),
 });
 
 const stream = {
@@ -99,13 +107,16 @@ const stream = {
     'id: k3f9-42\ndata: {"id":"k3f9-42","room":"lobby","event":"message","time":"2026-11-20T18:00:04.120Z","data":{"text":"hello"}}\n\n',
 };
 
-const switching = {
+const webSocket = {
   description: 'With `Upgrade: websocket`: a subscription; one JSON object per text frame.',
 };
-const goneForGood = { description: 'On SSE: closed for good, do not come back.' };
+const closedForGood = { description: 'On SSE: the room is closed for good; do not connect again.' };
 const livePage = { schema: z.string(), example: '<!doctype html>…' };
 
-const fromElsewhere = {
+/** The 400 for one wrong parameter. */
+const refusedParameter = (path: string, message: string) => refused(400, message, [{ path, message }]);
+
+const crossOriginErrors = {
   403: refused(
     403,
     'origin "https://x" is not allowed: add it to server.allowedOrigins, or set server.publicUrl if it is this server behind a proxy',
@@ -113,13 +124,11 @@ const fromElsewhere = {
   ...refusals(421),
 };
 
-const turnedDown = {
-  400: refused(400, `"\\u0000" is not a device: ${DEVICE_ACCEPTS}`, [
-    { path: 'device', message: `"\\u0000" is not a device: ${DEVICE_ACCEPTS}` },
-  ]),
+const listeningErrors = {
+  400: refusedParameter('device', `"\\u0000" is not a device: ${DEVICE_ACCEPTS}`),
   401: refused(401, 'room "a" needs a token: rooms[0].subscribe is "token"'),
   404: refused(404, 'there is nothing at "/rooms/a/b": rooms are at /rooms/{room}'),
-  ...fromElsewhere,
+  ...crossOriginErrors,
   405: refused(405, 'DELETE does nothing here: publish over WebSocket, or with POST /admin/broadcast'),
   406: refused(
     406,
@@ -137,70 +146,70 @@ const plain = (description: string) => ({
   content: { 'text/plain': { schema: z.string(), example: 'ok\n' } },
 });
 
-/** What can only be looked at. */
 const readOnly = (path: string) => ({
   405: refused(405, `POST does nothing at ${path}: it takes GET, HEAD`),
 });
 
-const common = { method: 'get' as const, security: [] };
+/** Declares a call without a token. */
+function publicCall(
+  tag: string,
+  operationId: string,
+  path: string,
+  rest: Omit<RouteConfig, 'method' | 'path'>,
+): RouteConfig {
+  return { tags: [tag], security: [], method: 'get', path, operationId, ...rest };
+}
 
 const publicRoutes: readonly RouteConfig[] = [
-  {
-    ...common,
-    path: '/',
-    tags: ['Listening'],
-    operationId: 'front',
-    summary: 'The page to look at first',
-    description: 'Redirects to the lobby until there is more to choose from.',
+  publicCall('Listening', 'front', '/', {
+    summary: 'Front page',
+    description: 'Redirects to `/rooms/lobby`.',
     responses: {
       302: {
-        description: 'To `/rooms/lobby`, as a relative address: it holds behind a path prefix too.',
+        description: 'To `/rooms/lobby`, as a relative URL, which also works behind a path prefix.',
         headers: z.object({ Location: z.string().openapi({ example: 'rooms/lobby' }) }),
       },
       ...readOnly('/'),
       ...refusals(421, 503),
     },
-  },
-  {
-    ...common,
-    path: '/rooms/{room}',
-    tags: ['Listening'],
-    operationId: 'listen',
-    summary: 'Listen to a room, or look at it',
-    description:
-      'One address, four representations: `Upgrade: websocket` is a subscription over WebSocket; `Accept: text/event-stream` one over SSE; `text/html` first, the live page, which holds no data itself; `application/json`, `*/*` or no `Accept` the current ticks and the newest messages. On SSE `data` holds one event as JSON and messages have an `id`; there is no `event` field, so that `onmessage` gets everything; a refusal for a while is `retry`, one `closing` event and the end. All of them vary by `Accept` and `Origin` and are not cached; any other `Accept` is a 406.',
+  }),
+  publicCall('Listening', 'listen', '/rooms/{room}', {
+    summary: 'Listen to a room, or read its current values',
+    description: `One URL has four representations:
+
+- \`Upgrade: websocket\`: a subscription over WebSocket.
+- \`Accept: text/event-stream\`: a subscription over SSE. \`data\` holds one event as JSON, and messages have an \`id\`; there is no \`event\` field, so that \`onmessage\` gets everything. A refusal for a limited time is \`retry\`, one \`closing\` event and the end of the stream.
+- \`Accept: text/html\` first: the live page, which holds no data itself.
+- \`Accept: application/json\`, \`*/*\` or none: the current ticks and the newest messages.
+
+Any other \`Accept\` is a 406. Each answer varies by \`Accept\` and \`Origin\` and is not cached.`,
     request: {
       params: z.object({ room: roomName.openapi({ example: 'lobby' }) }),
       query: z.object({
         ...listening,
-        limit: z.int().optional().openapi({
-          description: 'JSON: how many messages at most.',
-          minimum: 1,
-          maximum: 1000,
-          default: 10,
-        }),
+        limit: z
+          .int()
+          .optional()
+          .openapi({ minimum: 1, maximum: 1000, default: 10 })
+          .describe('For JSON: largest number of messages.'),
       }),
       headers: lastEventId,
     },
     responses: {
-      101: switching,
+      101: webSocket,
       200: {
-        description: 'The room, as asked for.',
+        description: 'The room in the requested representation.',
         content: {
           'application/json': { schema: roomNow, example: roomNowExample },
           'text/event-stream': stream,
           'text/html': livePage,
         },
       },
-      204: goneForGood,
-      ...turnedDown,
+      204: closedForGood,
+      ...listeningErrors,
     },
-  },
-  {
-    ...common,
-    path: '/rooms',
-    tags: ['Listening'],
-    operationId: 'listenToSeveral',
+  }),
+  publicCall('Listening', 'listenToSeveral', '/rooms', {
     summary: 'Listen to several rooms on one connection',
     description:
       'As `/rooms/{room}`, over WebSocket or SSE: `/rooms?room=a&room=b`. A locked room is left out; `data.rooms` of `hello` names those that were joined.',
@@ -209,77 +218,59 @@ const publicRoutes: readonly RouteConfig[] = [
         room: z
           .array(z.string())
           .min(1)
-          .openapi({ description: 'Once for each room.', example: ['lobby', 'ops-1'] }),
+          .openapi({ description: 'Name of a room; repeat it for each room.', example: ['lobby', 'ops-1'] }),
         ...listening,
       }),
       headers: lastEventId,
     },
     responses: {
-      101: switching,
+      101: webSocket,
       200: { description: 'The stream.', content: { 'text/event-stream': stream } },
-      204: goneForGood,
-      ...turnedDown,
+      204: closedForGood,
+      ...listeningErrors,
     },
-  },
-  {
-    ...common,
-    path: '/time',
-    tags: ['Listening'],
-    operationId: 'time',
-    summary: "The server's clock, for those who have no WebSocket",
+  }),
+  publicCall('Listening', 'time', '/time', {
+    summary: 'Clock of the server, for clients without a WebSocket',
     description:
-      'Answers when the request came and when the answer left, so that a client can work out how far its own clock is off.',
+      'Answers when the request arrived and when the answer was sent, so that a client can compute the offset of its own clock.',
     request: {
       query: z.object({
         t0: z.number().optional().openapi({
-          description: "The client's clock, milliseconds; it comes back as it is.",
+          description: "The client's clock in milliseconds; returned unchanged.",
           example: 1795197603001,
         }),
       }),
     },
     responses: {
       200: json(
-        'When the request came and when the answer left, milliseconds since the epoch.',
+        'When the request arrived and when the answer was sent, in milliseconds since the epoch.',
         z.object({ t0: z.number().nullable(), t1: z.number(), t2: z.number() }),
         { t0: 1795197603001, t1: 1795197603004, t2: 1795197603004 },
       ),
-      400: refused(400, '"x" is not a time: send milliseconds as a number', [
-        { path: 't0', message: '"x" is not a time: send milliseconds as a number' },
-      ]),
-      ...fromElsewhere,
+      400: refusedParameter('t0', '"x" is not a time: send milliseconds as a number'),
+      ...crossOriginErrors,
       405: refused(405, 'POST does nothing here: it is asked for with GET'),
       ...refusals(503),
     },
-  },
-  {
-    ...common,
-    path: '/livez',
-    tags: ['Health'],
-    operationId: 'live',
-    summary: 'Whether the process lives',
-    description: '200 as long as the process answers, whether it takes connections or not.',
-    responses: { 200: plain('It does.'), ...readOnly('/livez') },
-  },
-  {
-    ...common,
-    path: '/readyz',
-    tags: ['Health'],
-    operationId: 'ready',
-    summary: 'Whether newcomers are welcome',
+  }),
+  publicCall('Health', 'live', '/livez', {
+    summary: 'Whether the process runs',
+    description: '200 as long as the process answers, whether it accepts connections or not.',
+    responses: { 200: plain('The process runs.'), ...readOnly('/livez') },
+  }),
+  publicCall('Health', 'ready', '/readyz', {
+    summary: 'Whether the server accepts connections',
     description: '503 while the server starts or stops.',
     responses: {
-      200: plain('They are.'),
+      200: plain('The server accepts connections.'),
       503: refused(503, 'the server is restarting: come back in a moment'),
       ...readOnly('/readyz'),
     },
-  },
-  {
-    ...common,
+  }),
+  publicCall('Health', 'metrics', '/metrics', {
     security: [{ token: [] }, {}],
-    path: '/metrics',
-    tags: ['Health'],
-    operationId: 'metrics',
-    summary: 'Figures for Prometheus',
+    summary: 'Metrics for Prometheus',
     description: 'Needs a token of any role, unless `server.openMetrics` is true.',
     responses: {
       200: {
@@ -291,12 +282,8 @@ const publicRoutes: readonly RouteConfig[] = [
       ...readOnly('/metrics'),
       ...refusals(401, 421, 429, 503),
     },
-  },
-  {
-    ...common,
-    path: '/openapi.yaml',
-    tags: ['Health'],
-    operationId: 'openapi',
+  }),
+  publicCall('Health', 'openapi', '/openapi.yaml', {
     summary: 'This document',
     description: 'This document, with an `ETag`.',
     responses: {
@@ -304,11 +291,11 @@ const publicRoutes: readonly RouteConfig[] = [
         description: 'OpenAPI 3.1.',
         content: { 'application/yaml': { schema: z.string(), example: 'openapi: 3.1.0\n' } },
       },
-      304: { description: 'The same as before, by its `ETag`.' },
+      304: { description: 'Not changed since the `ETag` that was sent.' },
       ...readOnly('/openapi.yaml'),
       ...refusals(421, 503),
     },
-  },
+  }),
 ];
 
 const ABOUT = {
@@ -316,23 +303,23 @@ const ABOUT = {
   info: {
     title: 'Belfry',
     version: '1',
-    contact: { name: 'Whoever runs the server that this document came from' },
+    contact: { name: 'The operator of this server' },
     description:
-      'Pushes the time, or any other feed, to every room on a schedule; listeners come over WebSocket or SSE. Every refusal is a problem of RFC 9457. Durations are strings with a unit, `30s`; instants are RFC 3339 in UTC.',
+      'Pushes the time, or any other feed, to every room on a schedule; clients listen over WebSocket or SSE. Every error is an RFC 9457 problem. Durations are strings with a unit, `30s`; instants are RFC 3339 in UTC.',
   },
-  servers: [{ url: '/', description: 'The server that this document came from.' }],
+  servers: [{ url: '/', description: 'The server that serves this document.' }],
   tags: [
-    { name: 'Listening', description: 'Rooms, as their members see them.' },
-    { name: 'Rooms', description: 'Look at rooms, close them, open them again.' },
-    { name: 'Connections', description: 'Look at connections and close them.' },
-    { name: 'Broadcast', description: 'Send an event.' },
-    { name: 'Schedules', description: 'Look at schedules, run, pause and resume them.' },
-    { name: 'Server', description: 'Its figures and its configuration.' },
-    { name: 'Health', description: 'For those who watch the server.' },
+    { name: 'Listening', description: 'Room URLs, for clients that listen.' },
+    { name: 'Rooms', description: 'List rooms, close them, open them again.' },
+    { name: 'Connections', description: 'List connections and close them.' },
+    { name: 'Broadcast', description: 'Send a message.' },
+    { name: 'Schedules', description: 'List, run, pause and resume schedules.' },
+    { name: 'Server', description: 'Statistics and configuration of the server.' },
+    { name: 'Health', description: 'Health checks and metrics.' },
   ],
 };
 
-/** What no call under `/admin` answers itself: another method at its address, another host, no server. */
+/** Errors that a call under `/admin` does not answer itself: another method, another host, no running server. */
 function guarded(path: string, routes: readonly RouteConfig[]) {
   const allow = routes.filter((route) => route.path === path).flatMap(methodsOf);
   const address = path.replace(/\{\w+\}/g, 'a');

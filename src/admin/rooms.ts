@@ -28,10 +28,11 @@ const roomEntry = z
     name: z.string(),
     connections: z.object({ websocket: z.int(), sse: z.int() }),
     createdAt: instantField,
-    last: z.object({ id: z.string(), event: z.string(), time: instantField }).nullable().openapi({
-      description: 'The newest message; null before there is one.',
-    }),
-    history: z.int().openapi({ description: 'How many messages are kept.' }),
+    last: z
+      .object({ id: z.string(), event: z.string(), time: instantField })
+      .nullable()
+      .describe('The newest message; null before there is one.'),
+    history: z.int().describe('Number of messages that are kept now.'),
     locked: z.object({ until: instantField, reconnect: z.boolean(), reason: z.string() }).nullable(),
   })
   .openapi('Room');
@@ -48,15 +49,12 @@ const roomExample: z.input<typeof roomEntry> = {
 const roomParams = z.object({ room: roomName.openapi({ example: 'lobby' }) });
 
 const wrongRoom = { 400: refusedInput('room', `"-" is not a room name: ${ROOM_ACCEPTS}`) };
-const unknownRoom = { 404: refused(404, 'there is no room "attic": nobody is in it') };
+const unknownRoom = { 404: refused(404, 'there is no room "attic": no client is in it') };
 
 export const roomRoutes = {
-  list: adminCall('Rooms', {
-    method: 'get',
-    path: '/admin/rooms',
-    operationId: 'listRooms',
-    summary: 'The rooms, by name',
-    description: 'Rooms with members, those that were left a moment ago, and those that are locked.',
+  list: adminCall('Rooms', 'listRooms', 'get', '/admin/rooms', {
+    summary: 'List the rooms, ordered by name',
+    description: 'Rooms with connections, rooms that became empty a moment ago, and locked rooms.',
     request: {
       query: pageQuery('rooms', {
         match: roomPattern
@@ -69,13 +67,10 @@ export const roomRoutes = {
       ...wrongLimit,
     },
   }),
-  get: adminCall('Rooms', {
-    method: 'get',
-    path: '/admin/rooms/{room}',
-    operationId: 'getRoom',
+  get: adminCall('Rooms', 'getRoom', 'get', '/admin/rooms/{room}', {
     summary: 'One room',
     description:
-      'Who is in it, its newest message and its lock. A locked room is listed until its lock ends.',
+      'Number of its connections, its newest message and its lock. A locked room is listed until its lock ends.',
     request: { params: roomParams, query: noQuery },
     responses: {
       200: json('The room.', roomEntry, roomExample),
@@ -83,24 +78,20 @@ export const roomRoutes = {
       ...unknownRoom,
     },
   }),
-  close: adminCall('Rooms', {
-    method: 'delete',
-    path: '/admin/rooms/{room}',
-    operationId: 'closeRoom',
+  close: adminCall('Rooms', 'closeRoom', 'delete', '/admin/rooms/{room}', {
     summary: 'Close a room',
     description:
-      'Who is left with no room is closed with 4001; who is in others stays. Each is told why, and whether and when to come back. Nobody comes in while the lock lasts.',
+      'A connection that is in no other room is closed with 4001; others stay open. Each member gets `closing` with the reason, and whether and when to connect again. The room admits no client while the lock lasts.',
     request: {
       params: roomParams,
       query: z.strictObject({
-        reason: reason.openapi({ description: 'What the members are told.', example: 'maintenance' }),
+        reason: reason.openapi({ description: 'Reason that the members get.', example: 'maintenance' }),
         lock: lock.optional().openapi({
-          description: 'How long nobody may come in. Default `30s`, with `reconnect=true` `0s`.',
+          description:
+            'Time during which the room admits no client. Default `30s`, with `reconnect=true` `0s`.',
           example: '10m',
         }),
-        reconnect: flag.optional().openapi({
-          description: 'Whether the members may come back when the lock is over. Default `false`.',
-        }),
+        reconnect: flag.optional().describe('Whether members connect again after the lock. Default `false`.'),
       }),
     },
     responses: {
@@ -108,7 +99,7 @@ export const roomRoutes = {
         'Closed.',
         z.object({
           room: z.string(),
-          connections: z.int().openapi({ description: 'How many were in it.' }),
+          connections: z.int().describe('Number of connections that were in the room.'),
           lockedUntil: instantField.nullable(),
         }),
         { room: 'lobby', connections: 15, lockedUntil: '2026-11-20T18:00:34.120Z' },
@@ -117,10 +108,7 @@ export const roomRoutes = {
       ...unknownRoom,
     },
   }),
-  unlock: adminCall('Rooms', {
-    method: 'delete',
-    path: '/admin/rooms/{room}/lock',
-    operationId: 'unlockRoom',
+  unlock: adminCall('Rooms', 'unlockRoom', 'delete', '/admin/rooms/{room}/lock', {
     summary: 'Open a locked room again',
     description: 'Ends its lock before the time is over.',
     request: { params: roomParams, query: noQuery },
@@ -135,7 +123,7 @@ export const roomRoutes = {
   }),
 };
 
-/** How long a closed room stays shut where nothing else is asked for and nobody is to come back. */
+/** The lock of a closed room, where the call names none and the members are not to connect again. */
 const LOCK_MS = 30_000;
 
 const transport = z.enum(['websocket', 'sse'], { error: 'expected websocket or sse' });
@@ -151,10 +139,13 @@ const connectionEntry = z
     userAgent: z.string().nullable(),
     connectedAt: instantField,
     lastSeenAt: instantField,
-    sent: z.int().openapi({ description: 'Events handed to the socket.' }),
-    conflated: z.int().openapi({ description: 'Ticks that a newer one replaced before they could leave.' }),
+    sent: z.int().describe('Number of events handed to the socket.'),
+    conflated: z.int().describe('Number of ticks that a newer one replaced before they were sent.'),
     bufferedBytes: z.int(),
-    roundTripMs: z.number().nullable().openapi({ description: 'Of the last ping; always null on SSE.' }),
+    roundTripMs: z
+      .number()
+      .nullable()
+      .describe('Round trip of the last ping in milliseconds; null before the first one and on SSE.'),
   })
   .openapi('Connection');
 
@@ -179,11 +170,8 @@ const connectionParams = z.object({ id: someName.openapi({ example: connectionEx
 const unknownConnection = { 404: refused(404, 'there is no connection "nobody"') };
 
 export const connectionRoutes = {
-  list: adminCall('Connections', {
-    method: 'get',
-    path: '/admin/connections',
-    operationId: 'listConnections',
-    summary: 'The connections, by id',
+  list: adminCall('Connections', 'listConnections', 'get', '/admin/connections', {
+    summary: 'List the connections, ordered by id',
     description: 'All of them, or those of a room, a user, a device or a transport.',
     request: {
       query: pageQuery('connections', {
@@ -191,9 +179,7 @@ export const connectionRoutes = {
         user: someName.optional(),
         device: deviceName.optional().openapi({ example: 'wall-3' }),
         transport: transport.optional(),
-        slow: flag.optional().openapi({
-          description: 'Only those whose peers do not keep up; `false`: only the others.',
-        }),
+        slow: flag.optional().describe('Only slow consumers; `false`: only the others.'),
       }),
     },
     responses: {
@@ -204,28 +190,25 @@ export const connectionRoutes = {
       ...wrongLimit,
     },
   }),
-  get: adminCall('Connections', {
-    method: 'get',
-    path: '/admin/connections/{id}',
-    operationId: 'getConnection',
+  get: adminCall('Connections', 'getConnection', 'get', '/admin/connections/{id}', {
     summary: 'One connection',
-    description: 'Who it is, which rooms it is in, and how well it keeps up.',
+    description: 'Its client, rooms, unsent bytes and round trip.',
     request: { params: connectionParams, query: noQuery },
     responses: {
       200: json('The connection.', connectionEntry, connectionExample),
       ...unknownConnection,
     },
   }),
-  close: adminCall('Connections', {
-    method: 'delete',
-    path: '/admin/connections/{id}',
-    operationId: 'closeConnection',
+  close: adminCall('Connections', 'closeConnection', 'delete', '/admin/connections/{id}', {
     summary: 'Close a connection with 4004',
-    description: 'It is told why and leaves all its rooms. Its client does not come back by itself.',
+    description: 'Its client gets the reason and leaves all rooms. It does not connect again by itself.',
     request: {
       params: connectionParams,
       query: z.strictObject({
-        reason: reason.openapi({ description: 'What its client is told.', example: 'replaced by wall-4' }),
+        reason: reason.openapi({
+          description: 'Reason that its client gets.',
+          example: 'replaced by wall-4',
+        }),
       }),
     },
     responses: {

@@ -28,23 +28,25 @@ const scheduleEntry = z
     cadence,
     feed: z.object({ type: z.string() }),
     event: z.string(),
-    rooms: z.array(z.string()).readonly().openapi({ description: 'Room patterns.' }),
+    rooms: z.array(z.string()).readonly().describe('Room patterns.'),
     state: z.enum(['ok', 'stale', 'error', 'paused']),
-    since: instantField.openapi({ description: 'When it came into this state.' }),
+    since: instantField.describe('Instant at which this state began.'),
     reason: z
       .string()
       .nullable()
-      .openapi({ description: 'Why, in the word that listeners are told; null where it is `ok`.' }),
-    detail: z.string().nullable().openapi({
-      description:
-        'More of it, cut where it is very long; it may name the upstream, and listeners do not get it.',
-    }),
-    lastGood: instantField.nullable().openapi({ description: 'When the feed last gave a value.' }),
-    next: z.array(instantField).readonly().openapi({ description: 'The next instants due, three at most.' }),
+      .describe('Reason of the state, as in the `status` event; null where the state is `ok`.'),
+    detail: z
+      .string()
+      .nullable()
+      .describe(
+        'Details for operators; a long text is cut. It may name the upstream, and is not sent to listeners.',
+      ),
+    lastGood: instantField.nullable().describe('Last instant at which the feed returned a value.'),
+    next: z.array(instantField).readonly().describe('The next instants due, three at most.'),
     last: z
       .object({ due: instantField, sent: instantField, rooms: z.int(), connections: z.int() })
       .nullable()
-      .openapi({ description: 'The last tick that was sent.' }),
+      .describe('The last tick that was sent.'),
     counters: z.object({
       runs: z.int(),
       sent: z.int(),
@@ -53,14 +55,14 @@ const scheduleEntry = z
       missedAtLeast: z
         .boolean()
         .optional()
-        .openapi({ description: 'Some were too many to count: there were more than `missed`.' }),
+        .describe('True where more instants were missed than could be counted: `missed` is a lower bound.'),
       overlapped: z.int(),
       failed: z.int(),
     }),
     lateness: z
       .object({ lastMs: z.number(), medianMs: z.number(), p99Ms: z.number(), maxMs: z.number() })
       .nullable()
-      .openapi({ description: 'How long after their `due` ticks were sent; null before the first.' }),
+      .describe('Time from `due` until a tick was sent, in milliseconds; null before the first tick.'),
   })
   .openapi('Schedule');
 
@@ -69,15 +71,15 @@ const runEntry = z
     id: z.string(),
     due: instantField,
     started: instantField,
-    sent: instantField.nullable().openapi({ description: 'Null where nothing left.' }),
-    lateMs: z.number().nullable().openapi({ description: 'From `due` to `sent`.' }),
-    manual: z.boolean().openapi({ description: 'Whether somebody asked for it.' }),
+    sent: instantField.nullable().describe('Instant at which the tick was sent; null where none was sent.'),
+    lateMs: z.number().nullable().describe('Time from `due` to `sent` in milliseconds.'),
+    manual: z.boolean().describe('True for a run that an operator has requested.'),
     rooms: z.int(),
     connections: z.int(),
     bytes: z.int(),
     outcome: z
       .enum(['sent', 'unchanged', 'unheard', 'failed'])
-      .openapi({ description: '`unheard`: nobody was there any more when the value was.' }),
+      .describe('`unheard`: no listener was left when the value had been read.'),
     error: z.string().nullable(),
   })
   .openapi('Run');
@@ -86,14 +88,14 @@ const explanation = z
   .object({
     schedule: z.string(),
     cadence,
-    words: z.string().openapi({ description: 'The cadence in words.' }),
+    words: z.string().describe('The cadence in words.'),
     timezone: z.string(),
     runs: z
       .array(
         z.object({
           due: instantField,
-          local: z.string().openapi({ description: 'On the wall in `timezone`, with its offset.' }),
-          note: z.string().nullable().openapi({ description: 'What daylight saving does to it.' }),
+          local: z.string().describe('Local time in `timezone`, with its offset.'),
+          note: z.string().nullable().describe('Effect of daylight saving on this run; null for none.'),
         }),
       )
       .readonly(),
@@ -170,7 +172,7 @@ const explanationExample: z.input<typeof explanation> = {
 
 const params = z.object({ name: someName.openapi({ example: 'clock' }) });
 
-/** Far more than anybody reads; each run of a calendar takes a tenth of a millisecond to find. */
+/** Finding one run of a calendar takes a tenth of a millisecond. */
 const MAX_EXPLAINED = 100;
 
 const INSTANT = z.iso.datetime({ offset: true });
@@ -184,10 +186,7 @@ function acting<Path extends string>(
   description: string,
   afterwards = example,
 ) {
-  return adminCall('Schedules', {
-    method: 'post',
-    path,
-    operationId,
+  return adminCall('Schedules', operationId, 'post', path, {
     summary,
     description,
     request: { params, query: noQuery },
@@ -199,36 +198,27 @@ function acting<Path extends string>(
 }
 
 export const scheduleRoutes = {
-  list: adminCall('Schedules', {
-    method: 'get',
-    path: '/admin/schedules',
-    operationId: 'listSchedules',
-    summary: 'The schedules, by name',
-    description: 'When each is due, how it is, and what came of its instants.',
+  list: adminCall('Schedules', 'listSchedules', 'get', '/admin/schedules', {
+    summary: 'List the schedules, ordered by name',
+    description: 'State, next due instants and counters of each schedule.',
     request: { query: pageQuery('schedules', {}) },
     responses: {
       200: json('A page of schedules.', pageOf(scheduleEntry), { items: [example], next: null }),
       ...wrongLimit,
     },
   }),
-  get: adminCall('Schedules', {
-    method: 'get',
-    path: '/admin/schedules/{name}',
-    operationId: 'getSchedule',
+  get: adminCall('Schedules', 'getSchedule', 'get', '/admin/schedules/{name}', {
     summary: 'One schedule',
-    description: 'When it is due, how it is, and what came of its instants.',
+    description: 'Its state, next due instants and counters.',
     request: { params, query: noQuery },
     responses: {
       200: json('The schedule.', scheduleEntry, example),
       ...unknownSchedule,
     },
   }),
-  runs: adminCall('Schedules', {
-    method: 'get',
-    path: '/admin/schedules/{name}/runs',
-    operationId: 'listRuns',
+  runs: adminCall('Schedules', 'listRuns', 'get', '/admin/schedules/{name}/runs', {
     summary: 'The newest runs of a schedule, newest first',
-    description: 'What became of the newest instants: sent, unchanged, unheard or failed, and why.',
+    description: 'Outcome of the newest runs: sent, unchanged, unheard or failed, and why.',
     request: { params, query: pageQuery('runs', {}) },
     responses: {
       200: json('A page of runs.', pageOf(runEntry), {
@@ -239,13 +229,10 @@ export const scheduleRoutes = {
       ...unknownSchedule,
     },
   }),
-  explain: adminCall('Schedules', {
-    method: 'get',
-    path: '/admin/schedules/{name}/explain',
-    operationId: 'explainSchedule',
+  explain: adminCall('Schedules', 'explainSchedule', 'get', '/admin/schedules/{name}/explain', {
     summary: 'When a schedule will run',
     description:
-      'Its next runs, in UTC and on the wall of its timezone, and what daylight saving does to them.',
+      'Its next runs, in UTC and in the local time of its time zone, and the effect of daylight saving on them.',
     request: {
       params,
       query: z.strictObject({
@@ -275,20 +262,20 @@ export const scheduleRoutes = {
     '/admin/schedules/{name}/run',
     'runSchedule',
     'Send a tick now, of the newest due instant',
-    'The feed is read in any case. Answers when it is done; whether it failed is in the schedule.',
+    'The feed is read in any case. Answers when the run is over; the schedule in the answer shows whether it failed.',
   ),
   pause: acting(
     '/admin/schedules/{name}/pause',
     'pauseSchedule',
     'Send no more ticks until resumed',
-    'Viewers are told by a `status`. To pause what is paused changes nothing.',
+    'Listeners get a `status`. Pausing a paused schedule changes nothing.',
     { ...example, state: 'paused', reason: 'paused', next: [] },
   ),
   resume: acting(
     '/admin/schedules/{name}/resume',
     'resumeSchedule',
     'Send ticks again',
-    'From the next due instant on. To resume what is not paused changes nothing.',
+    'From the next due instant on. Resuming a schedule that is not paused changes nothing.',
   ),
 };
 

@@ -21,9 +21,9 @@ import { type AdminEnv, operatorOnly } from './guard.ts';
 /** A string that passes `test`; otherwise the message names it and what would be accepted. */
 export function stringField(test: (value: string) => boolean, what: string, accepts: string) {
   return z
-    .string({ error: `expected a text: ${accepts}` })
+    .string({ error: `expected a string: ${accepts}` })
     .refine(test, { error: ({ input }) => `${shown(input)} is not ${what}: ${accepts}` })
-    .openapi({ description: accepts });
+    .describe(accepts);
 }
 
 export const roomName = stringField(isRoomName, 'a room name', ROOM_ACCEPTS);
@@ -103,8 +103,12 @@ export function checkBody<Schema extends z.ZodType>(body: unknown, schema: Schem
 function invalid(target: string, error: z.core.$ZodError, input: unknown): Refusal {
   const issues = error.issues.slice(0, MAX_ERRORS);
   const errors = issues.flatMap((issue) => inputErrors(issue, target, input)).slice(0, MAX_ERRORS);
-  const detail = errors.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
-  return new Refusal(400, detail.join('; '), { errors });
+  return new Refusal(400, detailOf(errors), { errors });
+}
+
+/** Several wrong inputs in one line. */
+export function detailOf(errors: readonly InputError[]): string {
+  return errors.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
 }
 
 function inputErrors(issue: z.core.$ZodIssue, target: string, input: unknown): InputError[] {
@@ -139,7 +143,7 @@ export const problemField = z
     detail: z.string(),
     errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
   })
-  .openapi('Problem', { description: 'Why a request was turned down (RFC 9457).' });
+  .openapi('Problem', { description: 'Error of a request (RFC 9457).' });
 
 /** An answer of 200 in JSON. */
 export function json<Schema extends z.ZodType>(
@@ -153,12 +157,12 @@ export function json<Schema extends z.ZodType>(
 /** Examples of the details that all calls share, by status. */
 const DETAILS: Readonly<Record<number, string>> = {
   401: 'a token is needed: send the header "Authorization: Bearer <token>"',
-  403: 'this needs a token of the role "operator", and that of "wall" is a viewer\'s',
-  409: 'there is no file that the configuration could be read from again',
+  403: 'this needs a token of the role "operator", and the token "wall" has the role "viewer"',
+  409: 'the configuration was not read from a file, so it cannot be reloaded',
   413: 'the body is larger than 1048576 bytes (limits.maxBodyBytes)',
   415: 'multipart is not accepted: send the JSON itself as the body',
   421: 'this server does not answer to the host "x": use localhost, 127.0.0.1 or [::1], or set server.publicUrl to the address that the world uses',
-  429: '10 wrong tokens came from this address within a minute: send a right one, or come back in 60 s',
+  429: '10 wrong tokens came from this address within a minute: send a right one, or try again in 60 s',
   503: 'the server has not started yet: come back in a moment',
 };
 
@@ -210,10 +214,7 @@ export const wrongLimit = {
 export function pageOf<Item extends z.ZodType>(item: Item) {
   return z.object({
     items: z.array(item).readonly(),
-    next: z
-      .string()
-      .nullable()
-      .openapi({ description: 'The `cursor` of the next page; null: this is the last.' }),
+    next: z.string().nullable().describe('The `cursor` of the next page; null: this is the last.'),
   });
 }
 
@@ -259,20 +260,24 @@ export function readCursor(list: string, cursor: string): string | undefined {
  * Declares a call under `/admin`, with the errors that every call has. One that is no GET acts: it is
  * for operators only.
  */
-export function adminCall<Path extends string, Route extends Omit<RouteConfig, 'path'> & { path: Path }>(
-  tag: string,
-  route: Route,
-) {
-  const acts = route.method !== 'get';
+export function adminCall<
+  const Method extends RouteConfig['method'],
+  Path extends string,
+  Rest extends Omit<RouteConfig, 'method' | 'path' | 'operationId'>,
+>(tag: string, operationId: string, method: Method, path: Path, rest: Rest) {
+  const acts = method !== 'get';
   return createRoute({
     tags: [tag],
     security: [{ token: [] }],
-    ...route,
+    method,
+    path,
+    operationId,
+    ...rest,
     middleware: acts ? operatorOnly : [],
     responses: {
       400: refusedInput('colour', 'unknown query parameter "colour"'),
       ...(acts ? refusals(401, 403, 429) : refusals(401, 429)),
-      ...route.responses,
+      ...rest.responses,
     },
   });
 }

@@ -1,7 +1,7 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { type InputError, Refusal } from '../hub/errors.ts';
 import type { AdminEnv } from './guard.ts';
-import { adminCall, instantField, json, noQuery, refusals, refused } from './schemas.ts';
+import { adminCall, detailOf, instantField, json, noQuery, refusals, refused } from './schemas.ts';
 
 const counted = z.record(z.string(), z.int());
 
@@ -12,64 +12,61 @@ const statsEntry = z
     uptimeSeconds: z.number(),
     rooms: z.int(),
     connections: z.object({ websocket: z.int(), sse: z.int() }),
-    slow: z.int().openapi({ description: 'Connections whose peers do not keep up.' }),
+    slow: z.int().describe('Connections that are slow consumers.'),
     schedules: z
       .object({ ok: z.int(), stale: z.int(), error: z.int(), paused: z.int() })
-      .openapi({ description: 'How many are in each state.' }),
-    published: z.int().openapi({ description: 'Messages that got a number.' }),
-    delivered: z.int().openapi({ description: 'Events handed to sockets.' }),
-    conflated: z.int().openapi({ description: 'Ticks that a newer one replaced before they could leave.' }),
-    sentBytes: z.int().openapi({ description: 'Bytes handed to sockets.' }),
+      .describe('Number of schedules in each state.'),
+    published: z.int().describe('Number of messages that got an id.'),
+    delivered: z.int().describe('Number of events handed to the sockets.'),
+    conflated: z.int().describe('Number of ticks that a newer one replaced before they were sent.'),
+    sentBytes: z.int().describe('Number of bytes handed to the sockets.'),
     runs: z
       .object({ sent: z.int(), unchanged: z.int(), unheard: z.int(), failed: z.int() })
-      .openapi({ description: 'Runs of schedules, by what came of them.' }),
-    missed: z.int().openapi({
-      description:
-        'Due instants that passed while nothing could run; at least so many where some were too many to count.',
-    }),
-    overlapped: z.int().openapi({ description: 'Due instants left out while a feed was being read.' }),
-    clockSteps: z.int().openapi({ description: "How often the computer's clock was set." }),
-    closes: counted.openapi({ description: 'Connections that the server closed, by code.' }),
-    refusals: counted.openapi({
-      description: 'Requests and messages of clients that were turned down, by reason.',
-    }),
+      .describe('Number of runs of schedules, by outcome.'),
+    missed: z
+      .int()
+      .describe(
+        'Due instants that passed while nothing could run; a lower bound where they were too many to count.',
+      ),
+    overlapped: z.int().describe('Due instants left out while a feed was being read.'),
+    clockSteps: z.int().describe('Number of times that the clock of the computer was set.'),
+    closes: counted.describe('Number of connections that the server closed, by code.'),
+    refusals: counted.describe('Number of refused requests and client messages, by reason.'),
     lateness: z
       .object({ medianMs: z.number(), p99Ms: z.number(), maxMs: z.number() })
       .nullable()
-      .openapi({ description: 'How long after their `due` ticks left; null before the first.' }),
+      .describe('Time from `due` until ticks were sent, in milliseconds; null before the first tick.'),
     memory: z.object({ rssBytes: z.int(), heapUsedBytes: z.int() }),
   })
-  .openapi('Stats', { description: 'What is at this moment, and counts since the start.' });
+  .openapi('Stats', { description: 'Current values, and counts since the start.' });
 
 const fault = z.object({
-  path: z.string().openapi({ description: 'Such as `schedules[1].cron`; empty: the whole file.' }),
+  path: z.string().describe('Place such as `schedules[1].cron`; empty: the whole file.'),
   message: z.string(),
 });
 
 const configEntry = z
   .object({
-    source: z.string().openapi({ description: 'The file, or what else the configuration came from.' }),
-    loadedAt: instantField.openapi({ description: 'When what is in force was loaded.' }),
-    faults: z
-      .array(fault)
-      .readonly()
-      .openapi({ description: 'Why the last reload was refused; none: it was not.' }),
-    config: z.record(z.string(), z.unknown()).openapi({
-      description:
-        'What is in force, with the defaults, in the words of the file. What refers to the environment is shown as written. Removed: tokens and their hashes, the values of headers and of the variables of commands, the arguments of commands, user, query and fragment of addresses, and every string of a feed whose kind an embedding program has added.',
-    }),
+    source: z.string().describe('File or other source of the configuration.'),
+    loadedAt: instantField.describe('Instant at which the configuration in force was loaded.'),
+    faults: z.array(fault).readonly().describe('Faults of the last reload; empty where it was applied.'),
+    config: z
+      .record(z.string(), z.unknown())
+      .describe(
+        'Configuration in force, in the form of the file, with every default. References to the environment are shown as written. Removed: tokens and their hashes, the values of headers and of the variables of commands, the arguments of commands, user, query and fragment of addresses, and every string of a feed whose kind an embedding program has added.',
+      ),
   })
   .openapi('Config');
 
-const names = (description: string) => z.array(z.string()).readonly().openapi({ description });
+const names = (description: string) => z.array(z.string()).readonly().describe(description);
 
 const reloaded = z
   .object({
-    added: names('Schedules that are new.'),
-    changed: names('Schedules that are others now.'),
-    removed: names('Schedules that are no longer there.'),
-    kept: names('Schedules that went on untouched.'),
-    needsRestart: names('Keys that are different now and take effect with the next start only.'),
+    added: names('New schedules.'),
+    changed: names('Changed schedules.'),
+    removed: names('Removed schedules.'),
+    kept: names('Unchanged schedules.'),
+    needsRestart: names('Changed keys that take effect at the next start.'),
   })
   .openapi('Reloaded');
 
@@ -77,31 +74,24 @@ export type StatsEntry = z.output<typeof statsEntry>;
 export type ConfigEntry = z.output<typeof configEntry>;
 export type Reloaded = z.output<typeof reloaded>;
 
-/** Reads the configuration again and applies it. */
-export interface Reloading {
+export interface ServerAdministration {
+  /** Current values, and counts since the start. */
+  stats(): StatsEntry;
+  /** The configuration in force, with nothing secret in it. */
+  config(): ConfigEntry;
   /**
-   * Names of schedules, each list ordered, and of keys. Rejects with `refusedConfig` where the new configuration
-   * is at fault; the old one then goes on. With 409 where there is no file to read.
+   * Reads the configuration again and applies it; the answer names schedules, each list ordered, and keys.
+   * Rejects with `refusedConfig` where the new configuration has faults: the configuration in force then
+   * stays. Rejects with 409 where there is no file to read.
    */
   reload(): Promise<Reloaded>;
 }
 
-export interface ServerAdministration extends Reloading {
-  /** The figures of this moment. */
-  stats(): StatsEntry;
-  /** The configuration in force, with nothing secret in it. */
-  config(): ConfigEntry;
-}
-
-/**
- * The refusal of a configuration: 422, since the request was sound and what it asks to take over is
- * not. Each fault is one of its `errors`.
- */
+/** The 422 for a configuration with faults: the request itself was sound. Each fault is one of `errors`. */
 export function refusedConfig(source: string, faults: readonly InputError[]): Refusal {
-  const text = faults.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
-  return new Refusal(422, `${source} cannot be used, and what is in force goes on: ${text.join('; ')}`, {
-    errors: faults.map(({ path, message }) => ({ path, message })),
-  });
+  const errors = faults.map(({ path, message }) => ({ path, message }));
+  const detail = `${source} cannot be used, and the configuration in force stays: ${detailOf(errors)}`;
+  return new Refusal(422, detail, { errors });
 }
 
 const statsExample: z.input<typeof statsEntry> = {
@@ -127,22 +117,15 @@ const statsExample: z.input<typeof statsEntry> = {
 };
 
 export const serverRoutes = {
-  stats: adminCall('Server', {
-    method: 'get',
-    path: '/admin/stats',
-    operationId: 'getStats',
-    summary: 'The figures of the server',
-    description:
-      'What is at this moment, and what was counted since the start. A feed of type `stats` sends the same.',
+  stats: adminCall('Server', 'getStats', 'get', '/admin/stats', {
+    summary: 'Statistics of the server',
+    description: 'Current values, and counts since the start. A feed of type `stats` sends the same.',
     request: { query: noQuery },
     responses: {
-      200: json('The figures.', statsEntry, statsExample),
+      200: json('The statistics.', statsEntry, statsExample),
     },
   }),
-  config: adminCall('Server', {
-    method: 'get',
-    path: '/admin/config',
-    operationId: 'getConfig',
+  config: adminCall('Server', 'getConfig', 'get', '/admin/config', {
     summary: 'The configuration in force, and the faults of the last reload',
     description: 'With every default filled in and all secrets removed.',
     request: { query: noQuery },
@@ -155,13 +138,10 @@ export const serverRoutes = {
       }),
     },
   }),
-  reload: adminCall('Server', {
-    method: 'post',
-    path: '/admin/reload',
-    operationId: 'reload',
+  reload: adminCall('Server', 'reload', 'post', '/admin/reload', {
     summary: 'Read the configuration again',
     description:
-      'The difference is applied and no connection closed. A configuration with faults is refused with 422, each fault one of `errors`, and the old one goes on.',
+      'Applies the difference and closes no connection. A configuration with faults is refused with 422, each fault one of `errors`, and the configuration in force stays.',
     request: { query: noQuery },
     responses: {
       200: json('Applied.', reloaded, {
@@ -174,7 +154,7 @@ export const serverRoutes = {
       ...refusals(409),
       422: refused(
         422,
-        'belfry.json cannot be used, and what is in force goes on: schedules[1].every: 3 is not a duration: write "3s"',
+        'belfry.json cannot be used, and the configuration in force stays: schedules[1].every: 3 is not a duration: write "3s"',
         [{ path: 'schedules[1].every', message: '3 is not a duration: write "3s"' }],
       ),
     },

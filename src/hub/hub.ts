@@ -336,5 +336,5 @@ export class Hub {
 }
 
 function unknownRoom(name: string): Refusal {
-  return new Refusal(404, `there is no room "${name}": nobody is in it`);
+  return new Refusal(404, `there is no room "${name}": no client is in it`);
 }

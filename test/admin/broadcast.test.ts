@@ -110,7 +110,7 @@ describe('what is refused', () => {
     ['{"data":1,"event":"heartbeat"}', 'event', '"heartbeat" is an event that only the server sends'],
     ['{"data":1,"event":"1st"}', 'event', /"1st" is not an event name: a letter/],
     ['{"data":1,"event":"a\\nb"}', 'event', /is not an event name/],
-    ['{"data":1,"event":null}', 'event', /expected a text: a letter/],
+    ['{"data":1,"event":null}', 'event', /expected a string: a letter/],
     ['{"data":1,"dryRun":"yes"}', 'dryRun', 'expected true or false'],
     ['[]', '', 'expected a JSON object, such as {"data":"hello"}'],
     ['42', '', 'expected a JSON object, such as {"data":"hello"}'],

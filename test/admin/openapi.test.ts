@@ -115,10 +115,10 @@ describe('openapi.yaml', () => {
     for (const { operation } of operations) expect(operation.description?.length).toBeGreaterThan(10);
   });
 
-  it('asks for a token under /admin, for figures unless they are open, and nowhere else', () => {
+  it('asks for a token under /admin, for metrics unless they are open, and nowhere else', () => {
     for (const { call, operation } of operations) {
-      const forFigures = call === 'GET /metrics' ? [{ token: [] }, {}] : [];
-      const security = call.includes(' /admin') ? [{ token: [] }] : forFigures;
+      const forMetrics = call === 'GET /metrics' ? [{ token: [] }, {}] : [];
+      const security = call.includes(' /admin') ? [{ token: [] }] : forMetrics;
       expect([call, operation.security]).toEqual([call, security]);
     }
   });

@@ -8,7 +8,7 @@ beforeEach(() => {
 });
 
 describe('GET /admin/stats', () => {
-  it('answers the figures of the moment', async () => {
+  it('answers the statistics of the moment', async () => {
     expect(await (await server.call('GET /admin/stats')).json()).toEqual(STATS);
   });
 });
@@ -41,7 +41,7 @@ describe('POST /admin/reload', () => {
     const { errors, detail } = await problemOf(await server.call('POST /admin/reload'), 422);
     expect(errors).toEqual(faults);
     expect(detail).toBe(
-      'belfry.json cannot be used, and what is in force goes on: schedules[1].cron: "x" is not a calendar pattern; unknown key "shedules"',
+      'belfry.json cannot be used, and the configuration in force stays: schedules[1].cron: "x" is not a calendar pattern; unknown key "shedules"',
     );
   });
 

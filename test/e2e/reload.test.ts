@@ -125,7 +125,9 @@ describe('POST /admin/reload', () => {
     const message = 'is not JSON: there is nothing in it';
     const { status, answer } = await reload(new ConfigError([{ path: '', message }]));
     expect(status).toBe(422);
-    expect(answer.detail).toContain(`belfry.json cannot be used, and what is in force goes on: ${message}`);
+    expect(answer.detail).toContain(
+      `belfry.json cannot be used, and the configuration in force stays: ${message}`,
+    );
   });
 
   test('lets a token that was removed work no more, at once, and one that was added', async () => {
