@@ -87,6 +87,10 @@ function tooLarge(maxBytes: number): Refusal {
   return new Refusal(413, `the body is larger than ${maxBytes} bytes (limits.maxBodyBytes)`);
 }
 
+/**
+ * Counts the bytes itself, and cancels a body that is too large: `hono/body-limit` trusts a
+ * `Content-Length`, and leaves the rest of the body open.
+ */
 async function read(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;

@@ -9,10 +9,10 @@ import {
   page,
   pageOf,
   pageQuery,
+  parsedField,
   refused,
   refusedInput,
   someName,
-  stringField,
   wholeNumber,
   wrongLimit,
 } from './schemas.ts';
@@ -236,15 +236,13 @@ export const scheduleRoutes = {
     request: {
       params,
       query: z.strictObject({
-        from: stringField(
-          (value) => INSTANT.safeParse(value).success,
+        from: parsedField(
+          (text) => (INSTANT.safeParse(text).success ? Date.parse(text) : undefined),
           'an instant',
           'such as 2026-11-20T18:00:00Z',
         )
-          .transform((value) => Date.parse(value))
           .optional()
           .openapi({
-            type: 'string',
             format: 'date-time',
             description: 'The runs after this instant; absent: after now.',
             example: '2027-03-27T00:00:00Z',

@@ -26,6 +26,23 @@ export function stringField(test: (value: string) => boolean, what: string, acce
     .describe(accepts);
 }
 
+/** A string that is read as something else: `parse` answers undefined for what it is not. */
+export function parsedField<Value>(
+  parse: (text: string) => Value | undefined,
+  what: string,
+  accepts: string,
+) {
+  return z
+    .string({ error: `expected a string: ${accepts}` })
+    .transform((input, { issues }): Value => {
+      const value = parse(input);
+      if (value !== undefined) return value;
+      issues.push({ code: 'custom', input, message: `${shown(input)} is not ${what}: ${accepts}` });
+      return z.NEVER;
+    })
+    .openapi({ type: 'string', description: accepts });
+}
+
 export const roomName = stringField(isRoomName, 'a room name', ROOM_ACCEPTS);
 export const roomPattern = stringField(isRoomPattern, 'a room pattern', PATTERN_ACCEPTS);
 export const eventName = stringField(isEventName, 'an event name', EVENT_ACCEPTS);
@@ -50,13 +67,12 @@ export const flag = z
 
 /** A whole number in a query. */
 export function wholeNumber(what: string, { max, byDefault }: { max: number; byDefault: number }) {
-  return stringField(
-    (value) => /^\d{1,4}$/.test(value) && Number(value) >= 1 && Number(value) <= max,
-    what,
-    `a whole number from 1 to ${max}`,
-  )
-    .default(String(byDefault))
-    .transform(Number)
+  const parse = (text: string) => {
+    const value = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+    return value >= 1 && value <= max ? value : undefined;
+  };
+  return parsedField(parse, what, `a whole number from 1 to ${max}`)
+    .default(byDefault)
     .openapi({ type: 'integer', minimum: 1, maximum: max, default: byDefault });
 }
 
@@ -64,13 +80,14 @@ export function wholeNumber(what: string, { max, byDefault }: { max: number; byD
 const MAX_LOCK_MS = 366 * 86_400_000;
 
 /** How long a room stays locked, in milliseconds. */
-export const lock = stringField(
-  (value) => (durationMs(value) ?? Number.POSITIVE_INFINITY) <= MAX_LOCK_MS,
+export const lock = parsedField(
+  (text) => {
+    const ms = durationMs(text) ?? Number.POSITIVE_INFINITY;
+    return ms <= MAX_LOCK_MS ? ms : undefined;
+  },
   'a duration',
   'a number and one of ms s m h d, such as 30s, at most 366d',
-)
-  .transform((value) => durationMs(value) ?? 0)
-  .openapi({ type: 'string' });
+);
 
 /** The query of a call that takes none. */
 export const noQuery = z.strictObject({});
@@ -194,14 +211,13 @@ export function refusals<Status extends number>(...statuses: readonly Status[]) 
 export function pageQuery<Shape extends z.ZodRawShape>(list: string, narrowedBy: Shape) {
   return z.strictObject({
     limit: wholeNumber('a limit', { max: 1000, byDefault: 100 }).openapi({ example: 100 }),
-    cursor: stringField(
-      (value) => readCursor(list, value) !== undefined,
+    cursor: parsedField(
+      (text) => readCursor(list, text),
       'a cursor of this list',
       'what "next" of the page before said',
     )
-      .transform((value) => readCursor(list, value))
       .optional()
-      .openapi({ type: 'string', description: '`next` of the page before; absent: the first page.' }),
+      .describe('`next` of the page before; absent: the first page.'),
     ...narrowedBy,
   });
 }
