@@ -7,7 +7,7 @@ import type { FeedKind } from './feed/feed.ts';
 import type { Sender, Target } from './hub/event.ts';
 import type { Published } from './hub/publisher.ts';
 import type { HubEvents } from './hub/views.ts';
-import type { Logger } from './observe/logger.ts';
+import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
 import type { Action } from './transport/action-table.ts';
 

@@ -7,7 +7,7 @@ import { type Config, configJsonSchema } from './config/schema.ts';
 import type { FeedKind } from './feed/feed.ts';
 import { Refusal } from './hub/errors.ts';
 import type { Phase } from './lifecycle.ts';
-import type { Logger } from './observe/logger.ts';
+import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
 import type { Settings } from './settings.ts';
 

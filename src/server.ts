@@ -18,7 +18,7 @@ import { Refusal, type RefusalReason } from './hub/errors.ts';
 import { Hub } from './hub/hub.ts';
 import { Lifecycle, whyClosed } from './lifecycle.ts';
 import { MemoryLog } from './log/memory-log.ts';
-import type { Logger } from './observe/logger.ts';
+import type { Logger } from './observe/log.ts';
 import { Metrics } from './observe/metrics.ts';
 import { RefusedOrigins } from './observe/refused-origins.ts';
 import { roomPage } from './pages/pages.ts';

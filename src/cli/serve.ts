@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts';
 import { FileWatch } from '../config/watch-file.ts';
 import { Refusal } from '../hub/errors.ts';
 import { isLoopback } from '../loopback.ts';
-import { createLogger, type Logger, neverBlock } from '../observe/logger.ts';
+import { createLogger, type Logger, neverBlock } from '../observe/log.ts';
 import { type Belfry, createBelfry } from '../server.ts';
 import type { Terminal } from './command.ts';
 import { findNamed, orCommandError } from './command.ts';

@@ -1,81 +1,130 @@
 import { Counter, Gauge, Registry } from 'prom-client';
+import { type Clock, instant } from '../clock.ts';
 import type { RefusalReason } from '../hub/errors.ts';
 import type { Transport } from '../hub/frame.ts';
-import { Figures, type Stats, type Watched } from './figures.ts';
+import type { Hub } from '../hub/hub.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 import { ProcessMetrics } from './process-metrics.ts';
-import { scheduleMetrics } from './schedule-metrics.ts';
+import { type RunOutcomes, type ScheduleHistory, scheduleMetrics } from './schedule-metrics.ts';
+
+/** The parts that count for themselves, and are read when somebody asks for metrics. */
+export interface MetricsSources {
+  readonly clock: Clock;
+  readonly version: string;
+  readonly hub: {
+    readonly events: { on(name: 'close', listener: (closed: { reason: CloseReason }) => void): unknown };
+    /** Since the start: messages published; events and bytes handed to sockets, ticks conflated. */
+    readonly totals: Hub['totals'];
+    readonly roomCount: number;
+    connectionsHere(): Iterable<{
+      readonly transport: Transport;
+      readonly outbox: { readonly isBehind: boolean };
+    }>;
+  };
+  readonly schedules: {
+    /** Number of schedules in each state. */
+    states(): Readonly<Record<'ok' | 'stale' | 'error' | 'paused', number>>;
+    /** The history of each schedule, by its name. */
+    histories(): Iterable<readonly [schedule: string, history: ScheduleHistory]>;
+    /** Number of times that the clock of the computer was set. */
+    readonly clockSteps: { readonly forward: number; readonly back: number };
+    /** Of all schedules since the start, those included that were removed. */
+    totals(): {
+      readonly runs: RunOutcomes;
+      readonly missed: number;
+      readonly overlapped: number;
+      /** Time from `due` until ticks were sent, runs by hand excepted; null before the first tick. */
+      readonly lateness: {
+        readonly medianMs: number;
+        readonly p99Ms: number;
+        readonly maxMs: number;
+      } | null;
+    };
+  };
+}
 
 /**
- * Counts and measures what the parts of a server report, for `/metrics` and for `stats`. It has a
- * registry of its own, so that several servers in one process do not add up. No label holds what a
- * stranger can choose (a room, a device, an address): the number of series is bounded by the
- * configuration.
+ * The metrics of one server, for `/metrics` and for `/admin/stats`. It counts what no other part counts,
+ * and reads the rest where it is counted. It has a registry of its own, so that several servers in one
+ * process do not add up. No label holds what a stranger can choose (a room, a device, an address): the
+ * number of series is bounded by the configuration.
  */
 export class Metrics {
-  readonly #figures: Figures;
+  readonly contentType: string;
+  readonly #sources: MetricsSources;
+  readonly #startedAtMs: number;
+  readonly #startedMonotonicMs: number;
+  readonly #connects: Record<Transport, number> = { websocket: 0, sse: 0 };
+  /** By close code. */
+  readonly #closes = new Map<string, number>();
+  readonly #refusals = new Map<RefusalReason, number>();
   readonly #registry = new Registry();
+  readonly #adminCalls: Counter<'operation' | 'status'>;
   readonly #process: ProcessMetrics;
-  readonly #watched: Watched;
-  readonly #adminCalls = this.#counter(
-    'belfry_admin_calls_total',
-    'Calls of the admin API, by the operation in openapi.yaml and the status of the answer.',
-    ['operation', 'status'],
-  );
 
-  constructor(watched: Watched) {
-    const figures = new Figures(watched);
-    this.#figures = figures;
-    this.#watched = watched;
-    this.#process = new ProcessMetrics(this.#registry, watched.clock);
-    const { version } = watched;
+  constructor(sources: MetricsSources) {
+    const { clock, version, hub, schedules } = sources;
+    this.#sources = sources;
+    this.#startedAtMs = clock.now();
+    this.#startedMonotonicMs = clock.monotonic();
+    hub.events.on('close', ({ reason }) => count(this.#closes, String(reason.code)));
+    this.contentType = this.#registry.contentType;
+    this.#adminCalls = new Counter({
+      name: 'belfry_admin_calls_total',
+      help: 'Calls of the admin API, by the operation in openapi.yaml and the status of the answer.',
+      labelNames: ['operation', 'status'],
+      registers: [this.#registry],
+    });
+    this.#process = new ProcessMetrics(this.#registry, clock);
 
     this.#gauge('belfry_build_info', 'Always 1; the labels say what is running.', ['version', 'node'], () => [
       [{ version, node: process.versions.node }, 1],
     ]);
-    this.#gauge('belfry_rooms', 'Rooms that exist.', [], () => [[{}, figures.rooms]]);
+    this.#gauge('belfry_rooms', 'Rooms that exist.', [], () => single(hub.roomCount));
     this.#gauge('belfry_connections', 'Open connections.', ['transport'], () =>
-      labelled('transport', Object.entries(figures.connections().byTransport)),
+      labelled('transport', Object.entries(this.#connections().byTransport)),
     );
-    this.#gauge('belfry_connections_slow', 'Open connections whose peers do not keep up.', [], () => [
-      [{}, figures.connections().slow],
-    ]);
-    this.#gauge('belfry_schedules', 'Schedules, by the state they are in.', ['state'], () =>
-      labelled('state', Object.entries(watched.schedules.states())),
+    this.#gauge('belfry_connections_slow', 'Open connections that are slow consumers.', [], () =>
+      single(this.#connections().slow),
+    );
+    this.#gauge('belfry_schedules', 'Schedules, by their state.', ['state'], () =>
+      labelled('state', Object.entries(schedules.states())),
     );
 
-    this.#total('belfry_connects_total', 'Connections that were let in.', ['transport'], () =>
-      labelled('transport', Object.entries(figures.connects)),
+    this.#counter('belfry_connects_total', 'Accepted connections.', ['transport'], () =>
+      labelled('transport', Object.entries(this.#connects)),
     );
-    this.#total('belfry_closes_total', 'Connections that the server closed, by code.', ['code'], () =>
-      labelled('code', figures.closes),
+    this.#counter('belfry_closes_total', 'Connections that the server closed, by code.', ['code'], () =>
+      labelled('code', this.#closes),
     );
-    this.#total(
+    this.#counter(
       'belfry_refusals_total',
-      'Requests and messages of clients that were turned down, by reason.',
+      'Refused requests and client messages, by reason.',
       ['reason'],
-      () => labelled('reason', figures.refusals),
+      () => labelled('reason', this.#refusals),
     );
-    this.#total('belfry_messages_published_total', 'Messages that got a number.', [], () => [
-      [{}, figures.totals.published],
-    ]);
-    this.#total('belfry_events_delivered_total', 'Events handed to sockets.', [], () => [
-      [{}, figures.totals.events],
-    ]);
-    this.#total('belfry_sent_bytes_total', 'Bytes handed to sockets.', [], () => [
-      [{}, figures.totals.bytes],
-    ]);
-    this.#total(
+    this.#counter('belfry_messages_published_total', 'Messages that got an id.', [], () =>
+      single(hub.totals.published),
+    );
+    this.#counter('belfry_events_delivered_total', 'Events handed to sockets.', [], () =>
+      single(hub.totals.events),
+    );
+    this.#counter('belfry_sent_bytes_total', 'Bytes handed to sockets.', [], () => single(hub.totals.bytes));
+    this.#counter(
       'belfry_ticks_conflated_total',
-      'Ticks that a newer one replaced before they could leave.',
+      'Ticks that a newer one replaced before they were sent.',
       [],
-      () => [[{}, figures.totals.conflated]],
+      () => single(hub.totals.conflated),
     );
-    this.#total('belfry_clock_steps_total', "How often the computer's clock was set.", ['direction'], () =>
-      labelled('direction', Object.entries(watched.schedules.clockSteps)),
+    this.#counter(
+      'belfry_clock_steps_total',
+      'Times that the clock of the computer was set.',
+      ['direction'],
+      () => labelled('direction', Object.entries(schedules.clockSteps)),
     );
   }
 
-  /** What is watched all the time is watched from here on. */
+  /** Begins to watch the event loop. */
   start(): void {
     this.#process.start();
   }
@@ -85,14 +134,14 @@ export class Metrics {
     this.#process.stop();
   }
 
-  /** Somebody was let in. */
+  /** A connection was accepted. */
   connected(transport: Transport): void {
-    this.#figures.connected(transport);
+    this.#connects[transport]++;
   }
 
-  /** Somebody was turned down. */
+  /** A request or a message of a client was refused. */
   refused(reason: RefusalReason): void {
-    this.#figures.refused(reason);
+    count(this.#refusals, reason);
   }
 
   /** `operation`: the id in openapi.yaml, never anything that the caller chose. */
@@ -100,25 +149,56 @@ export class Metrics {
     this.#adminCalls.inc({ operation, status });
   }
 
-  stats(): Stats {
-    return this.#figures.stats();
+  /** The answer of `GET /admin/stats` and the value of the `stats` feed; openapi.yaml says what each field is. */
+  stats() {
+    const { clock, version, hub, schedules } = this.#sources;
+    const { published, events, bytes, conflated } = hub.totals;
+    const { byTransport, slow } = this.#connections();
+    const { runs, missed, overlapped, lateness } = schedules.totals();
+    const { rss, heapUsed } = process.memoryUsage();
+    return {
+      version,
+      startedAt: instant(this.#startedAtMs),
+      uptimeSeconds: Math.round(clock.monotonic() - this.#startedMonotonicMs) / 1000,
+      rooms: hub.roomCount,
+      connections: byTransport,
+      slow,
+      schedules: schedules.states(),
+      published,
+      delivered: events,
+      conflated,
+      sentBytes: bytes,
+      runs,
+      missed,
+      overlapped,
+      clockSteps: schedules.clockSteps.forward + schedules.clockSteps.back,
+      closes: Object.fromEntries(this.#closes),
+      refusals: Object.fromEntries(this.#refusals),
+      lateness,
+      memory: { rssBytes: rss, heapUsedBytes: heapUsed },
+    };
   }
-
-  readonly contentType: string = this.#registry.contentType;
 
   /** Everything in the text format of Prometheus; in slices. */
   async text(): Promise<string> {
-    const { clock, schedules } = this.#watched;
+    const { clock, schedules } = this.#sources;
     const ofSchedules = await scheduleMetrics(() => schedules.histories(), clock);
     return (await this.#registry.metrics()) + ofSchedules;
   }
 
-  #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {
-    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+  /** Looks at every connection: about a millisecond for 20,000. */
+  #connections(): { byTransport: Record<Transport, number>; slow: number } {
+    const byTransport = { websocket: 0, sse: 0 };
+    let slow = 0;
+    for (const { transport, outbox } of this.#sources.hub.connectionsHere()) {
+      byTransport[transport]++;
+      if (outbox.isBehind) slow++;
+    }
+    return { byTransport, slow };
   }
 
-  /** A counter that is kept elsewhere, and looked at when it is asked for. */
-  #total(name: string, help: string, labelNames: string[], values: () => Values): void {
+  /** A counter whose values are kept elsewhere, and read when they are asked for. */
+  #counter(name: string, help: string, labelNames: string[], values: () => Values): void {
     new Counter({
       name,
       help,
@@ -146,6 +226,12 @@ export class Metrics {
 
 type Values = readonly (readonly [labels: Record<string, string>, value: number])[];
 
+const single = (value: number): Values => [[{}, value]];
+
 function labelled(name: string, values: Iterable<[string, number]>): Values {
   return [...values].map(([label, value]) => [{ [name]: label }, value]);
+}
+
+function count<Key>(counts: Map<Key, number>, key: Key): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }

@@ -2,21 +2,21 @@ import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Cancel, Clock } from '../clock.ts';
 
-/** How often the event loop is asked how late it is. */
+/** Interval of the timer whose lateness is measured. */
 const RESOLUTION_MS = 20;
 
-/** Every so often the older of two watches begins again. */
+/** Interval at which the older of the two histograms begins again. */
 const WINDOW_MS = 60_000;
 
 /**
- * The process under the server: what it uses and how long it is held up. Not prom-client's default
- * metrics: those watch garbage collection and the event loop from then on, with nothing to end it.
+ * CPU, memory and event loop delay of the process. Not prom-client's default metrics: those watch garbage
+ * collection and the event loop from then on, and nothing ends that.
  */
 export class ProcessMetrics {
   readonly #clock: Clock;
   /**
-   * Two that watch the same, the first begun a window before the other. The first one is what is shown:
-   * it holds the last one to two windows, however many ask and how often. Empty while nothing is watched.
+   * Two histograms of the same delay, the first begun one window before the other. The first is exported:
+   * it holds the last one to two windows, however often it is read. Empty unless started.
    */
   #delays: IntervalHistogram[] = [];
   #cancel: Cancel | undefined;
@@ -26,7 +26,7 @@ export class ProcessMetrics {
     const registers = [registry];
     const eventLoopDelay = new Gauge({
       name: 'belfry_event_loop_delay_seconds',
-      help: 'How late the event loop came to what was due, over the last one to two minutes.',
+      help: 'Delay of the event loop over the last one to two minutes.',
       labelNames: ['stat'],
       registers,
       collect: () => {
@@ -64,8 +64,8 @@ export class ProcessMetrics {
 
   start(): void {
     if (this.#delays.length > 0) return;
-    this.#delays = [watched(), watched()];
-    this.#turnLater();
+    this.#delays = [delayHistogram(), delayHistogram()];
+    this.#rotateLater();
   }
 
   stop(): void {
@@ -74,18 +74,18 @@ export class ProcessMetrics {
     this.#delays = [];
   }
 
-  #turnLater(): void {
+  #rotateLater(): void {
     this.#cancel = this.#clock.after(WINDOW_MS, () => {
       const [older, newer] = this.#delays;
       if (!older || !newer) return;
       older.reset();
       this.#delays = [newer, older];
-      this.#turnLater();
+      this.#rotateLater();
     });
   }
 }
 
-function watched(): IntervalHistogram {
+function delayHistogram(): IntervalHistogram {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
   return delay;
@@ -93,7 +93,7 @@ function watched(): IntervalHistogram {
 
 const memory = () => process.memoryUsage();
 
-/** Nanoseconds between two looks, of which the interval itself is no delay. */
+/** Nanoseconds between two timer events, of which the interval itself is no delay. */
 function lateSeconds(betweenNs = 0): number {
   return Math.max(betweenNs / 1e9 - RESOLUTION_MS / 1000, 0);
 }

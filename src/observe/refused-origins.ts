@@ -1,10 +1,13 @@
 import type { Clock } from '../clock.ts';
 
 const QUIET_MS = 60_000;
-/** Origins are whatever a stranger sends: beyond so many they are not told apart until a minute has passed. */
-const MOST_ORIGINS = 1000;
+/** A stranger can send any origin: beyond so many, a new one is not logged until a minute has passed. */
+const MAX_ORIGINS = 1000;
 
-/** Lets one line a minute through for each origin that was turned away. */
+/**
+ * Logs one line a minute for each refused origin. Not an LRU cache: that would forget the oldest origin
+ * for each new one, and a stranger who makes up origins would fill the log.
+ */
 export class RefusedOrigins {
   readonly #clock: Clock;
   readonly #log: (detail: string) => void;
@@ -21,7 +24,7 @@ export class RefusedOrigins {
       if (now - at < QUIET_MS) break; // in the order in which they were logged
       this.#loggedAt.delete(known);
     }
-    if (this.#loggedAt.has(origin) || this.#loggedAt.size >= MOST_ORIGINS) return;
+    if (this.#loggedAt.has(origin) || this.#loggedAt.size >= MAX_ORIGINS) return;
     this.#loggedAt.set(origin, now);
     this.#log(detail);
   }

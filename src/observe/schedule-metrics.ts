@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 
-/** How long writing may hold the event loop in one go. */
+/** How long writing may hold the event loop without a break. */
 const SLICE_MS = 5;
 
-/** What became of the runs of a schedule, by outcome. */
+/** Number of runs of a schedule, by outcome. */
 export type RunOutcomes = Readonly<Record<'sent' | 'unchanged' | 'unheard' | 'failed', number>>;
 
 /** What a schedule counts and measures. */
@@ -53,12 +53,12 @@ interface Metric {
   readonly lines: (history: ScheduleHistory, label: string, name: string) => string;
 }
 
-/** Series that have not happened are left out. */
+/** Series that are still zero are left out. */
 const METRICS: readonly Metric[] = [
   {
     name: 'belfry_runs_total',
     type: 'counter',
-    help: 'Runs of a schedule, by what came of them.',
+    help: 'Runs of a schedule, by outcome.',
     lines: ({ runs }, label, name) =>
       Object.entries(runs)
         .map(([outcome, count]) => counter(name, `${label},outcome="${outcome}"`, count))
@@ -67,7 +67,7 @@ const METRICS: readonly Metric[] = [
   {
     name: 'belfry_instants_missed_total',
     type: 'counter',
-    help: 'Due instants that passed while nothing could run; at least, where some were too many to count.',
+    help: 'Due instants that passed while nothing could run; a lower bound where they were too many to count.',
     lines: ({ missed }, label, name) => counter(name, label, missed),
   },
   {
@@ -79,13 +79,13 @@ const METRICS: readonly Metric[] = [
   {
     name: 'belfry_tick_lateness_seconds',
     type: 'histogram',
-    help: 'How long after the instant it stands for a tick left; runs by hand are not in it.',
+    help: 'Time from the due instant until its tick was sent, without runs by hand.',
     lines: ({ lateness }, label, name) => histogram(name, label, lateness),
   },
   {
     name: 'belfry_feed_duration_seconds',
     type: 'histogram',
-    help: 'How long a feed took for a value, failures included.',
+    help: 'Time that a feed took for a value, failures included.',
     lines: ({ feedDuration }, label, name) => histogram(name, label, feedDuration),
   },
 ];

@@ -11,7 +11,7 @@ import {
 } from '../../src/schedule/run-history.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
-/** Figures of a server that is not there: its parts are what the test says. */
+/** Metrics of a server that is not there: its parts are what the test says. */
 export class Watching {
   readonly clock = new ManualClock();
   readonly events = new EventEmitter();

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LogOutput } from '../../src/observe/log-output.ts';
+import { LogOutput } from '../../src/observe/log.ts';
 import { settled } from '../helpers/manual-clock.ts';
 
 /** A stream that goes on after errors, as standard output does. */

@@ -8,7 +8,7 @@ beforeEach(() => {
 
 const stats = () => watching.metrics.stats();
 
-describe('the figures', () => {
+describe('the statistics', () => {
   it('begin with nothing', () => {
     const { memory, ...rest } = stats();
     expect(rest).toEqual({

@@ -1,13 +1,45 @@
 import type { Writable } from 'node:stream';
+import { type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
 
-/** The most that is queued for a slow reader: some 5000 lines. */
-const MAX_WAITING_BYTES = 1_048_576;
+export type { Logger };
+
+/** The streams of a server's log: `stdout`, and `stderr` for faults of the log itself. */
+export interface Standard {
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+/**
+ * The log of a server on standard output: readable lines in a terminal, JSON elsewhere. Faults of that
+ * stream do not stop it: see `LogOutput`.
+ */
+export function createLogger({ stdout, stderr }: Standard): Logger {
+  const options = { base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` };
+  const readable = { format: pretty.prettyFactory({ translateTime: 'HH:MM:ss.l' }) };
+  return pino(options, new LogOutput({ log: stdout, errors: stderr, ...(stdout.isTTY && readable) }));
+}
+
+/**
+ * Makes terminals queue what they cannot take. By default Node blocks: where a terminal is not read
+ * (Ctrl-S, a stalled ssh session) the whole server would wait for it, and `LogOutput` could drop nothing.
+ */
+export function neverBlock({ stdout, stderr }: Standard): void {
+  for (const stream of [stdout, stderr]) {
+    // Node has no public way. The types lack the handle, which other streams and later versions may lack too.
+    const { _handle: handle } = stream as { _handle?: { setBlocking?(blocking: boolean): void } };
+    if (stream.isTTY) handle?.setBlocking?.(false);
+  }
+}
+
+/** Queue for a slow reader: about 5000 lines. */
+const MAX_QUEUED_BYTES = 1_048_576;
 
 export interface LogOutputOptions {
   readonly log: Writable;
   /** Where outages of the log are reported. */
   readonly errors: Writable;
-  /** Turns a line of JSON into one for people. Default: the line as it is. */
+  /** Turns a line of JSON into a readable one. Default: the line as it is. */
   readonly format?: (line: string) => string;
 }
 
@@ -29,7 +61,7 @@ export class LogOutput {
     this.#log = log;
     this.#errors = errors;
     this.#format = format;
-    // What failed is in the callback of each write. Without a listener an error would end the process.
+    // The callback of each write gets its error. Without a listener an error would end the process.
     log.on('error', () => {});
     log.on('drain', () => this.#onDrain());
   }
@@ -37,31 +69,31 @@ export class LogOutput {
   /** Writes an entry, a line of JSON with its line break. Never throws, never blocks. */
   write(entry: string): void {
     const line = this.#format(entry);
-    const waiting = this.#log.writableLength;
-    if (waiting > 0 && waiting + Buffer.byteLength(line) > MAX_WAITING_BYTES) {
+    const queued = this.#log.writableLength;
+    if (queued > 0 && queued + Buffer.byteLength(line) > MAX_QUEUED_BYTES) {
       this.#outageIs('unread', 'is not read');
     }
     // Until the queue is empty: at the bound every line would be an outage of its own.
     if (this.#outage === 'unread') this.#dropped++;
-    else this.#put(line, 1);
+    else this.#writeWithGap(line, 1);
   }
 
   #onDrain(): void {
     if (this.#outage !== 'unread') return;
     this.#outage = 'none';
-    this.#put('', 0);
+    this.#writeWithGap('', 0);
   }
 
-  /** Each write is an attempt, and brings the number of those before it that failed. */
-  #put(line: string, lines: number): void {
-    const told = this.#dropped;
+  /** Each write is an attempt, and carries the number of lines that were dropped before it. */
+  #writeWithGap(line: string, lines: number): void {
+    const dropped = this.#dropped;
     this.#dropped = 0;
     // After an outage on a line of its own: the disk may have taken half of the one before.
     const before = this.#outage === 'broken' ? '\n' : '';
-    const gap = told === 0 ? '' : before + this.#format(gapEntry(told));
+    const gap = dropped === 0 ? '' : before + this.#format(gapEntry(dropped));
     this.#log.write(gap + line, (error) => {
       if (error) {
-        this.#dropped += told + lines;
+        this.#dropped += dropped + lines;
         this.#outageIs('broken', `cannot be written (${codeOf(error)})`);
       } else if (this.#outage === 'broken') {
         this.#outage = 'none';
