@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Handler, Hono } from 'hono';
 import { etag } from 'hono/etag';
-import { problemResponse } from './access/problem.ts';
 import { type AdminParts, createAdmin } from './admin/admin.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
 import { createPages } from './pages/pages.ts';
 import { hostCheck } from './transport/host-check.ts';
-import { type NodeEnv, type RoomUrlParts, roomUrl } from './transport/room-url.ts';
+import { problemResponse } from './transport/problem.ts';
+import { type NodeEnv, type RoomUrlParts, roomUrl } from './transport/rooms-route.ts';
 
 export interface HttpParts {
   readonly rooms: RoomUrlParts;

@@ -1,6 +1,6 @@
 import { isLoopback } from '../loopback.ts';
 import type { ClientAddresses } from './client-address.ts';
-import { countedAs } from './seats.ts';
+import { countedAs } from './connection-limits.ts';
 
 /** Read again for each socket; `Infinity` is no limit. */
 export interface AddressSocketLimits {

@@ -1,7 +1,7 @@
 import { CLOSE } from '../hub/close-reason.ts';
 import { Refusal, retryAfterMs } from '../hub/errors.ts';
 import type { Client } from './client-address.ts';
-import { countedAs } from './seats.ts';
+import { countedAs } from './connection-limits.ts';
 
 /** Read again for each room; `Infinity` is no limit. */
 export interface RoomNumbers {

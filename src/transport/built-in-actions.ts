@@ -4,7 +4,7 @@ import { CLOSE } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { Hub } from '../hub/hub.ts';
-import type { Action, ActionCall } from './action-table.ts';
+import type { Action, ActionCall } from './actions.ts';
 import { flagOf, namedRoom, ownRoom, t0Of, textOf } from './sent-fields.ts';
 
 export interface ActionParts {

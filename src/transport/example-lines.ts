@@ -2,7 +2,7 @@ import type { Connection } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import { isRoomName } from '../hub/event.ts';
 import type { Hub } from '../hub/hub.ts';
-import type { ExampleOf, Sent } from './action-table.ts';
+import type { ExampleOf, Sent } from './actions.ts';
 
 export interface ExampleParts {
   readonly hub: Pick<Hub, 'refusalOf'>;

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { problem } from '../access/problem.ts';
+import { problem } from './problem.ts';
 
 /** How long a peer may take to read the last bytes for it, and to close its side, before its socket is cut. */
 const FAREWELL_MS = 3000;

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener, RequestError } from '@hono/node-server';
-import { problem, problemResponse } from '../access/problem.ts';
 import { Refusal, type RefusalReason } from '../hub/errors.ts';
+import { problem, problemResponse } from './problem.ts';
 import { headFault } from './request-head.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { Connection } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
-import type { Sent } from './action-table.ts';
+import type { Sent } from './actions.ts';
 
 /** Reads a text that may be left out. Throws a 400 `Refusal`. */
 export function textOf(sent: Sent, key: string, accepts: string): string | undefined {

@@ -1,11 +1,11 @@
 import type { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type MessageLimits, MessageRate } from '../access/message-rate.ts';
+import { type MessageLimits, MessageRate } from '../access/rate-limits.ts';
 import { CLOSE, type CloseReason, closeReason } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
-import type { ActionTable } from './action-table.ts';
-import type { ToldWebSocket } from './websocket.ts';
+import type { ActionTable } from './actions.ts';
+import type { ToldWebSocket } from './upgrade.ts';
 
 /** How many lines of one client may wait for the one before them, until its socket is paused. */
 const MOST_WAITING = 16;

@@ -4,9 +4,9 @@ import type { CloseReason } from '../hub/close-reason.ts';
 import { closingText } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { WireFormat } from '../hub/frame.ts';
-import { retryField, sseFormat } from './frames.ts';
 import { destroySoon } from './raw-problem.ts';
 import { SocketSink } from './socket-sink.ts';
+import { retryField, sseFormat } from './wire.ts';
 
 /** An EventSource that lost its stream comes back after this, plus as much again at random. */
 const RETRY_MS = 2000;

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Caller, Entry } from '../access/admit.ts';
+import type { Caller, Entry } from '../access/admission.ts';
 import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/errors.ts';
 import { isWebSocketUpgrade } from './ignored-upgrade.ts';
 import { writeProblem } from './raw-problem.ts';

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type AccessRules, admit, enter, roomsOf } from '../../src/access/admit.ts';
+import { type AccessRules, admit, enter, roomsOf } from '../../src/access/admission.ts';
 import { ClientAddresses } from '../../src/access/client-address.ts';
+import { Seats } from '../../src/access/connection-limits.ts';
 import { Origins } from '../../src/access/origins.ts';
 import { RoomLimits } from '../../src/access/room-limits.ts';
 import { RoomRules } from '../../src/access/room-rules.ts';
-import { Seats } from '../../src/access/seats.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MessageRate, messageLimits, RoomMessageRates } from '../../src/access/message-rate.ts';
+import { MessageRate, messageLimits, RoomMessageRates } from '../../src/access/rate-limits.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Seat, type SeatLimits, Seats } from '../../src/access/seats.ts';
+import { type Seat, type SeatLimits, Seats } from '../../src/access/connection-limits.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 

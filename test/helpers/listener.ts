@@ -1,6 +1,6 @@
 import { systemClock } from '../../src/clock.ts';
 import type { UnreadAnswer } from '../../src/hub/slow-consumers.ts';
-import { Listener, type ListenerParts } from '../../src/transport/listener.ts';
+import { Listener, type ListenerParts } from '../../src/transport/http-server.ts';
 
 /** A listener without limits, and what it has told. */
 export function listenerOf(parts: Partial<ListenerParts>) {

@@ -1,8 +1,8 @@
 import { Hono } from 'hono';
 import { describe, expect, it } from 'vitest';
 import { Origins } from '../../src/access/origins.ts';
-import { problemResponse } from '../../src/access/problem.ts';
 import { hostCheck } from '../../src/transport/host-check.ts';
+import { problemResponse } from '../../src/transport/problem.ts';
 
 describe('hostCheck', () => {
   it.each([

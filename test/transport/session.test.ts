@@ -1,11 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { messageLimits } from '../../src/access/message-rate.ts';
+import { messageLimits } from '../../src/access/rate-limits.ts';
 import type { Connection } from '../../src/hub/connection.ts';
-import { ActionTable } from '../../src/transport/action-table.ts';
+import { ActionTable } from '../../src/transport/actions.ts';
 import { listen, type SessionParts } from '../../src/transport/session.ts';
-import type { ToldWebSocket } from '../../src/transport/websocket.ts';
+import type { ToldWebSocket } from '../../src/transport/upgrade.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';

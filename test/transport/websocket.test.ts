@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CLOSE } from '../../src/hub/close-reason.ts';
-import { closeText, type ToldWebSocket, websocketUpgrades } from '../../src/transport/websocket.ts';
+import { closeText, type ToldWebSocket, websocketUpgrades } from '../../src/transport/upgrade.ts';
 import { handshake, RawClient } from '../helpers/raw.ts';
 import { frame } from '../hostile/ask.ts';
 

@@ -2,10 +2,10 @@ import type { Peer } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Client, ClientAddresses } from './client-address.ts';
+import { type Seat, type Seats, seatLeftBy } from './connection-limits.ts';
 import type { Origins } from './origins.ts';
 import type { Reservation, RoomLimits } from './room-limits.ts';
 import type { RoomRules } from './room-rules.ts';
-import { type Seat, type Seats, seatLeftBy } from './seats.ts';
 
 /** Somebody before a room: over WebSocket, SSE or plain HTTP, they are all asked the same. */
 export interface Caller {

@@ -9,7 +9,7 @@ import {
   type Entry,
   enter,
   roomsOf,
-} from '../access/admit.ts';
+} from '../access/admission.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { limitOf, roomSnapshot, type SnapshotParts } from './json.ts';

@@ -6,9 +6,9 @@ import type { Context, Hono } from 'hono';
 import { WebSocket } from 'ws';
 import type { CloseReason } from '../hub/close-reason.ts';
 import type { WireFormat } from '../hub/frame.ts';
-import { websocketFormat } from './frames.ts';
 import type { Link } from './heartbeat.ts';
 import { SocketSink } from './socket-sink.ts';
+import { websocketFormat } from './wire.ts';
 
 /** How long a peer may take to answer a close frame before its socket is cut. */
 const CLOSE_TIMEOUT_MS = 3000;
