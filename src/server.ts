@@ -35,9 +35,9 @@ import { Heartbeat } from './transport/heartbeat.ts';
 import { Listener } from './transport/http-server.ts';
 import { requestListener } from './transport/request-listener.ts';
 import { callerOf } from './transport/rooms-route.ts';
-import { listen } from './transport/session.ts';
 import { WebSocketLink, WebSocketSink, websocketUpgrades } from './transport/upgrade.ts';
 import { upgradeGate } from './transport/upgrade-gate.ts';
+import { listen } from './transport/websocket.ts';
 
 export type { Belfry, BelfryOptions } from './belfry.ts';
 export { FeedError, type Reason } from './feed/feed.ts';
