@@ -5,12 +5,11 @@ import { etag } from 'hono/etag';
 import { type AdminParts, createAdmin } from './admin/admin.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
 import { createPages } from './pages/pages.ts';
-import { hostCheck } from './transport/host-check.ts';
 import { problemResponse } from './transport/problem.ts';
-import { type NodeEnv, type RoomUrlParts, roomUrl } from './transport/rooms-route.ts';
+import { hostCheck, type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
 
 export interface HttpParts {
-  readonly rooms: RoomUrlParts;
+  readonly rooms: RoomsRouteParts;
   readonly admin: AdminParts;
   /** Why nothing is served at the moment but `/livez`: before the server runs, and once it has stopped. */
   readonly notServing: () => Refusal | undefined;
@@ -28,7 +27,6 @@ const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 
 /** Everything that is answered over plain HTTP; every refusal, from wherever, is formatted here. */
 export function httpApp({ rooms, admin, notServing, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
-  const { access } = rooms;
   const app = new Hono<NodeEnv>();
   app.onError((error) => {
     if (!(error instanceof Refusal)) onFault('a request failed', error);
@@ -48,18 +46,18 @@ export function httpApp({ rooms, admin, notServing, onRefused, onFault }: HttpPa
     if (refusal) throw refusal;
     await next();
   });
-  for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(access));
+  for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(rooms.settings));
   // Relative: behind a proxy the server may be at a path that it does not know.
   app.get('/', (c) => c.redirect('rooms/lobby'));
   app.get('/livez', (c) => c.text('ok\n'));
   app.get('/readyz', (c) => {
-    const closed = access.closed();
+    const closed = rooms.admission.closed;
     if (closed) throw closed;
     return c.text('ok\n');
   });
   app.get('/openapi.yaml', etag(), describing());
   app.route('/', createPages());
-  app.route('/', roomUrl(rooms));
+  app.route('/', roomsRoute(rooms));
   app.route('/', createAdmin(admin));
   // Last, since the first that fits answers.
   for (const path of READ_ONLY) {

@@ -1,74 +1,101 @@
 import type { Clock } from '../clock.ts';
 import { Refusal } from '../hub/errors.ts';
-import { type Rate, TokenBucket } from './token-bucket.ts';
 
-/** How much more than the burst may be refused at once, until the connection is closed. */
-const BURSTS_BEYOND = 2;
+/** How often something may happen. */
+export interface Rate {
+  /** Above 0; `Infinity` is no limit. */
+  readonly perSecond: number;
+  /** How many may come at once after a pause, at least 1. */
+  readonly burst: number;
+}
 
-/** How many rooms are looked at for each message: more than one, so that the table shrinks. */
-const LOOKS = 2;
+/**
+ * A token bucket (the generic cell rate algorithm, ITU-T I.371): at most `burst + perSecond × t` things in
+ * any `t` seconds. It keeps one number and needs no timer, so that there can be one for each connection,
+ * address and room. The rate is given with each call, since a reload may change it; `nowMs` is on the
+ * monotonic clock.
+ */
+export class TokenBucket {
+  /** When it will be full again; in the past: it is. */
+  #fullAtMs = Number.NEGATIVE_INFINITY;
+
+  /** Takes a token; false, and nothing taken, where there is none. */
+  take(rate: Rate, nowMs: number): boolean {
+    if (this.waitMs(rate, nowMs) > 0) return false;
+    this.#fullAtMs = Math.max(this.#fullAtMs, nowMs) + 1000 / rate.perSecond;
+    return true;
+  }
+
+  /** How long until there is a token, in milliseconds. */
+  waitMs({ perSecond, burst }: Rate, nowMs: number): number {
+    const missingMs = this.#fullAtMs - nowMs;
+    return missingMs <= 0 ? 0 : Math.max(0, missingMs - (burst - 1) * (1000 / perSecond));
+  }
+
+  /** Whether it is as good as a new one. */
+  isFull(nowMs: number): boolean {
+    return this.#fullAtMs <= nowMs;
+  }
+}
+
+/**
+ * A map whose entries are forgotten when they make no difference any more. There is no timer: each call of
+ * `sweep` looks at two entries, more than one call can add, so that the map shrinks.
+ */
+export class SweptMap<Value> extends Map<string, Value> {
+  #next = this.entries();
+
+  sweep(isForgettable: (value: Value) => boolean): void {
+    for (let looks = 0; looks < 2; looks++) {
+      const next = this.#next.next();
+      if (next.done) {
+        this.#next = this.entries();
+        return;
+      }
+      const [key, value] = next.value;
+      if (isForgettable(value)) this.delete(key);
+    }
+  }
+}
 
 /** What becomes of a message: taken, answered with 429 and forgotten, or the end of its connection. */
 export type Verdict = 'taken' | 'refused' | 'close';
 
-/** What all connections are measured by: one object for the server. */
+/** `Infinity` is no limit. */
 export interface MessageLimits {
-  readonly messages: Rate;
-  readonly refusals: Rate;
-}
-
-/** Read again for each message; `Infinity` is no limit. */
-export interface MessageRateOptions {
   readonly messagesPerSecond: number;
   readonly messageBurst: number;
 }
 
-/**
- * How fast a client may send WebSocket pings, and pongs that were not asked for. Not configurable: the
- * protocol needs none of them, and the server's own heartbeat is at most 10 a second.
- */
-export const CONTROL_FRAMES: MessageRateOptions = { messagesPerSecond: 10, messageBurst: 100 };
-
-export function messageLimits(options: MessageRateOptions, clock: Pick<Clock, 'monotonic'>): MessageLimits {
-  const rate = (bursts: number): Rate => ({
-    clock,
-    get perSecond() {
-      return options.messagesPerSecond;
-    },
-    get burst() {
-      return bursts * options.messageBurst;
-    },
-  });
-  return { messages: rate(1), refusals: rate(BURSTS_BEYOND) };
-}
+/** How much more than the burst may be refused at once, until the connection is closed. */
+const BURSTS_BEYOND = 2;
 
 /**
- * How fast one client may talk. To be made with its first message: most listen only. Refusals are
- * forgiven at the same rate, so that a client that is a little too fast is told so for as long as
- * it likes, and one that does not care is closed within moments.
+ * Message rate of one client, to be made with its first message: most clients only listen. Refusals are
+ * forgiven at the same rate, so that a client that is a little too fast is told so for as long as it likes,
+ * and one that does not slow down is closed within moments.
  */
 export class MessageRate {
-  readonly #taken: TokenBucket;
-  readonly #limits: MessageLimits;
+  readonly #taken = new TokenBucket();
   /** Most clients are never refused anything. */
   #refused: TokenBucket | undefined;
 
-  constructor(limits: MessageLimits) {
-    this.#limits = limits;
-    this.#taken = new TokenBucket(limits.messages);
-  }
-
   /** To be asked once for each message, before anything else is done with it. */
-  take(): Verdict {
-    if (this.#taken.take()) return 'taken';
-    this.#refused ??= new TokenBucket(this.#limits.refusals);
-    return this.#refused.take() ? 'refused' : 'close';
+  take({ messagesPerSecond: perSecond, messageBurst: burst }: MessageLimits, nowMs: number): Verdict {
+    if (this.#taken.take({ perSecond, burst }, nowMs)) return 'taken';
+    this.#refused ??= new TokenBucket();
+    return this.#refused.take({ perSecond, burst: BURSTS_BEYOND * burst }, nowMs) ? 'refused' : 'close';
   }
 
   /** When the next message would be taken, in milliseconds. */
-  get waitMs(): number {
-    return this.#taken.waitMs;
+  waitMs({ messagesPerSecond: perSecond, messageBurst: burst }: MessageLimits, nowMs: number): number {
+    return this.#taken.waitMs({ perSecond, burst }, nowMs);
   }
+}
+
+/** What the rates of rooms read of the configuration in force; `Infinity` is no limit. */
+export interface RoomRateSettings {
+  readonly limits: { readonly roomMessagesPerSecond: number };
 }
 
 /**
@@ -76,21 +103,13 @@ export class MessageRate {
  * member. A room is forgotten when it could take as much as one that nobody has published in.
  */
 export class RoomMessageRates {
-  readonly #rate: Rate;
-  readonly #byRoom = new Map<string, TokenBucket>();
-  #sweep = this.#byRoom.entries();
+  readonly #settings: { readonly current: RoomRateSettings };
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #byRoom = new SweptMap<TokenBucket>();
 
-  /** `perSecond` is read again for each message; `Infinity` is no limit. */
-  constructor(perSecond: () => number, clock: Pick<Clock, 'monotonic'>) {
-    this.#rate = {
-      clock,
-      get perSecond() {
-        return perSecond();
-      },
-      get burst() {
-        return perSecond();
-      },
-    };
+  constructor(settings: { readonly current: RoomRateSettings }, clock: Pick<Clock, 'monotonic'>) {
+    this.#settings = settings;
+    this.#clock = clock;
   }
 
   /** How many rooms are remembered. */
@@ -100,31 +119,21 @@ export class RoomMessageRates {
 
   /** Counts a message. Throws a 429 `Refusal` where the room has had enough for the moment. */
   take(room: string): void {
-    this.#forgetSome();
-    const { perSecond } = this.#rate;
+    const now = this.#clock.monotonic();
+    this.#byRoom.sweep((bucket) => bucket.isFull(now));
+    const { roomMessagesPerSecond: perSecond } = this.#settings.current.limits;
     if (perSecond === Number.POSITIVE_INFINITY) return;
-    const bucket = this.#byRoom.get(room) ?? new TokenBucket(this.#rate);
-    if (bucket.take()) {
+    const rate = { perSecond, burst: perSecond };
+    const bucket = this.#byRoom.get(room) ?? new TokenBucket();
+    if (bucket.take(rate, now)) {
       this.#byRoom.set(room, bucket);
       return;
     }
-    const waitMs = Math.ceil(bucket.waitMs);
+    const waitMs = Math.ceil(bucket.waitMs(rate, now));
     throw new Refusal(
       429,
       `room "${room}" takes ${perSecond} messages a second from all its clients together (limits.roomMessagesPerSecond): wait ${waitMs} ms`,
       { retryAfterMs: waitMs },
     );
-  }
-
-  #forgetSome(): void {
-    for (let looks = 0; looks < LOOKS; looks++) {
-      const next = this.#sweep.next();
-      if (next.done) {
-        this.#sweep = this.#byRoom.entries();
-        return;
-      }
-      const [room, bucket] = next.value;
-      if (bucket.isFull) this.#byRoom.delete(room);
-    }
   }
 }

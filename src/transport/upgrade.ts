@@ -1,100 +1,188 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { createNodeWebSocket } from '@hono/node-ws';
+import { createNodeWebSocket, type NodeWebSocket } from '@hono/node-ws';
 import type { Context, Hono } from 'hono';
-import { WebSocket } from 'ws';
-import type { CloseReason } from '../hub/close-reason.ts';
-import type { WireFormat } from '../hub/frame.ts';
-import type { Link } from './heartbeat.ts';
-import { SocketSink } from './socket-sink.ts';
-import { websocketFormat } from './wire.ts';
+import type { Caller, Entry, Target } from '../access/admission.ts';
+import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/errors.ts';
+import { headFault } from './pipeline.ts';
+import { writeProblem } from './problem.ts';
+import { OwnedWebSocket, type WebSocketOwner } from './websocket.ts';
+
+/** RFC 6455, 4.1: 16 bytes in Base64. */
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+/** RFC 7230, 3.2.6: a token, and lists of them. */
+const TOKENS = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*,[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*$/;
+const VERSION = '13';
+
+/** The subprotocol of ours; a token may stand beside it and is never sent back. */
+const SUBPROTOCOL = 'belfry';
+
+/** A request of an admitted client, with a valid WebSocket handshake. */
+export interface Upgrade {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly entry: Entry;
+}
+
+export interface UpgradeGateParts {
+  /** Throws a `Refusal`. */
+  readonly enter: (caller: Caller) => Entry;
+  /** Gets sound requests of admitted clients, in the same turn; what their entries hold is its own. */
+  readonly accept: (upgrade: Upgrade) => void;
+  /** Hears why, each time that a problem was answered instead. */
+  readonly onRefused: (reason: RefusalReason) => void;
+  readonly onFault: (what: string, error: unknown) => void;
+}
+
+/**
+ * What stands between the server's `upgrade` event and the WebSocket library: every fault of a handshake is
+ * answered here, with headers and a problem body, and only what the library can take goes on. Synchronous
+ * throughout, so that no client can vanish half-way.
+ */
+export function upgradeGate({ enter, accept, onRefused, onFault }: UpgradeGateParts) {
+  return (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    // Without a listener a reset would end the process.
+    socket.on('error', destroyThis);
+    // On another program's server Node's listener may be handed a socket on which an answer is unfinished.
+    if (hasUnfinishedAnswer(socket)) {
+      onRefused('input');
+      socket.destroy();
+      return;
+    }
+    let entry: Entry;
+    try {
+      checkHandshake(request);
+      entry = enter(new UpgradeCaller(request));
+    } catch (error) {
+      if (!(error instanceof Refusal)) onFault('an upgrade request could not be answered', error);
+      onRefused(reasonOf(error));
+      writeProblem(socket, error);
+      return;
+    }
+    try {
+      accept({ request, socket, head, entry });
+    } catch (error) {
+      // Thrown on, it would end the process.
+      lose(socket, entry);
+      onFault('a WebSocket could not be opened', error);
+    }
+  };
+}
+
+function lose(socket: Duplex, { slot, reservation }: Entry): void {
+  socket.destroy();
+  slot.release();
+  reservation.release();
+}
+
+function destroyThis(this: Duplex): void {
+  this.destroy();
+}
+
+/** Node has no other way to ask: it keeps the response that a socket belongs to in this property. */
+function hasUnfinishedAnswer(socket: Duplex & { readonly _httpMessage?: unknown }): boolean {
+  return Boolean(socket._httpMessage);
+}
+
+/** The request as access control sees it. Its constructor throws a 400 `Refusal` for an address that is none. */
+class UpgradeCaller implements Caller {
+  readonly url: Target;
+  readonly #request: IncomingMessage;
+
+  constructor(request: IncomingMessage) {
+    this.url = targetOf(request.url ?? '');
+    this.#request = request;
+  }
+
+  get peerAddress(): string | undefined {
+    return this.#request.socket.remoteAddress;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
+}
+
+/** The address of one room and nothing else, which most clients ask for: `URL` would change nothing in it. */
+const PLAIN_TARGET = /^\/rooms\/[0-9A-Za-z][0-9A-Za-z._:-]*$/;
+const NO_QUERY = new URLSearchParams();
+
+/** RFC 9112, 3.2: a path with its query, or a whole address. */
+function targetOf(target: string): Target {
+  if (PLAIN_TARGET.test(target)) return { pathname: target, searchParams: NO_QUERY };
+  try {
+    // Put behind an authority, not resolved against one: "//x" is a path here, not a host.
+    return target.startsWith('/') ? new URL(`http://localhost${target}`) : new URL(target);
+  } catch {
+    throw new Refusal(400, `${shown(target)} is not an address: ask for /rooms/{room}`);
+  }
+}
+
+function checkHandshake(request: IncomingMessage): void {
+  const fault = headFault(request);
+  if (fault) throw fault;
+  const { headers, method } = request;
+  if (!isWebSocketUpgrade(request)) {
+    throw new Refusal(400, `cannot upgrade to ${shownHeader(headers.upgrade)}: only to websocket`);
+  }
+  if (method !== 'GET') {
+    throw new Refusal(405, `a WebSocket is opened with GET, not ${method}`, { headers: { Allow: 'GET' } });
+  }
+  const version = headers['sec-websocket-version'];
+  if (version !== VERSION) {
+    throw new Refusal(426, `Sec-WebSocket-Version is ${shownHeader(version)}: send ${VERSION}`, {
+      headers: { 'Sec-WebSocket-Version': VERSION, Upgrade: 'websocket' },
+    });
+  }
+  const key = headers['sec-websocket-key'];
+  if (key === undefined || !KEY.test(key)) {
+    throw new Refusal(400, `Sec-WebSocket-Key is ${shownHeader(key)}: send 16 bytes in Base64`);
+  }
+  const protocols = headers['sec-websocket-protocol'];
+  if (protocols !== undefined && !(TOKENS.test(protocols) && areDistinct(protocols))) {
+    throw new Refusal(400, 'Sec-WebSocket-Protocol is not a list of different tokens: send "belfry"');
+  }
+}
+
+function areDistinct(list: string): boolean {
+  const names = list.split(',').map((name) => name.trim());
+  return new Set(names).size === names.length;
+}
+
+function shownHeader(header: string | undefined): string {
+  return header === undefined ? 'missing' : shown(header);
+}
+
+/** Whether a request asks for what a room's address can be upgraded to. */
+export function isWebSocketUpgrade({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'websocket';
+}
+
+// The library, @hono/node-ws with ws below it. It ends the process or keeps memory for ever where a request
+// is malformed, builds a Request, Headers and a context for each connection and keeps them, and accepts
+// whatever subprotocol is offered first: so it gets a made-up request after the checks above, and a
+// WebSocket that has an owner instead of listeners.
 
 /** How long a peer may take to answer a close frame before its socket is cut. */
 const CLOSE_TIMEOUT_MS = 3000;
 
 /** How many reads a frame may come in: each piece that waits costs more than it holds. */
-const MOST_READS = 256;
+const MAX_READS = 256;
 
 /**
  * How many fragments a message may have: one for so many of the bytes that it may be large, between these
  * two. All fragments of a message are taken in one turn, and empty ones are in no rate.
  */
 const FRAGMENT_BYTES = 256;
-const MOST_FRAGMENTS = 4096;
-const LEAST_FRAGMENTS = 64;
+const MAX_FRAGMENTS = 4096;
+const MIN_FRAGMENTS = 64;
 
-/** RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code. */
-const LONGEST_REASON_BYTES = 123;
-
-/** The subprotocol of ours; a token may stand beside it and is never sent back. */
-const SUBPROTOCOL = 'belfry';
-
-/** As much of the library's parser as is touched here; its types leave it out. */
-interface Receiver {
-  startLoop(callback: (error?: Error) => void): void;
-  destroy(error: unknown): void;
-}
-
-/**
- * Takes frames apart, and ends this connection alone where the parser itself fails: `ws` 8.23 was seen
- * to throw a `TypeError` out of it (`this._mask[0]` of undefined), once in some 6,500 conversations of
- * the fuzzer, which would end the process.
- */
-function guardedLoop(this: Receiver, callback: (error?: Error) => void): void {
-  try {
-    Object.getPrototypeOf(this).startLoop.call(this, callback);
-  } catch (error) {
-    this.destroy(error);
-  }
-}
-
-/** A WebSocket of which one hears before it is closed, by whichever side or the library. */
-export class ToldWebSocket extends WebSocket {
-  /** Called once in place of closing it for a fault: whoever sets it closes with a code and a reason. */
-  onFault: ((code: number) => void) | undefined;
-  /** Called before the close frame leaves: nothing may be written behind it. */
-  onClosing: (() => void) | undefined;
-  #isTaken = false;
-
-  /**
-   * Nobody is heard who comes to listen after this: the helper would copy every message, and keep its
-   * whole context for as long as the socket lives.
-   */
-  take(): void {
-    this.#isTaken = true;
-  }
-
-  /** To be called when it is open: see `guardedLoop`. */
-  guard(): void {
-    // Made by the library when it opens, and not in its types.
-    const { _receiver: receiver } = this as unknown as { readonly _receiver: Receiver };
-    receiver.startLoop = guardedLoop;
-  }
-
-  override on(event: string | symbol, listener: (this: WebSocket, ...values: never[]) => void): this {
-    // What is passed on belongs to the event as much as it did for whoever called.
-    return this.#isTaken ? this : super.on(event, listener as () => void);
-  }
-
-  override close(code?: number, reason?: string | Buffer): void {
-    const { onFault } = this;
-    if (code !== undefined && reason === undefined && onFault) {
-      this.onFault = undefined;
-      onFault(code);
-      return;
-    }
-    this.onClosing?.();
-    super.close(code, reason);
-  }
-}
-
-/** A request that was let in, with its socket. The request must have a valid WebSocket handshake. */
-export interface Upgrade {
-  readonly request: IncomingMessage;
-  readonly socket: Duplex;
-  readonly head: Buffer;
-  readonly onOpen: (socket: ToldWebSocket) => void;
+/** What upgrades read of the configuration in force. */
+export interface UpgradeSettings {
+  readonly limits: { readonly maxPayloadBytes: number };
 }
 
 /**
@@ -106,16 +194,35 @@ class Handshake {
   readonly method = 'GET';
   readonly url = '/';
   readonly headers: HandshakeHeaders;
-  readonly onOpen: (socket: ToldWebSocket) => void;
+  readonly #upgrade: Upgrade;
+  #isOpen = false;
 
-  constructor({ headers }: IncomingMessage, onOpen: (socket: ToldWebSocket) => void) {
+  constructor(upgrade: Upgrade) {
+    const { headers } = upgrade.request;
     const offered = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim());
     this.headers = new HandshakeHeaders(
       headers['sec-websocket-key'] ?? '',
       // The library accepts what is offered first, which might be the token.
       offered?.includes(SUBPROTOCOL) ? SUBPROTOCOL : undefined,
     );
-    this.onOpen = onOpen;
+    this.#upgrade = upgrade;
+  }
+
+  /** `own` makes the owner, from now on responsible for the socket and the entry. */
+  open(websocket: OwnedWebSocket, own: UpgradeParts['own']): void {
+    const owner = own(websocket, this.#upgrade);
+    if (!owner) return;
+    this.#isOpen = true;
+    websocket.ownedBy(owner);
+    // The library listens in place of the gate.
+    this.#upgrade.socket.off('error', destroyThis);
+  }
+
+  /** Writes what was held back; where it has not opened, ends the socket and releases the entry. */
+  finish(): void {
+    const { socket, entry } = this.#upgrade;
+    socket.uncork();
+    if (!this.#isOpen) lose(socket, entry);
   }
 }
 
@@ -137,7 +244,7 @@ class HandshakeHeaders {
   }
 
   get 'sec-websocket-version'(): string {
-    return '13';
+    return VERSION;
   }
 
   get 'sec-websocket-key'(): string {
@@ -149,131 +256,78 @@ class HandshakeHeaders {
   }
 }
 
-/**
- * Turns an upgrade request into an open WebSocket, through `@hono/node-ws`. Nothing else touches
- * that library, which ends the process or keeps memory for ever where a request is malformed: see
- * the upgrade gate, which lets only sound ones come here.
- */
-export function websocketUpgrades(options: {
-  /** Asked anew at each upgrade. */
-  maxPayloadBytes: () => number;
-  onFault: (what: string, error: unknown) => void;
-}): (upgrade: Upgrade) => void {
-  const server = new EventEmitter();
-  /** Of which the library reads nothing, once its middleware ran. */
-  const nothing = new Response();
+export interface UpgradeParts {
+  readonly settings: { readonly current: UpgradeSettings };
+  /** Makes the owner of a WebSocket that has just opened; where there is none, or it throws, it is cut. */
+  readonly own: (websocket: OwnedWebSocket, upgrade: Upgrade) => WebSocketOwner | undefined;
+  readonly onFault: (what: string, error: unknown) => void;
+}
 
-  // The library asks a Hono app with a `Request` built for it, and takes a few microtasks; all it
-  // needs back is that its own middleware ran. So it gets just that, at half the cost.
+/**
+ * Turns upgrade requests into open WebSockets, through `@hono/node-ws`. Nothing else touches that library.
+ */
+export function websocketUpgrades({ settings, own, onFault }: UpgradeParts): (upgrade: Upgrade) => void {
+  const server = new EventEmitter();
+  const req = { header: () => 'websocket', url: 'ws://localhost/' };
+  // The library asks a Hono app with a `Request` built for it, and needs back only that its own middleware
+  // ran, which reads nothing of the context but these. So it gets just that, at half the cost.
   const app = {
-    async request(_url: URL, _init: RequestInit, env: { incoming: Handshake }): Promise<Response> {
-      const context = { env, req: { header: () => 'websocket', url: 'ws://localhost/' } };
-      // Of the context the middleware reads `env`, `req.header('upgrade')` and `req.url` only.
-      await middleware(context as unknown as Context, async () => {});
-      return nothing;
-    },
+    request: (_url: URL, _init: RequestInit, env: object) =>
+      helper.upgradeWebSocket({ env, req } as unknown as Context, {}),
   };
   // Of the app the library calls `request` only.
-  const helper = createNodeWebSocket({ app: app as unknown as Hono });
+  const helper: NodeWebSocket = createNodeWebSocket({ app: app as unknown as Hono });
   Object.assign(helper.wss.options, {
     // One frame of a socket in a turn: the receiver would otherwise take apart all that came in one read,
     // up to 10,000 pings, while everything else waits.
     allowSynchronousEvents: false,
-    // Whether a ping is answered is for the session to say, which knows how many there were.
+    // Whether a ping is answered is for its owner to say, which knows how many there were.
     autoPong: false,
-    clientTracking: false,
     perMessageDeflate: false,
     closeTimeout: CLOSE_TIMEOUT_MS,
-    maxBufferedChunks: MOST_READS,
-    WebSocket: ToldWebSocket,
+    maxBufferedChunks: MAX_READS,
+    WebSocket: OwnedWebSocket,
   });
+  // As `clientTracking: false` does where the server is made: it would keep a set and listen to each.
+  Object.assign(helper.wss, { clients: undefined });
+  const maxPayloadBytes = () => settings.current.limits.maxPayloadBytes;
   // `ws` reads them at each upgrade, and takes 0 for no limit.
   Object.defineProperties(helper.wss.options, {
-    maxPayload: {
-      get: () => (Number.isFinite(options.maxPayloadBytes()) ? options.maxPayloadBytes() : 0),
-    },
+    maxPayload: { get: () => (Number.isFinite(maxPayloadBytes()) ? maxPayloadBytes() : 0) },
     maxFragments: {
       get: () =>
-        Math.floor(
-          Math.min(Math.max(options.maxPayloadBytes() / FRAGMENT_BYTES, LEAST_FRAGMENTS), MOST_FRAGMENTS),
-        ),
+        Math.floor(Math.min(Math.max(maxPayloadBytes() / FRAGMENT_BYTES, MIN_FRAGMENTS), MAX_FRAGMENTS)),
     },
   });
-  const middleware = helper.upgradeWebSocket((context) => ({
-    onOpen(_event, { raw }) {
-      // Made with the class that is set below.
-      if (!(raw instanceof ToldWebSocket)) return;
-      const { onOpen }: Handshake = context.env.incoming;
-      try {
-        raw.guard();
-        onOpen(raw);
-        raw.take();
-      } catch (error) {
-        options.onFault('a WebSocket could not be opened', error);
-        raw.terminate();
-      }
-    },
-  }));
+  // Sooner than the helper's `onOpen`, which follows some microtasks later.
+  helper.wss.on('connection', (websocket: OwnedWebSocket, handshake: unknown) => {
+    // Nothing else is handed to the library.
+    if (!(handshake instanceof Handshake)) return;
+    try {
+      handshake.open(websocket, own);
+    } catch (error) {
+      onFault('a WebSocket could not be opened', error);
+    }
+  });
   // The library only ever adds a listener for `upgrade`, which any emitter takes.
   helper.injectWebSocket(server as unknown as Parameters<typeof helper.injectWebSocket>[0]);
 
-  return ({ request, socket, head, onOpen }) => {
-    // The handshake and the first events leave in one write, unless the join takes longer than a turn.
-    socket.cork();
-    setImmediate(() => setImmediate(() => socket.uncork()));
-    server.emit('upgrade', new Handshake(request, onOpen), socket, head);
+  let opening: Handshake[] = [];
+  /** The handshake and the first events leave in one write, unless the join takes longer than a turn. */
+  const finishLater = () => {
+    const opened = opening;
+    opening = [];
+    setImmediate(() => {
+      for (const handshake of opened) handshake.finish();
+    });
   };
-}
-
-/** What the heartbeat needs of a WebSocket. */
-export class WebSocketLink implements Link {
-  readonly #websocket: WebSocket;
-  readonly #socket: Duplex;
-
-  constructor(websocket: WebSocket, socket: Duplex) {
-    this.#websocket = websocket;
-    this.#socket = socket;
-  }
-
-  ping(): void {
-    this.#websocket.ping();
-  }
-
-  get isPaused(): boolean {
-    return this.#websocket.isPaused;
-  }
-
-  get takenBytes(): number {
-    // Every socket of Node counts; of another stream it is known at least when what waits changes.
-    const written = 'bytesWritten' in this.#socket ? Number(this.#socket.bytesWritten) : 0;
-    return written - this.#socket.writableLength;
-  }
-}
-
-/** Past the library, which has nothing to add to a frame without mask and deflate. */
-export class WebSocketSink extends SocketSink {
-  readonly #websocket: WebSocket;
-
-  constructor(websocket: WebSocket, socket: Duplex) {
-    super(socket);
-    this.#websocket = websocket;
-  }
-
-  get format(): WireFormat {
-    return websocketFormat;
-  }
-
-  close(reason: CloseReason): void {
-    this.#websocket.close(reason.code, closeText(reason));
-  }
-}
-
-/** As much of the reason as a close frame carries, cut between two characters. */
-export function closeText({ reason }: CloseReason): string {
-  const bytes = Buffer.from(reason);
-  if (bytes.length <= LONGEST_REASON_BYTES) return reason;
-  let end = LONGEST_REASON_BYTES;
-  // Bytes of the form 10xxxxxx continue a character that began before them.
-  while (end > 0 && ((bytes[end] ?? 0) & 0b1100_0000) === 0b1000_0000) end--;
-  return bytes.subarray(0, end).toString();
+  return (upgrade) => {
+    const { socket, head } = upgrade;
+    const handshake = new Handshake(upgrade);
+    if (opening.length === 0) setImmediate(finishLater);
+    opening.push(handshake);
+    socket.cork();
+    // A client that has hung up already would never open.
+    if (socket.readable && socket.writable) server.emit('upgrade', handshake, socket, head);
+  };
 }

@@ -1,16 +1,124 @@
 import type { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { WebSocket } from 'ws';
+import type { Entry } from '../access/admission.ts';
 import { type MessageLimits, MessageRate } from '../access/rate-limits.ts';
+import type { Clock } from '../clock.ts';
 import { CLOSE, type CloseReason, closeReason } from '../hub/close-reason.ts';
-import type { Connection } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
+import type { WireFormat } from '../hub/frame.ts';
 import type { ActionTable } from './actions.ts';
-import type { ToldWebSocket } from './upgrade.ts';
+import { Client, type ClientParts } from './client.ts';
+import { websocketFormat } from './wire.ts';
 
 /** How many lines of one client may wait for the one before them, until its socket is paused. */
-const MOST_WAITING = 16;
+const MAX_WAITING_LINES = 16;
 
-/** One line of the client, in the order in which they came. */
+/** RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code. */
+const MAX_REASON_BYTES = 123;
+
+/**
+ * How fast a client may send WebSocket pings, and pongs that were not asked for. Not configurable: the
+ * protocol needs none of them, and the server's own heartbeat is at most 10 a second.
+ */
+const CONTROL_FRAMES: MessageLimits = { messagesPerSecond: 10, messageBurst: 100 };
+
+/** What WebSocket clients read of the configuration in force. */
+export interface WebSocketSettings {
+  readonly limits: MessageLimits & {
+    /** With so many bytes of lines waiting a client is not read from. */
+    readonly maxPayloadBytes: number;
+  };
+}
+
+export interface WebSocketClientParts extends ClientParts {
+  readonly settings: { readonly current: WebSocketSettings };
+  readonly clock: Clock;
+  readonly actions: Pick<ActionTable, 'perform' | 'refuse'>;
+}
+
+/** Hears of everything that happens to one WebSocket. */
+export interface WebSocketOwner {
+  onMessage(data: Buffer, isBinary: boolean): void;
+  onPing(data: Buffer): void;
+  onPong(): void;
+  /** In place of closing it for a fault: the owner closes with this code and a reason. */
+  onFault(code: number): void;
+  /** The close frame is about to leave, whichever side began: nothing may be written behind it. */
+  onClosing(): void;
+  onClose(): void;
+}
+
+/** As much of the library's parser as is touched here; its types leave it out. */
+interface Receiver {
+  startLoop(callback: (error?: Error) => void): void;
+  destroy(error: unknown): void;
+}
+
+/**
+ * Takes frames apart, and ends this connection alone where the parser itself fails: `ws` 8.23 was seen
+ * to throw a `TypeError` out of it (`this._mask[0]` of undefined), once in some 6,500 conversations of
+ * the fuzzer, which would end the process.
+ */
+function guardedLoop(this: Receiver, callback: (error?: Error) => void): void {
+  try {
+    Object.getPrototypeOf(this).startLoop.call(this, callback);
+  } catch (error) {
+    this.destroy(error);
+  }
+}
+
+/** A WebSocket that calls one owner in place of any listeners. */
+export class OwnedWebSocket extends WebSocket {
+  #owner: WebSocketOwner | undefined;
+  #isFaulty = false;
+
+  /** To be called when it is open. */
+  ownedBy(owner: WebSocketOwner): void {
+    this.#owner = owner;
+    // Made by the library when it opens, and not in its types.
+    const { _receiver: receiver } = this as unknown as { readonly _receiver: Receiver };
+    receiver.startLoop = guardedLoop;
+  }
+
+  /** The helper would copy every message, and keep its whole context for as long as the socket lives. */
+  override on(): this {
+    return this;
+  }
+
+  override emit(event: string | symbol, ...values: never[]): boolean {
+    const owner = this.#owner;
+    if (!owner) return false;
+    switch (event) {
+      case 'message':
+        owner.onMessage(...(values as unknown as [Buffer, boolean])); // as the library emits it
+        break;
+      case 'ping':
+        owner.onPing(...(values as unknown as [Buffer])); // likewise
+        break;
+      case 'pong':
+        owner.onPong();
+        break;
+      case 'close':
+        owner.onClose();
+        break;
+    }
+    return true;
+  }
+
+  override close(code?: number, reason?: string | Buffer): void {
+    // The library gives no reason where it closes for a fault.
+    if (code !== undefined && reason === undefined && this.#owner && !this.#isFaulty) {
+      this.#isFaulty = true;
+      this.#owner.onFault(code);
+      return;
+    }
+    this.#owner?.onClosing();
+    super.close(code, reason);
+  }
+}
+
+/** One line of a client. */
 interface Line {
   readonly text: string;
   /** As it was received: a string does not tell its size. */
@@ -20,187 +128,186 @@ interface Line {
   readonly refusal: Refusal | undefined;
 }
 
-export interface SessionParts {
-  readonly actions: ActionTable;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
-  readonly onSeen: (connection: Connection) => void;
-  /** Answers whether the pong was asked for. */
-  readonly onPong: (connection: Connection) => boolean;
-  readonly onGone: (connection: Connection) => void;
-  readonly close: (connection: Connection, reason: CloseReason) => void;
-  readonly limits: MessageLimits;
-  /** The same for pings, and for pongs that were not asked for. */
-  readonly controls: MessageLimits;
-  /** With so many bytes of lines waiting a client is not read from; asked anew each time. */
-  readonly maxWaitingBytes: () => number;
-  /**
-   * Backpressure: asked once before each line is acted on. Where it answers a promise, the client is not
-   * read from, and the line waits until it resolves. Must not reject.
-   */
-  readonly ready?: () => Promise<void> | undefined;
-}
-
 /**
- * Listens to an open WebSocket: its lines are acted on one after the other, the first when
- * `joined` is settled. A client that sends faster than it is answered, or than it reads its answers,
- * is not read from meanwhile.
+ * Owner of one open WebSocket. Its lines are acted on one after the other, the first when the join is over.
+ * A client that sends faster than it is answered, or than it reads its answers, is not read from meanwhile.
  */
-export function listen(
-  websocket: ToldWebSocket,
-  socket: Duplex,
-  connection: Connection,
-  joined: Promise<void>,
-  parts: SessionParts,
-): void {
-  const session = new Session(websocket, socket, connection, parts);
-  websocket.on('message', (data: Buffer, isBinary: boolean) => session.received(data, isBinary));
-  // What the library finds fault with it would close without a word.
-  websocket.onFault = (code) => parts.close(connection, closeReason(code));
-  websocket.on('ping', (data: Buffer) => session.pinged(data));
-  websocket.on('pong', () => session.ponged());
-  // What follows it is `close`.
-  websocket.on('error', () => {});
-  websocket.onClosing = () => session.closing();
-  websocket.on('close', () => parts.onGone(connection));
-  void joined.then(() => session.work());
-}
-
-/** The lines of one client, from the socket to the actions. */
-class Session {
-  readonly #websocket: ToldWebSocket;
-  readonly #socket: Duplex;
-  readonly #connection: Connection;
-  readonly #parts: SessionParts;
-  readonly #waiting: Line[] = [];
+export class WebSocketClient extends Client<WebSocketClientParts> implements WebSocketOwner {
+  readonly #websocket: OwnedWebSocket;
+  /** Those that wait, in their order; made with the first one, since most clients only listen. */
+  #lines: Line[] | undefined;
   /** Of the lines that wait, and of the one that is acted on. */
-  #waitingBytes = 0;
-  /** From the beginning: nothing is acted on before the join is settled. */
+  #lineBytes = 0;
+  /** From the beginning: nothing is acted on before the join is over. */
   #isWorking = true;
-  /** Whether the peer has said goodbye: its lines from before are still acted on. */
+  /** Whether the peer has begun to close: its lines from before are still acted on. */
   #isLeaving = false;
   #performed = 0;
-  /** Made with the first line: most clients only listen. */
+  /** Made with the first line. */
   #rate: MessageRate | undefined;
-  /** Made with the first ping: most clients send none. */
+  /** Made with the first ping. */
   #controls: MessageRate | undefined;
 
-  constructor(websocket: ToldWebSocket, socket: Duplex, connection: Connection, parts: SessionParts) {
+  /** `websocket` has just opened on `socket`. */
+  constructor(websocket: OwnedWebSocket, socket: Duplex, entry: Entry, parts: WebSocketClientParts) {
+    super(socket, entry, parts);
     this.#websocket = websocket;
-    this.#socket = socket;
-    this.#connection = connection;
-    this.#parts = parts;
+    void this.#open(entry);
   }
 
-  received(data: Buffer, isBinary: boolean): void {
-    this.#parts.onSeen(this.#connection);
-    if (this.#connection.closed) return;
+  get format(): WireFormat {
+    return websocketFormat;
+  }
+
+  override get isPaused(): boolean {
+    return this.#websocket.isPaused;
+  }
+
+  ping(): void {
+    this.#websocket.ping();
+  }
+
+  close(reason: CloseReason): void {
+    this.#websocket.close(reason.code, closeText(reason));
+  }
+
+  onMessage(data: Buffer, isBinary: boolean): void {
+    this.parts.heartbeat.seen(this);
+    if (this.connection.closed) return;
     if (isBinary) {
-      this.#parts.close(this.#connection, CLOSE.unsupported);
+      this.parts.hub.close(this.connection, CLOSE.unsupported);
       return;
     }
     const refusal = this.#tooSoon();
-    if (this.#connection.closed) return;
+    if (this.connection.closed) return;
     const bytes = data.length;
-    this.#waiting.push({ text: data.toString(), bytes, receivedAtMs: this.#parts.now(), refusal });
+    this.#lines ??= [];
+    this.#lines.push({ text: data.toString(), bytes, receivedAtMs: this.parts.clock.now(), refusal });
     this.#count(bytes);
-    if (this.#isFull(1) || isOwed(this.#connection, this.#socket)) this.#websocket.pause();
-    if (!this.#isWorking) void this.work();
+    if (this.#isFull(1) || this.#hasUnread) this.#websocket.pause();
+    if (!this.#isWorking) void this.#work(this.#lines);
   }
 
   /** Not every ping has to be answered (RFC 6455, 5.5.3): only what keeps to a rate and is read. */
-  pinged(data: Buffer): void {
-    this.#parts.onSeen(this.#connection);
-    if (this.#takesControl() && !this.#socket.writableNeedDrain) this.#websocket.pong(data);
+  onPing(data: Buffer): void {
+    this.parts.heartbeat.seen(this);
+    if (this.#takesControl() && !this.socket.writableNeedDrain) this.#websocket.pong(data);
   }
 
-  ponged(): void {
-    if (!this.#parts.onPong(this.#connection)) this.#takesControl();
+  onPong(): void {
+    if (!this.parts.heartbeat.ponged(this)) this.#takesControl();
   }
 
-  /** The peer is leaving, or is sent away: nothing is to be written any more. */
-  closing(): void {
-    this.#connection.outbox.discard();
+  onFault(code: number): void {
+    this.parts.hub.close(this.connection, closeReason(code));
+  }
+
+  onClosing(): void {
+    this.connection.outbox.discard();
     this.#isLeaving = true;
-    if (!this.#isWorking) this.#parts.onGone(this.#connection);
+    if (!this.#isWorking) this.disconnect();
+  }
+
+  onClose(): void {
+    this.end();
+  }
+
+  async #open(entry: Entry): Promise<void> {
+    await this.join(entry);
+    if (this.#lines) await this.#work(this.#lines);
+    else this.#rest();
   }
 
   /** Acts on the lines that wait, one after the other. Never rejects. */
-  async work(): Promise<void> {
+  async #work(lines: Line[]): Promise<void> {
     this.#isWorking = true;
-    for (let line = this.#waiting.shift(); line; line = this.#waiting.shift()) {
-      const busy = this.#parts.ready?.();
+    for (let line = lines.shift(); line; line = lines.shift()) {
+      const busy = this.parts.hub.ready();
       if (busy) {
         this.#websocket.pause();
         await busy;
       }
-      if (this.#connection.closed) break;
+      if (this.connection.closed) break;
       await this.#perform(line);
       // Replies leave at the end of the turn; one that is never over would collect them without end.
-      if (++this.#performed % MOST_WAITING === 0) await nextTurn();
-      while (isOwed(this.#connection, this.#socket)) {
-        await taken(this.#socket);
+      if (++this.#performed % MAX_WAITING_LINES === 0) await nextTurn();
+      while (this.#hasUnread) {
+        await taken(this.socket);
         // What waits is written at the end of a turn, which must not wait for this.
         await nextTurn();
       }
       this.#count(-line.bytes);
       if (!this.#isFull(1 / 2)) this.#websocket.resume();
     }
-    this.#waiting.length = 0;
+    lines.length = 0;
+    this.#rest();
+  }
+
+  /** No line waits. */
+  #rest(): void {
     this.#isWorking = false;
-    if (this.#isLeaving) this.#parts.onGone(this.#connection);
+    if (this.#isLeaving) this.disconnect();
     // Also where it was closed: the peer's answer to the close frame is still to be read.
-    this.#websocket.resume();
+    if (this.#websocket.isPaused) this.#websocket.resume();
   }
 
   async #perform({ text, receivedAtMs, refusal }: Line): Promise<void> {
-    if (refusal) this.#parts.actions.refuse(this.#connection, text, refusal);
-    else await this.#parts.actions.perform(this.#connection, text, receivedAtMs);
+    if (refusal) this.parts.actions.refuse(this.connection, text, refusal);
+    else await this.parts.actions.perform(this.connection, text, receivedAtMs);
   }
 
-  /** What is wrong with a line that came too soon; ends the connection where it has gone too far. */
+  /** What is wrong with a line that came too soon; closes the connection where it has gone too far. */
   #tooSoon(): Refusal | undefined {
-    this.#rate ??= new MessageRate(this.#parts.limits);
-    const verdict = this.#rate.take();
-    if (verdict === 'close') this.#parts.close(this.#connection, CLOSE.tooMany);
-    return verdict === 'taken' ? undefined : tooFast(this.#rate.waitMs);
+    const { limits } = this.parts.settings.current;
+    const now = this.parts.clock.monotonic();
+    this.#rate ??= new MessageRate();
+    const verdict = this.#rate.take(limits, now);
+    if (verdict === 'taken') return undefined;
+    if (verdict === 'close') this.parts.hub.close(this.connection, CLOSE.tooMany);
+    const waitMs = Math.ceil(this.#rate.waitMs(limits, now));
+    return new Refusal(429, `too many messages (limits.messagesPerSecond): wait ${waitMs} ms`);
   }
 
-  /** Whether a control frame is within its rate; ends the connection where it has gone too far. */
+  /** Whether a control frame is within its rate; closes the connection where it has gone too far. */
   #takesControl(): boolean {
-    if (this.#connection.closed) return false;
-    this.#controls ??= new MessageRate(this.#parts.controls);
-    const verdict = this.#controls.take();
-    if (verdict === 'close') this.#parts.close(this.#connection, CLOSE.tooMany);
+    if (this.connection.closed) return false;
+    this.#controls ??= new MessageRate();
+    const verdict = this.#controls.take(CONTROL_FRAMES, this.parts.clock.monotonic());
+    if (verdict === 'close') this.parts.hub.close(this.connection, CLOSE.tooMany);
     return verdict === 'taken';
   }
 
   /** The bytes of waiting lines are a part of what the connection keeps in memory. */
   #count(bytes: number): void {
-    this.#waitingBytes += bytes;
-    this.#connection.outbox.waitForPeer(this.#waitingBytes);
+    this.#lineBytes += bytes;
+    this.connection.outbox.waitForPeer(this.#lineBytes);
   }
 
   /** Whether as much waits as may, or that part of it. */
   #isFull(part: number): boolean {
-    return (
-      this.#waiting.length >= part * MOST_WAITING ||
-      this.#waitingBytes >= part * this.#parts.maxWaitingBytes()
-    );
+    const lines = this.#lines?.length ?? 0;
+    const { maxPayloadBytes } = this.parts.settings.current.limits;
+    return lines >= part * MAX_WAITING_LINES || this.#lineBytes >= part * maxPayloadBytes;
   }
-}
 
-function tooFast(waitMs: number): Refusal {
-  return new Refusal(429, `too many messages (limits.messagesPerSecond): wait ${Math.ceil(waitMs)} ms`);
-}
-
-/** Whether the peer has yet to read what it was sent. */
-function isOwed(connection: Connection, socket: Duplex): boolean {
-  const isOpen = socket.writable && !connection.closed;
-  return isOpen && (socket.writableNeedDrain || connection.outbox.isBehind);
+  /** Whether the peer has yet to read what it was sent. */
+  get #hasUnread(): boolean {
+    const isOpen = this.socket.writable && !this.connection.closed;
+    return isOpen && (this.socket.writableNeedDrain || this.connection.outbox.isBehind);
+  }
 }
 
 /** Resolves when the operating system has taken what was written, or the socket is gone. */
 function taken(socket: Duplex): Promise<void> {
   return new Promise((resolve) => socket.write('', () => resolve()));
+}
+
+/** As much of the reason as a close frame carries, cut between two characters. */
+export function closeText({ reason }: CloseReason): string {
+  const bytes = Buffer.from(reason);
+  if (bytes.length <= MAX_REASON_BYTES) return reason;
+  let end = MAX_REASON_BYTES;
+  // Bytes of the form 10xxxxxx continue a character that began before them.
+  while (end > 0 && ((bytes[end] ?? 0) & 0b1100_0000) === 0b1000_0000) end--;
+  return bytes.subarray(0, end).toString();
 }

@@ -11,8 +11,10 @@ export function listenerOf(parts: Partial<ListenerParts>) {
     request: (_, response) => response.end(),
     upgrade: (_, socket) => socket.destroy(),
     clock: systemClock,
-    limits: { sockets: Number.POSITIVE_INFINITY, headersSeconds: Number.POSITIVE_INFINITY },
-    takeSocket: () => () => {},
+    settings: {
+      current: { limits: { sockets: Number.POSITIVE_INFINITY, headersSeconds: Number.POSITIVE_INFINITY } },
+    },
+    takeSocket: () => ({ release() {} }),
     unread: { add: (answer) => unread.add(answer), remove: (answer) => unread.delete(answer) },
     onRefused: () => {},
     onCrowded: (detail) => crowded.push(detail),

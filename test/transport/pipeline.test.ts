@@ -442,7 +442,7 @@ describe('the last line of defence', () => {
   });
 
   it('lets no raw problem keep a socket whose peer reads nothing', async () => {
-    const { writeProblem } = await import('../../src/transport/raw-problem.ts');
+    const { writeProblem } = await import('../../src/transport/problem.ts');
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
       const socket = new Socket();
