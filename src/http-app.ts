@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { getRequestListener, RequestError } from '@hono/node-server';
 import { type Handler, Hono } from 'hono';
 import { etag } from 'hono/etag';
 import { type AdminParts, createAdmin } from './admin/admin.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
 import { createPages } from './pages/pages.ts';
-import { problemResponse } from './transport/problem.ts';
+import { headFault } from './transport/pipeline.ts';
+import { problem, problemResponse } from './transport/problem.ts';
 import { hostCheck, type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
 
 export interface HttpParts {
@@ -82,4 +85,29 @@ function describing(): Handler {
     ETag: `"${createHash('sha256').update(body).digest('base64url')}"`,
   };
   return (c) => c.body(body, 200, headers);
+}
+
+/**
+ * Below Node's server, above a Hono app: requests that are ambiguous, or that no `Request` can be made
+ * of, are told why. The promise it returns resolves when all of the answer has been written, or
+ * a stream of events has begun.
+ */
+export function requestListener(
+  fetch: Parameters<typeof getRequestListener>[0],
+  onRefused: (reason: RefusalReason) => void = () => {},
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const listener = getRequestListener(fetch, {
+    overrideGlobalObjects: false,
+    errorHandler: (error) =>
+      problemResponse(error instanceof RequestError ? new Refusal(400, error.message) : error),
+  });
+  return async (request, response) => {
+    const fault = headFault(request);
+    if (!fault) return listener(request, response);
+    onRefused(fault.reason);
+    const { status, headers, body } = problem(fault);
+    response.shouldKeepAlive = false;
+    response.writeHead(status, { 'Content-Length': Buffer.byteLength(body), ...headers });
+    response.end(body);
+  };
 }

@@ -8,19 +8,11 @@ import {
 } from 'node:http';
 import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { getRequestListener, RequestError } from '@hono/node-server';
 import type { Slot } from '../access/connection-limits.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal, type RefusalReason } from '../hub/errors.ts';
-import {
-  headFault,
-  ignoreUpgrade,
-  KEPT_HEADERS,
-  Pipeline,
-  type PipelineParts,
-  type UnreadAnswers,
-} from './pipeline.ts';
-import { problem, problemResponse, writeProblem } from './problem.ts';
+import { ignoreUpgrade, KEPT_HEADERS, Pipeline, type PipelineParts, type UnreadAnswers } from './pipeline.ts';
+import { writeProblem } from './problem.ts';
 import { isWebSocketUpgrade } from './upgrade.ts';
 
 /** How long sockets may take to end by themselves once the server has stopped. */
@@ -336,29 +328,4 @@ function refusalOf({ code, message }: NodeJS.ErrnoException): Refusal {
     default:
       return new Refusal(400, `this is not HTTP/1.1: ${message}`);
   }
-}
-
-/**
- * Below Node's server, above a Hono app: requests that are ambiguous, or that no `Request` can be made
- * of, are told why. The promise it returns resolves when all of the answer has been written, or
- * a stream of events has begun.
- */
-export function requestListener(
-  fetch: Parameters<typeof getRequestListener>[0],
-  onRefused: (reason: RefusalReason) => void = () => {},
-): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const listener = getRequestListener(fetch, {
-    overrideGlobalObjects: false,
-    errorHandler: (error) =>
-      problemResponse(error instanceof RequestError ? new Refusal(400, error.message) : error),
-  });
-  return async (request, response) => {
-    const fault = headFault(request);
-    if (!fault) return listener(request, response);
-    onRefused(fault.reason);
-    const { status, headers, body } = problem(fault);
-    response.shouldKeepAlive = false;
-    response.writeHead(status, { 'Content-Length': Buffer.byteLength(body), ...headers });
-    response.end(body);
-  };
 }
