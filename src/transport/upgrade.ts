@@ -194,7 +194,8 @@ class Handshake {
   readonly method = 'GET';
   readonly url = '/';
   readonly headers: HandshakeHeaders;
-  readonly #upgrade: Upgrade;
+  /** Until it is over. */
+  #upgrade: Upgrade | undefined;
   #isOpen = false;
 
   constructor(upgrade: Upgrade) {
@@ -210,17 +211,17 @@ class Handshake {
 
   /** `own` makes the owner, from now on responsible for the socket and the entry. */
   open(websocket: OwnedWebSocket, own: UpgradeParts['own']): void {
-    const owner = own(websocket, this.#upgrade);
-    if (!owner) return;
+    if (!this.#upgrade || !own(websocket, this.#upgrade)) return;
     this.#isOpen = true;
-    websocket.ownedBy(owner);
     // The library listens in place of the gate.
     this.#upgrade.socket.off('error', destroyThis);
   }
 
   /** Writes what was held back; where it has not opened, ends the socket and releases the entry. */
   finish(): void {
+    if (!this.#upgrade) return;
     const { socket, entry } = this.#upgrade;
+    this.#upgrade = undefined;
     socket.uncork();
     if (!this.#isOpen) lose(socket, entry);
   }
@@ -258,7 +259,10 @@ class HandshakeHeaders {
 
 export interface UpgradeParts {
   readonly settings: { readonly current: UpgradeSettings };
-  /** Makes the owner of a WebSocket that has just opened; where there is none, or it throws, it is cut. */
+  /**
+   * Makes the owner of a WebSocket that has just opened, which calls `ownedBy`. Where there is none, or it
+   * throws, the WebSocket is cut.
+   */
   readonly own: (websocket: OwnedWebSocket, upgrade: Upgrade) => WebSocketOwner | undefined;
   readonly onFault: (what: string, error: unknown) => void;
 }

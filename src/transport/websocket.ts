@@ -152,6 +152,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
   constructor(websocket: OwnedWebSocket, socket: Duplex, entry: Entry, parts: WebSocketClientParts) {
     super(socket, entry, parts);
     this.#websocket = websocket;
+    websocket.ownedBy(this);
     void this.#open(entry);
   }
 

@@ -3,14 +3,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Hub } from '../../src/hub/hub.ts';
 import { ActionTable } from '../../src/transport/actions.ts';
 import type { Heartbeat } from '../../src/transport/client.ts';
-import { type OwnedWebSocket, WebSocketClient } from '../../src/transport/websocket.ts';
+import { type OwnedWebSocket, WebSocketClient, type WebSocketOwner } from '../../src/transport/websocket.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
 /** As much of a WebSocket as a client touches. */
 class FakeWebSocket {
-  owner: WebSocketClient | undefined;
+  owner: WebSocketOwner | undefined;
+  ownedBy(owner: WebSocketOwner): void {
+    this.owner = owner;
+  }
   isPaused = false;
   pause(): void {
     this.isPaused = true;
@@ -90,7 +93,7 @@ function setUp({
     reservation: { release() {} },
   };
   // Of which a client touches this much.
-  websocket.owner = new WebSocketClient(websocket as unknown as OwnedWebSocket, socket, entry, {
+  new WebSocketClient(websocket as unknown as OwnedWebSocket, socket, entry, {
     hub: hub as unknown as Hub,
     heartbeat: heartbeat as unknown as Heartbeat,
     settings: { current: { limits } },

@@ -3,15 +3,17 @@ import { createServer, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CLOSE } from '../../src/hub/close-reason.ts';
 import { type UpgradeParts, websocketUpgrades } from '../../src/transport/upgrade.ts';
-import { closeText, type WebSocketOwner } from '../../src/transport/websocket.ts';
+import { closeText, type OwnedWebSocket, type WebSocketOwner } from '../../src/transport/websocket.ts';
 import { handshake, RawClient } from '../helpers/raw.ts';
 import { frame } from '../hostile/ask.ts';
 
 /** An owner that does nothing but what it is given. */
-function owner(own: Partial<WebSocketOwner>): WebSocketOwner {
+function owner(websocket: OwnedWebSocket, own: Partial<WebSocketOwner>): WebSocketOwner {
   const nothing = () => {};
   const all = { onMessage: nothing, onPing: nothing, onPong: nothing };
-  return { ...all, onFault: nothing, onClosing: nothing, onClose: nothing, ...own };
+  const owner = { ...all, onFault: nothing, onClosing: nothing, onClose: nothing, ...own };
+  websocket.ownedBy(owner);
+  return owner;
 }
 
 /** A server whose WebSockets get these owners. */
@@ -55,7 +57,7 @@ describe('what comes in one read', () => {
         most = Math.max(most, inTurn);
         if (heard === sent) websocket.terminate();
       };
-      return owner({ [event]: hear });
+      return owner(websocket, { [event]: hear });
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -96,7 +98,7 @@ it('ends the connection alone where the library fails to take a frame apart', as
         throw new TypeError("Cannot read properties of undefined (reading '0')");
       },
     });
-    return owner({ onClose: () => void closed++ });
+    return owner(websocket, { onClose: () => void closed++ });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
