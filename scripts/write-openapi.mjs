@@ -1,5 +1,7 @@
 // Writes openapi.yaml from the routes' declarations; needs a build.
 import { writeFileSync } from 'node:fs';
-import { openApiYaml } from '../dist/admin/openapi.js';
+import { stringify } from 'yaml';
+import { openApiDocument } from '../dist/admin/openapi.js';
 
-writeFileSync(new URL('../openapi.yaml', import.meta.url), openApiYaml());
+const yaml = stringify(openApiDocument(), { lineWidth: 100, aliasDuplicateObjects: false });
+writeFileSync(new URL('../openapi.yaml', import.meta.url), yaml);

@@ -6,7 +6,7 @@ import { type Handler, Hono } from 'hono';
 import { etag } from 'hono/etag';
 import { type AdminParts, createAdmin } from './admin/admin.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
-import { createPages } from './pages/pages.ts';
+import { createPages, PAGE_PATHS } from './pages/pages.ts';
 import { headFault } from './transport/pipeline.ts';
 import { problem, problemResponse } from './transport/problem.ts';
 import { hostCheck, type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
@@ -23,7 +23,7 @@ export interface HttpParts {
 }
 
 /** What answers only to the names of this server; rooms see to it themselves, after the syntax. */
-const GUARDED_BY_HOST = ['/', '/pages/*', '/client/*', '/openapi.yaml', '/admin/*', '/metrics'];
+const GUARDED_BY_HOST = ['/', ...PAGE_PATHS, '/openapi.yaml', '/admin/*', '/metrics'];
 
 /** What can only be looked at. */
 const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];

@@ -1,9 +1,9 @@
 import type { Clock } from './clock.ts';
 import { inSlices } from './hub/backpressure.ts';
-import { CLOSE } from './hub/close-reason.ts';
 import type { Connection } from './hub/connection.ts';
 import { Refusal, retryAfterMs } from './hub/errors.ts';
 import type { Hub } from './hub/hub.ts';
+import { CLOSE } from './protocol/close-reason.ts';
 
 /** Where in its life a server is: it passes through these once, in this order. */
 export type Phase = 'new' | 'starting' | 'running' | 'draining' | 'stopped';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findConfig } from '../src/config/find.ts';
+import { findConfig } from '../src/config/load.ts';
 import { type Received, SocketGuest, StreamGuest } from './helpers/guest.ts';
 import { startServer, type TestServer } from './helpers/server.ts';
 

@@ -1,8 +1,8 @@
 import ipaddr from 'ipaddr.js';
 import type { Clock } from '../clock.ts';
-import { CLOSE } from '../hub/close-reason.ts';
 import { Refusal, retryAfterMs } from '../hub/errors.ts';
 import { isLoopback } from '../loopback.ts';
+import { CLOSE } from '../protocol/close-reason.ts';
 import type { ClientAddress, ClientAddresses } from './client-address.ts';
 import { SweptMap, TokenBucket } from './rate-limits.ts';
 

@@ -1,5 +1,5 @@
-import { CLOSE } from '../hub/close-reason.ts';
 import { Refusal, retryAfterMs } from '../hub/errors.ts';
+import { CLOSE } from '../protocol/close-reason.ts';
 import { countedAs, type LimitedClient, type Slot } from './connection-limits.ts';
 
 /** `Infinity` is no limit. */

@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import { CLOSE } from '../hub/close-reason.ts';
 import type { Administration } from '../hub/hub.ts';
+import { CLOSE } from '../protocol/close-reason.ts';
 import { instantField, json, refusals, refused, unknownParameter } from './answers.ts';
 import { deviceName, flag, noQuery, reason, roomName, someName } from './fields.ts';
 import { type AdminEnv, operatorOnly } from './guard.ts';

@@ -1,4 +1,4 @@
-/** The limits that memory depends on, `Infinity` for none. */
+/** The limits that memory depends on; `Infinity` for no limit. */
 export interface Limits {
   readonly sockets: number;
   readonly connections: number;
@@ -10,9 +10,9 @@ export interface Limits {
   readonly totalBufferedBytes: number;
 }
 
-/** What the process may use, in bytes, as the system says it; what is not known is left out. */
+/** What the process may use, in bytes. */
 export interface Available {
-  /** `process.constrainedMemory()`: of the container; 0 or astronomical where there is none. */
+  /** `process.constrainedMemory()`, the container's limit: 0 or astronomical without a container. */
   readonly constrained?: number | undefined;
   /** `os.totalmem()`. */
   readonly total: number;
@@ -20,14 +20,14 @@ export interface Available {
   readonly heap: number;
 }
 
-/** One part of what the limits permit. */
+/** One part of the sum. */
 interface Term {
   readonly what: string;
   readonly bytes: number;
-  /** As much of it as lies on the JavaScript heap, which has a limit of its own. */
+  /** The share on the JavaScript heap, which has a limit of its own. */
   readonly heapBytes: number;
   readonly derivation: string;
-  /** The limits that it is made of. */
+  /** The limits that it depends on. */
   readonly keys: readonly (keyof Limits)[];
 }
 
@@ -44,32 +44,32 @@ const CONNECTION_HEAP_BYTES = 8 * KIB;
  */
 const SOCKET_BYTES = 112 * KIB;
 const SOCKET_HEAP_BYTES = 110 * KIB;
-/** A room in a connection's set and the connection in the room's. */
+/** An entry in the connection's set of rooms and one in the room's set of connections. */
 const MEMBERSHIP_BYTES = 70;
-/** A room with its name, its maps and a timer, and what the log remembers of it; measured 300 bytes. */
+/** A room with its name, maps and timer, and its entry in the log; measured: 300 bytes. */
 const ROOM_BYTES = KIB;
-/** The process before anybody comes. */
+/** The process without clients. */
 const PROGRAM_BYTES = 90 * MIB;
 
-/** Only who has a token is read a body from. They are few, and a body is there twice while it is parsed. */
+/** Bodies are read only from clients with a token, who are few. While one is parsed there are two copies. */
 const BODIES = 4;
 const COPIES_OF_BODY = 2;
 
 /**
- * The most memory that the limits permit beside the program itself, as lines for people: the total
- * first, then what it is made of; and a warning where that is more than the process may use. Kernel
- * buffers of sockets are not in it.
+ * The lines about memory that `belfry check` prints: the largest amount that the limits permit beside
+ * the program itself, then its parts; and a warning if the process may not use so much. Buffers of
+ * sockets in the kernel are not counted.
  */
 export function describeMemory(limits: Limits, available: Available): { lines: string[]; warning?: string } {
   const terms = termsOf(limits);
   const unbounded = terms.filter(({ bytes }) => bytes === Number.POSITIVE_INFINITY);
   const parts = terms.map(({ what, bytes, derivation }) => `  ${what} ${derivation} = ${mib(bytes)}`);
   if (unbounded.length > 0) {
-    const keys = new Set(
-      unbounded.flatMap(({ keys }) => keys.filter((key) => !Number.isFinite(limits[key]))),
+    const missing = unbounded.flatMap(({ keys }) =>
+      keys.filter((key) => limits[key] === Number.POSITIVE_INFINITY),
     );
-    const names = [...keys].map((key) => `limits.${key}`).join(', ');
-    const warning = `nothing bounds the memory: ${names} ${keys.size > 1 ? 'are' : 'is'} 0`;
+    const names = [...new Set(missing)].map((key) => `limits.${key}`);
+    const warning = `nothing bounds the memory: ${names.join(', ')} ${names.length > 1 ? 'are' : 'is'} 0`;
     return { lines: ['memory: any amount:', ...parts], warning };
   }
   const bytes = sum(terms, 'bytes');
@@ -78,18 +78,18 @@ export function describeMemory(limits: Limits, available: Available): { lines: s
   return { lines, ...(warning && { warning }) };
 }
 
-/** The most memory that the limits permit, in bytes, beside the program itself; `Infinity`: any amount. */
+/** The largest amount of memory that the limits permit beside the program itself, in bytes; `Infinity`: any. */
 export function mostMemory(limits: Limits): number {
   return sum(termsOf(limits), 'bytes');
 }
 
 function termsOf(limits: Limits): Term[] {
   const { sockets, connections, rooms, roomsPerConnection, maxPayloadBytes, maxBodyBytes } = limits;
-  // A client may leave a message half sent for as long as it answers pings.
+  // A client may leave a message incomplete for as long as it answers pings.
   const websocketBytes = WEBSOCKET_BYTES + maxPayloadBytes;
   const perConnection = Math.max(STREAM_BYTES, websocketBytes);
   const memberships = connections * Math.min(roomsPerConnection, rooms);
-  // Where nothing bounds the sockets nothing bounds the others, however many connections there may be.
+  // Without a limit for sockets there is none for those that hold no connection.
   const others = Number.isFinite(sockets) ? Math.max(sockets - connections, 0) : sockets;
   return [
     {
@@ -146,10 +146,10 @@ function termsOf(limits: Limits): Term[] {
 
 function warningOf(bytes: number, heapBytes: number, available: Available): string | undefined {
   const { constrained, total, heap } = available;
-  const most = constrained ? Math.min(constrained, total) : total;
+  const allowed = constrained ? Math.min(constrained, total) : total;
   const lower = 'lower limits.connections or the others above';
-  if (bytes > most) {
-    return `the limits permit ${mib(bytes)} with the program, and it may use ${mib(most)}: ${lower}, or give it more`;
+  if (bytes > allowed) {
+    return `the limits permit ${mib(bytes)} with the program, and it may use ${mib(allowed)}: ${lower}, or give it more`;
   }
   if (heapBytes > heap) {
     return (

@@ -1,28 +1,35 @@
-import { ConfigError, type Fault, faultMessages, pathText } from './faults.ts';
+import { ConfigError, errorMessages, type Fault } from './errors.ts';
+import { isObject, pathText } from './json.ts';
+import { endsInMalformedName, shownPath } from './redact.ts';
 import { type Config, configSchema, type SchemaOptions } from './schema.ts';
-import { isMadeUp, isName, shownPath } from './secrets.ts';
-import { type Substituted, substitute } from './substitute.ts';
 
-/** The most faults that are listed; the rest is counted. */
-const MOST_FAULTS = 100;
-const LONGEST_MESSAGE = 500;
+/** Faults that are listed; further ones are counted. */
+const MAX_FAULTS = 100;
+const MAX_MESSAGE_CHARACTERS = 500;
+
+type Path = readonly PropertyKey[];
+
+/** `${NAME}`, or `$${` for a plain `${`. */
+const REFERENCE = /\$\$\{|\$\{([^}]*)\}/g;
 
 /**
- * Checks a document and completes it with the defaults. Throws a `ConfigError` with every fault.
- * The document itself is not changed.
+ * Checks a document, fills the strings of its feeds from `options.env`, and completes it with the
+ * defaults. Throws a `ConfigError` with every fault. The document itself is not changed.
  */
 export function parseConfig(document: unknown, options: SchemaOptions): Config {
-  const filled = substitute(document, options.env);
-  const result = configSchema(options).safeParse(filled.document, { error: faultMessages(document) });
-  const unset = new Set(filled.faults.map(({ path }) => pathText(path)));
-  const faults: Fault[] = filled.faults
-    .slice(0, MOST_FAULTS)
-    .map(({ path, message }) => ({ path: pathText(shownPath(document, path)), message }));
-  let more = filled.faults.length - faults.length;
+  const references = new References(options.env);
+  const filled = references.fillFeeds(document);
+  const result = configSchema(options).safeParse(filled, { error: errorMessages(document) });
+  const faults = references.faults.slice(0, MAX_FAULTS).map(({ path, message }) => ({
+    path: pathText(shownPath(document, path)),
+    message,
+  }));
+  let more = references.faults.length - faults.length;
+  const unset = new Set(references.faults.map(({ path }) => pathText(path)));
   for (const issue of result.error?.issues ?? []) {
-    if (faults.length >= MOST_FAULTS) more++;
-    // What a string with a hole in it fails at is no news.
-    else if (!unset.has(pathText(issue.path))) faults.push(...faultsOf(issue, filled));
+    if (faults.length >= MAX_FAULTS) more++;
+    // A string that lacks a variable has its fault already.
+    else if (!unset.has(pathText(issue.path))) faults.push(...faultsOf(issue, references));
   }
   if (result.success && faults.length === 0) return result.data;
   if (more > 0) faults.push({ path: '', message: `and ${more} more faults` });
@@ -32,19 +39,89 @@ export function parseConfig(document: unknown, options: SchemaOptions): Config {
 interface Issue {
   readonly code?: string;
   readonly message: string;
-  readonly path: readonly PropertyKey[];
+  readonly path: Path;
 }
 
-function faultsOf({ code, message, path }: Issue, { conceal }: Substituted): Fault[] {
-  if (isMadeUp(path) && !isName(path.at(-1) ?? '')) {
-    const words = 'holds a name that is none: write letters, digits, - and _ in it, and the value after it';
-    return [{ path: pathText(path.slice(0, -1)), message: words }];
+function faultsOf({ code, message, path }: Issue, references: References): Fault[] {
+  if (endsInMalformedName(path)) {
+    const message = 'holds a name that is none: write letters, digits, - and _ in it, and the value after it';
+    return [{ path: pathText(path.slice(0, -1)), message }];
   }
-  // `faultMessages` writes a line for each unknown key.
+  // The message about unknown keys has a line for each.
   const lines = code === 'unrecognized_keys' ? message.split('\n') : [message];
   return lines.map((line) => {
-    const text = conceal(line, path);
-    const cut = text.length > LONGEST_MESSAGE ? `${text.slice(0, LONGEST_MESSAGE)}…` : text;
-    return { path: pathText(path), message: cut };
+    const text = references.conceal(line, path);
+    const isLong = text.length > MAX_MESSAGE_CHARACTERS;
+    return { path: pathText(path), message: isLong ? `${text.slice(0, MAX_MESSAGE_CHARACTERS)}…` : text };
   });
+}
+
+/** The references of one document's feeds to environment variables, such as `${PRICES_TOKEN}`. */
+class References {
+  readonly faults: { readonly path: Path; readonly message: string }[] = [];
+  readonly #env: NodeJS.ProcessEnv;
+  /** For each schedule the variables that its feed refers to, by their values. */
+  readonly #used: Map<string, string>[] = [];
+
+  constructor(env: NodeJS.ProcessEnv) {
+    this.#env = env;
+  }
+
+  /** A copy of the document with every string in a `feed` filled in. Keys stay as they are. */
+  fillFeeds(document: unknown): unknown {
+    const schedules = isObject(document) ? document.schedules : undefined;
+    if (!isObject(document) || !Array.isArray(schedules)) return document;
+    const filled = schedules.map((schedule: unknown, index) => {
+      this.#used[index] = new Map();
+      if (!isObject(schedule) || !('feed' in schedule)) return schedule;
+      return {
+        ...schedule,
+        feed: this.#fill(schedule.feed, ['schedules', index, 'feed'], this.#used[index]),
+      };
+    });
+    return { ...document, schedules: filled };
+  }
+
+  /** Replaces the values of variables by their names in a message about `path`. */
+  conceal(message: string, [section, index]: Path): string {
+    const used = section === 'schedules' ? this.#used[Number(index)] : undefined;
+    // Longest first: a value may contain another one.
+    const longestFirst = [...(used ?? [])].sort(([a], [b]) => b.length - a.length);
+    return longestFirst.reduce((text, [value, name]) => {
+      const reference = () => `\${${name}}`;
+      return text.replaceAll(JSON.stringify(value).slice(1, -1), reference).replaceAll(value, reference);
+    }, message);
+  }
+
+  #fill(value: unknown, path: Path, used: Map<string, string>): unknown {
+    if (typeof value === 'string') {
+      const replace = (reference: string, name?: string) =>
+        name === undefined ? '${' : this.#lookUp(name, reference, path, used);
+      // After the last brace no reference ends; a search from every `${` there would take quadratic time.
+      const end = value.lastIndexOf('}') + 1;
+      return value.slice(0, end).replace(REFERENCE, replace) + value.slice(end).replaceAll('$${', () => '${');
+    }
+    if (Array.isArray(value)) return value.map((item, index) => this.#fill(item, [...path, index], used));
+    if (!isObject(value)) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, this.#fill(item, [...path, key], used)]),
+    );
+  }
+
+  #lookUp(name: string, reference: string, path: Path, used: Map<string, string>): string {
+    // Own properties only: every object has a `constructor`.
+    const value = Object.hasOwn(this.#env, name) ? this.#env[name] : undefined;
+    if (value === undefined) {
+      this.faults.push({ path, message: `${notSet(name)} (a plain "\${" is written "$\${")` });
+      return reference;
+    }
+    if (value !== '') used.set(value, name);
+    return value;
+  }
+}
+
+/** A malformed name is not repeated: it may be a part of a password that contains `${`. */
+function notSet(name: string): string {
+  if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `the environment variable ${name} is not set`;
+  return `what stands between "\${" and "}" is not the name of a variable: write letters, digits and _, not starting with a digit`;
 }

@@ -1,160 +1,171 @@
 import { z } from 'zod';
 import type { FeedKind } from '../feed/feed.ts';
 import { isLoopback } from '../loopback.ts';
-import { isObject } from './document.ts';
-import { roomPattern } from './fields.ts';
-import { allowedOrigin, hostFault, isHost, publicUrl } from './host.ts';
-import { trustedProxy } from './proxy.ts';
+import {
+  adminToken,
+  allowedOrigin,
+  host,
+  hostFault,
+  publicUrl,
+  roomPattern,
+  sha256Of,
+  tokenFault,
+  trustedProxy,
+} from './fields.ts';
+import { isObject } from './json.ts';
 import { schedule } from './schedule.ts';
-import { adminToken, sha256Of, tokenFault } from './token.ts';
 
-/** A day: what a timer can be set to, and more than anybody waits. */
-const LONGEST_SECONDS = 86_400;
+/** A day: longer than anybody waits, and short enough for a timer. */
+const MAX_SECONDS = 86_400;
+const MIN_HEARTBEAT_SECONDS = 0.1;
 
-const LEAST_BEAT_SECONDS = 0.1;
+const seconds = (min: number) => z.number().min(min).max(MAX_SECONDS);
 
-const seconds = (least: number) => z.number().min(least).max(LONGEST_SECONDS);
+/** 0 in the file means no limit, and is `Infinity` from here on, so that it needs no case of its own. */
+const unlimited = (value: number) => (value === 0 ? Number.POSITIVE_INFINITY : value);
 
-/** 0 in the file is none, which comparisons understand best as infinity. */
-const limit = (byDefault: number, most = Number.MAX_SAFE_INTEGER) =>
-  z
-    .int()
-    .min(0)
-    .max(most)
-    .prefault(byDefault)
-    .transform((value) => (value === 0 ? Number.POSITIVE_INFINITY : value));
-
-const host = z
-  .string()
-  .transform((text) => text.replace(/^\[(.*)\]$/, '$1'))
-  .refine(isHost, { error: ({ input }) => hostFault(String(input)) });
+const limit = (byDefault: number, description: string, max = Number.MAX_SAFE_INTEGER) =>
+  z.int().min(0).max(max).prefault(byDefault).transform(unlimited).describe(`${description} 0: no limit.`);
 
 const server = z
   .strictObject({
-    host: host.prefault('127.0.0.1').describe('The address to listen on; "0.0.0.0" is every one.'),
-    port: z.int().min(0).max(65_535).default(8080).describe('The port to listen on; 0 is any that is free.'),
+    host: host.prefault('127.0.0.1').describe('Address to listen on. "0.0.0.0": every IPv4 address.'),
+    port: z.int().min(0).max(65_535).default(8080).describe('Port to listen on. 0: any free port.'),
     publicUrl: publicUrl
       .optional()
-      .describe('What the world calls this server, such as "https://wall.example.com"; links use it.'),
+      .describe(
+        'Origin of this server as clients see it, such as "https://wall.example.com". Used in links.',
+      ),
     allowedOrigins: z
       .array(allowedOrigin)
       .default([])
-      .describe('Where pages may come from: exact origins, "null" and "file://" (from disk), or "*".'),
+      .describe(
+        'Origins whose pages may connect: exact origins, "null" and "file://" (pages from disk), or "*".',
+      ),
     trustProxy: z
       .array(trustedProxy)
       .default([])
-      .describe(
-        'The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks.',
-      ),
-    openMetrics: z.boolean().default(false).describe('Whether /metrics needs no token.'),
-    heartbeatSeconds: seconds(LEAST_BEAT_SECONDS)
+      .describe('Proxies whose X-Forwarded-For and X-Forwarded-Proto are used: addresses or networks.'),
+    openMetrics: z.boolean().default(false).describe('Whether /metrics can be read without a token.'),
+    heartbeatSeconds: seconds(MIN_HEARTBEAT_SECONDS)
       .default(25)
-      .describe('How often connections are pinged, in seconds.'),
-    idleSeconds: seconds(LEAST_BEAT_SECONDS)
+      .describe('Interval between pings of a connection, in seconds.'),
+    idleSeconds: seconds(MIN_HEARTBEAT_SECONDS)
       .default(60)
-      .describe('After how many seconds without a sign of life one is closed.'),
-    emptyRoomSeconds: seconds(0).default(10).describe('How long an empty room is remembered, in seconds.'),
+      .describe('A WebSocket is closed if the client sends nothing, not even a pong, for this many seconds.'),
+    emptyRoomSeconds: seconds(0)
+      .default(10)
+      .describe('A room is removed when it has been empty for this many seconds.'),
     drainSeconds: seconds(0)
       .default(5)
-      .describe('How long a stop spreads the closing of connections, in seconds.'),
+      .describe('When the server stops, connections are closed over this many seconds.'),
   })
   .superRefine(checkIdle);
 
 const room = z.strictObject({
-  match: roomPattern.describe('The rooms it is for, as a pattern; the first rule that matches holds.'),
-  subscribe: z.enum(['anyone', 'token', 'nobody']).default('anyone').describe('Who may listen.'),
+  match: roomPattern.describe(
+    'Rooms that the rule is for, as a pattern. The first rule that matches applies.',
+  ),
+  subscribe: z
+    .enum(['anyone', 'token', 'nobody'])
+    .default('anyone')
+    .describe('Who may join: anyone, clients with a token, or nobody.'),
   publish: z
     .enum(['members', 'token', 'nobody'])
     .default('nobody')
-    .describe('Who may publish: who is in the room, who is in it with a token for it, or nobody.'),
-  history: z.int().min(0).max(100_000).default(10).describe('How many messages are kept.'),
+    .describe('Who may publish: clients in the room (members), those with a token for it, or nobody.'),
+  history: z.int().min(0).max(100_000).default(10).describe('Number of messages that are kept.'),
   historySeconds: seconds(0).default(3600).describe('How long a message is kept, in seconds.'),
   slow: z
     .enum(['latest', 'close'])
     .default('latest')
-    .describe('Who does not keep up: gets the latest tick instead of each, or is closed.'),
+    .describe('What a slow client gets: the latest tick in place of each tick, or it is closed.'),
 });
 
 const limits = z
   .strictObject({
-    connections: limit(20_000).describe('How many connections there may be; 0 is no limit.'),
-    connectionsPerAddress: limit(1000).describe('How many of them from one address; 0 is no limit.'),
-    connectsPerSecondPerAddress: limit(100).describe(
-      'How many an address may open in a second; 0 is no limit.',
-    ),
-    sockets: limit(25_000).describe(
-      'How many TCP sockets there may be, with a connection on them or not; 0 is no limit.',
-    ),
+    connections: limit(20_000, 'Connections at the same time.'),
+    connectionsPerAddress: limit(1000, 'Connections at the same time from one address.'),
+    connectsPerSecondPerAddress: limit(100, 'New connections from one address in a second.'),
+    sockets: limit(25_000, 'TCP sockets at the same time, connections included.'),
     headersSeconds: seconds(0)
       .prefault(10)
-      .transform((value) => (value === 0 ? Number.POSITIVE_INFINITY : value))
-      .describe('How long the headers of a request may take to come, in seconds; 0 is no limit.'),
-    messagesPerSecond: limit(20).describe('How many messages a client may send in a second; 0 is no limit.'),
-    messageBurst: limit(100).describe('How many of them at once; 0 is no limit.'),
-    roomMessagesPerSecond: limit(100).describe(
-      'How many messages clients may publish in one room in a second, all of them together; 0 is no limit.',
+      .transform(unlimited)
+      .describe('Time for a client to send the headers of a request, in seconds. 0: no limit.'),
+    messagesPerSecond: limit(20, 'Messages that one client may send in a second.'),
+    messageBurst: limit(100, 'Messages that one client may send at once.'),
+    roomMessagesPerSecond: limit(
+      100,
+      'Messages that all clients together may publish in one room in a second.',
     ),
-    rooms: limit(10_000).describe('How many rooms there may be; 0 is no limit.'),
-    roomsPerConnection: limit(100).describe('How many rooms a connection may be in; 0 is no limit.'),
-    roomsPerAddress: limit(1000).describe(
-      'How many rooms may exist because one address entered them first, not counting those that a rule names exactly; 0 is no limit.',
+    rooms: limit(10_000, 'Rooms at the same time.'),
+    roomsPerConnection: limit(100, 'Rooms that one connection may be in.'),
+    roomsPerAddress: limit(
+      1000,
+      'Rooms that exist because clients of one address joined them first. Rooms that a rule names exactly do not count.',
     ),
-    maxPayloadBytes: limit(16_384).describe('The largest frame a client may send, in bytes; 0 is no limit.'),
-    maxBodyBytes: limit(1_048_576).describe('The largest body of an admin request, in bytes; 0 is no limit.'),
-    eventBytes: limit(65_536).describe('The largest data of one event, in bytes of JSON; 0 is no limit.'),
-    historyBytes: limit(262_144).describe(
-      'What is kept of the messages of one room, in bytes; 0 is no limit.',
+    maxPayloadBytes: limit(16_384, 'Size of a frame that a client sends, in bytes.'),
+    maxBodyBytes: limit(1_048_576, 'Size of the body of an admin request, in bytes.'),
+    eventBytes: limit(65_536, 'Size of the data of one event, in bytes of JSON.'),
+    historyBytes: limit(262_144, 'Size of the messages kept of one room, in bytes.'),
+    totalHistoryBytes: limit(67_108_864, 'Size of the messages kept of all rooms together, in bytes.'),
+    conflateAboveBytes: limit(
+      65_536,
+      'A connection with more unsent bytes than this gets the newest tick in place of each tick.',
     ),
-    totalHistoryBytes: limit(67_108_864).describe('The same of all rooms together, in bytes; 0 is no limit.'),
-    conflateAboveBytes: limit(65_536).describe(
-      'With more unsent bytes than this a connection gets the newest tick instead of each; 0 is never.',
+    maxBufferedBytes: limit(
+      1_048_576,
+      'A connection is closed with more unsent bytes than this for slowSeconds, or at any time with twice as many.',
     ),
-    maxBufferedBytes: limit(1_048_576).describe(
-      'With more unsent bytes than this for slowSeconds, or twice as many at once, a connection is closed; 0 is never.',
-    ),
-    totalBufferedBytes: limit(268_435_456).describe(
-      'Unsent bytes of all connections; above it the slowest are closed; 0 is no limit.',
+    totalBufferedBytes: limit(
+      268_435_456,
+      'Unsent bytes of all connections together. Above it the slowest connections are closed.',
     ),
     slowSeconds: seconds(0)
       .default(5)
-      .describe('How long a connection may have too many unsent bytes, in seconds.'),
-    fanoutSliceMs: limit(10, 1000).describe(
-      'How long writing to many may hold up everything else in one go, in milliseconds; 0 is as long as it takes.',
+      .describe('How long a connection may have more than maxBufferedBytes unsent, in seconds.'),
+    fanoutSliceMs: limit(
+      10,
+      'Longest time for writing to many connections before other work gets its turn, in milliseconds.',
+      1000,
     ),
   })
   .superRefine(checkBuffers, { when: ({ value }) => isObject(value) });
 
 /** What the schema is built from. */
 export interface SchemaOptions {
-  /** The types that a schedule's feed may have. */
+  /** The types of feed that a schedule may name. */
   readonly feedKinds: readonly FeedKind[];
-  /** Where `tokenEnv` and `BELFRY_ADMIN_TOKEN` are looked up. */
+  /** Has the variables that `tokenEnv` and `${NAME}` refer to, and `BELFRY_ADMIN_TOKEN`. */
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** The config file: each key with its default, unit and description, and what holds between keys. */
+/** The config file: each key with its default, unit and description, and the checks between keys. */
 export function configSchema({ feedKinds, env }: SchemaOptions) {
   return z
     .strictObject({
-      $schema: z.string().optional().describe('Where editors find the schema of this file.'),
-      server: server.prefault({}).describe('Where the server listens, and how it keeps connections.'),
+      $schema: z.string().optional().describe('Schema of this file, for editors.'),
+      server: server.prefault({}).describe('Where the server listens, and how long it keeps connections.'),
       admin: z
         .strictObject({
           tokens: z
             .array(adminToken(env))
             .superRefine(uniqueNames, { when: ({ value }) => Array.isArray(value) })
             .default([])
-            .describe('Who may use the admin API, besides BELFRY_ADMIN_TOKEN.'),
+            .describe('Tokens of the admin API, besides BELFRY_ADMIN_TOKEN.'),
         })
         .prefault({})
         .describe('The admin API.'),
-      rooms: z.array(room).default([]).describe('Rules for rooms; the first that matches holds.'),
+      rooms: z
+        .array(room)
+        .default([])
+        .describe('Rules for rooms. The first rule that matches a room applies.'),
       schedules: z
         .array(schedule(feedKinds))
         .superRefine(uniqueNames, { when: ({ value }) => Array.isArray(value) })
         .default([])
-        .describe('What is sent, and when.'),
-      limits: limits.prefault({}).describe('The most of everything.'),
+        .describe('What is sent, when, and to which rooms.'),
+      limits: limits.prefault({}).describe('Upper limits for connections, rooms, rates, sizes and memory.'),
     })
     .superRefine((config, context) => checkAccess(config, env, context), {
       when: ({ value }) => isObject(value),
@@ -189,13 +200,14 @@ export function configJsonSchemaText(feedKinds: readonly FeedKind[]): string {
   return `${JSON.stringify(configJsonSchema(feedKinds), null, 2)}\n`;
 }
 
-/** A quiet client gives a sign of life when it is pinged, and not before. */
+/** A client that has nothing to send answers pings, so it must be pinged before it counts as idle. */
 function checkIdle(
   { heartbeatSeconds, idleSeconds }: { heartbeatSeconds: number; idleSeconds: number },
   context: z.RefinementCtx,
 ): void {
-  // What is too small has a fault of its own.
-  if (idleSeconds > heartbeatSeconds || Math.min(idleSeconds, heartbeatSeconds) < LEAST_BEAT_SECONDS) return;
+  // Too small a value has a fault of its own.
+  if (idleSeconds > heartbeatSeconds || Math.min(idleSeconds, heartbeatSeconds) < MIN_HEARTBEAT_SECONDS)
+    return;
   context.addIssue({
     code: 'custom',
     path: ['idleSeconds'],
@@ -204,29 +216,29 @@ function checkIdle(
 }
 
 /**
- * What waits for one client has to find room: an event, and what comes before ticks are conflated. Also
- * checked where other keys are wrong; hence `unknown`. No limit is `Infinity` here, and asks for nothing.
+ * The buffer of a connection must hold one event, and as much as waits before ticks are conflated. Also
+ * checked if other keys are wrong; hence `unknown`. Keys without a limit, here `Infinity`, always fit.
  */
 function checkBuffers(
   limits: { conflateAboveBytes?: unknown; eventBytes?: unknown; maxBufferedBytes?: unknown },
   context: z.RefinementCtx,
 ): void {
-  const { maxBufferedBytes: most } = limits;
-  if (typeof most !== 'number') return;
-  const check = (key: 'conflateAboveBytes' | 'eventBytes', so: string) => {
+  const { maxBufferedBytes: max } = limits;
+  if (typeof max !== 'number') return;
+  const check = (key: 'conflateAboveBytes' | 'eventBytes', consequence: string) => {
     const bytes = limits[key];
-    if (typeof bytes !== 'number' || !Number.isFinite(bytes) || bytes <= most) return;
+    if (typeof bytes !== 'number' || !Number.isFinite(bytes) || bytes <= max) return;
     context.addIssue({
       code: 'custom',
       path: [key],
-      message: `${bytes} is more than maxBufferedBytes, ${so}: write at most ${most}, or a larger maxBufferedBytes`,
+      message: `${bytes} is more than maxBufferedBytes, ${consequence}: write at most ${max}, or a larger maxBufferedBytes`,
     });
   };
   check('conflateAboveBytes', 'so that clients would be closed before they get fewer ticks');
   check('eventBytes', 'so that one event could close every client that it is sent to');
 }
 
-/** The entries may be wrong in other ways, and then are not what their type says. */
+/** Also runs if the entries have other faults; hence `unknown`. */
 function uniqueNames(entries: readonly unknown[], context: z.RefinementCtx): void {
   const first = new Map<unknown, number>();
   entries.forEach((entry, index) => {
@@ -243,7 +255,7 @@ function uniqueNames(entries: readonly unknown[], context: z.RefinementCtx): voi
   });
 }
 
-/** Whoever can reach the server from elsewhere must not find it without a token. */
+/** A server that other machines can reach needs a token that its operator knows. */
 function checkAccess(
   config: { server?: { host?: unknown }; admin?: { tokens?: unknown } },
   env: NodeJS.ProcessEnv,
@@ -255,10 +267,10 @@ function checkAccess(
 
   const host = config.server?.host;
   const tokens = config.admin?.tokens;
-  // Tokens that are wrong have faults of their own.
+  // Wrong tokens have faults of their own.
   const configured =
     token !== '' || (tokens !== undefined && !(Array.isArray(tokens) && tokens.length === 0));
-  if (configured || typeof host !== 'string' || !isHost(host) || isLoopback(host)) return;
+  if (configured || typeof host !== 'string' || hostFault(host) !== undefined || isLoopback(host)) return;
   context.addIssue({
     code: 'custom',
     path: ['admin', 'tokens'],

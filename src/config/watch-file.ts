@@ -1,68 +1,73 @@
 import { basename, dirname } from 'node:path';
-import { watch } from 'chokidar';
-import { FileError, readPlainFile } from './read-file.ts';
+import { type FSWatcher, watch } from 'chokidar';
+import { FileError, readPlainFile } from './load.ts';
 
-/** How long nothing must happen to a file before it counts as written. */
+/** A file counts as completely written when nothing has happened to it for so long. */
 const QUIET_MS = 200;
-
-export interface FileWatch {
-  /** Resolves when nothing of it runs any more; `onChange` is not called once this was. */
-  close(): Promise<void>;
-}
 
 export interface FileListener {
   /**
-   * The file holds something else than before, and is written to its end: also where an editor puts a
-   * new file in the place of the old one, and where one that has vanished comes back with other words.
-   * Not while it is away, nor when it was only touched.
+   * The file has another content, and is completely written. Also if an editor put a new file in its
+   * place, or if it was removed and came back with another content.
    */
   readonly onChange: () => void;
-  /** The file is there no more, and nothing has come in its place; once, until it is back. */
+  /** The file was removed and nothing took its place. Once, until it is back. */
   readonly onVanished?: () => void;
-  /** Why a file cannot be watched, such as too few watches in the system. */
+  /** Why the file cannot be watched, such as too few watches in the system. */
   readonly onError?: (error: unknown) => void;
 }
 
-/** Watches one file, which need not be there yet. */
-export function watchFile(path: string, { onChange, onVanished, onError }: FileListener): FileWatch {
-  const folder = dirname(path);
-  let known = contentOf(path);
-  let isThere = known !== undefined;
-  let timer: NodeJS.Timeout | undefined;
-  const look = () => {
-    const content = contentOf(path);
-    const wasThere = isThere;
-    isThere = content !== undefined;
-    if (wasThere && !isThere) onVanished?.();
-    if (content === undefined || content === known) return;
-    known = content;
-    onChange();
-  };
-  const lookSoon = () => {
-    clearTimeout(timer);
-    timer = setTimeout(look, QUIET_MS);
-  };
-  // The folder is watched, since the file itself may be another one a moment later. What is found at
-  // first is told as well, and so is nothing: it may be newer than what is known here.
-  const watcher = watch(folder, {
-    depth: 0,
-    ignored: (other) => other !== folder && basename(other) !== basename(path),
-  });
-  watcher.on('add', lookSoon).on('change', lookSoon).on('unlink', lookSoon).on('ready', lookSoon);
-  watcher.on('error', (error) => onError?.(error));
-  return {
-    close() {
-      watcher.off('add', lookSoon).off('change', lookSoon).off('unlink', lookSoon).off('ready', lookSoon);
-      clearTimeout(timer);
-      return watcher.close();
-    },
-  };
+/** Watches one file, which need not exist yet. */
+export class FileWatch {
+  readonly #path: string;
+  readonly #listener: FileListener;
+  readonly #watcher: FSWatcher;
+  #timer: NodeJS.Timeout | undefined;
+  #isThere: boolean;
+  /** The last content, also while the file is removed. */
+  #content: string | undefined;
+
+  constructor(path: string, listener: FileListener) {
+    this.#path = path;
+    this.#listener = listener;
+    this.#content = contentOf(path);
+    this.#isThere = this.#content !== undefined;
+    const folder = dirname(path);
+    // The folder, since another file may take the place of this one.
+    this.#watcher = watch(folder, {
+      depth: 0,
+      ignored: (other) => other !== folder && basename(other) !== basename(path),
+    });
+    // `ready` too: the file may have changed since it was read above.
+    for (const event of ['add', 'change', 'unlink', 'ready'] as const)
+      this.#watcher.on(event, () => this.#compareSoon());
+    this.#watcher.on('error', (error) => listener.onError?.(error));
+  }
+
+  /** Stops watching. The listener is not called after this call, even before the promise resolves. */
+  close(): Promise<void> {
+    clearTimeout(this.#timer);
+    // Removes its listeners at once.
+    return this.#watcher.close();
+  }
+
+  #compareSoon(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#compare(), QUIET_MS);
+  }
+
+  #compare(): void {
+    const content = contentOf(this.#path);
+    const wasThere = this.#isThere;
+    this.#isThere = content !== undefined;
+    if (wasThere && !this.#isThere) this.#listener.onVanished?.();
+    if (content === undefined || content === this.#content) return;
+    this.#content = content;
+    this.#listener.onChange();
+  }
 }
 
-/**
- * Undefined while nothing is there. A file that cannot be read counts as a change too, so that the reload
- * that follows reports why.
- */
+/** Undefined for no file. A file that cannot be read is a content too: the reload that follows reports why. */
 function contentOf(path: string): string | undefined {
   try {
     return `=${readPlainFile(path).toString('latin1')}`;

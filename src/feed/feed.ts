@@ -1,6 +1,9 @@
 import type { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { JsonText, RoomData, Tick } from '../hub/event.ts';
+import { REASONS, type Reason } from '../protocol/status.ts';
+
+export type { Reason };
 
 /** A feed whose value follows from the tick and the clock alone: it is there at once. */
 export interface ComputedFeed {
@@ -60,31 +63,6 @@ export function feedKind<Options extends z.ZodObject>(kind: {
   // The schema has parsed the options by the time `create` is called, so they are of its type.
   return { ...kind, create: (options, context) => kind.create(options as z.output<Options>, context) };
 }
-
-/**
- * Every word that the `reason` of a `status` event can be, and what it says to a viewer. Strangers read
- * these events, so they hold nothing of the upstream itself: its address, its path and its output are
- * in the `detail`, for operators. `client/protocol/status.ts` has the same table, which a test compares.
- */
-export const REASONS = {
-  timeout: 'there was no answer in time',
-  unreachable: 'the source cannot be reached',
-  refused: 'the source refuses, or may not be asked',
-  'http-status': 'the source answered with an error',
-  'too-large': 'the value is too large',
-  'not-json': 'the value is not valid JSON',
-  'not-text': 'the value is not valid text',
-  'not-found': 'the source was not found, or holds no such value',
-  failed: 'no value could be read',
-  stale: 'the last value is too old',
-  paused: 'it is paused',
-  missed: 'instants were left out',
-  changed: 'it has another cadence or other rooms now',
-  clock: "the server's clock was set",
-} as const;
-
-/** All that viewers are told about the cause of a state. */
-export type Reason = keyof typeof REASONS;
 
 /**
  * What a feed rejects with where it can say more than `failed`. `message` is for operators and may name

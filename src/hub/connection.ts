@@ -1,4 +1,4 @@
-import type { CloseReason } from './close-reason.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 import type { JsonText, Sender, Target } from './event.ts';
 import { Frame, type Transport } from './frame.ts';
 import { Outbox, type OutboxContext, type Sink } from './outbox.ts';
@@ -47,12 +47,9 @@ export class Connection {
     else this.#rooms.add(name);
   }
 
-  /** Returns whether it was there. */
-  removeRoom(name: string): boolean {
-    if (!this.#rooms.has(name)) return false;
-    if (this.#rooms.size === 1) this.#rooms = NO_ROOMS;
-    else this.#rooms.delete(name);
-    return true;
+  removeRoom(name: string): void {
+    if (this.#rooms.size > 1) this.#rooms.delete(name);
+    else if (this.#rooms.has(name)) this.#rooms = NO_ROOMS;
   }
 
   /** It was closed or lost: it gets nothing any more. */

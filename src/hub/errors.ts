@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import type { CloseReason } from './close-reason.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 
 /** One thing wrong with an input: where (a path or a parameter's name) and what. */
 export interface InputError {

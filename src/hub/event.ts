@@ -1,27 +1,9 @@
 /** Events, their targets, and the names of rooms, events and devices. */
 
+import { type EventHead, SERVER_EVENTS } from '../protocol/event.ts';
 import { Refusal, shown } from './errors.ts';
 
-/** The instant that a tick stands for, and its neighbours; all instants RFC 3339. */
-export interface Tick {
-  readonly schedule: string;
-  readonly due: string;
-  /** The `due` of the tick of this schedule sent before; null: the first since start. */
-  readonly previous: string | null;
-  /** Null: the schedule is paused or over. */
-  readonly next: string | null;
-  /** `floor(due / every)`, with `every` only. */
-  readonly seq?: number;
-  /** Set on a run by hand. */
-  readonly manual?: true;
-}
-
-/** The connection that published: present on what a client sent, absent on what the server sent. */
-export interface Sender {
-  readonly connection: string;
-  readonly device?: string;
-  readonly user?: string;
-}
+export type { Sender, Tick } from '../protocol/event.ts';
 
 /** JSON as a string: an event's data is encoded once, when it comes in. */
 export type JsonText = string;
@@ -29,24 +11,9 @@ export type JsonText = string;
 /** Data that is the same for every room, or differs by room. */
 export type RoomData = JsonText | ((room: string) => JsonText);
 
-/**
- * What a room's members receive. With `tick` it is a value (no id, not kept); with `id` it is a
- * message (kept, numbered); with neither it is the server's own (`hello`, `status`, `closing`).
- */
-export interface RoomEvent {
-  readonly id?: string;
-  /** Absent on what is addressed to devices, connections or users. */
-  readonly room?: string;
-  readonly event: string;
-  /** When it was sent, RFC 3339. */
-  readonly time: string;
+/** What a room's members receive. */
+export interface RoomEvent extends EventHead {
   readonly data?: JsonText;
-  readonly tick?: Tick;
-  readonly from?: Sender;
-  /** Sent again, to a client that was not here the first time. */
-  readonly replay?: true;
-  /** How many older ticks this one replaced, for one slow connection. */
-  readonly conflated?: number;
 }
 
 /** The event as the JSON object that clients get. */
@@ -156,9 +123,6 @@ export const ROOM_ACCEPTS = '1 to 128 of A-Z a-z 0-9 . _ : -, starting with a le
 export const PATTERN_ACCEPTS = 'a room name in which * stands for any run of characters';
 export const EVENT_ACCEPTS = 'a letter and up to 63 of A-Z a-z 0-9 . _ -';
 export const DEVICE_ACCEPTS = '1 to 128 printable characters';
-
-/** Events that only the server sends. */
-const SERVER_EVENTS: ReadonlySet<string> = new Set(['hello', 'closing', 'status', 'heartbeat']);
 
 export const isRoomName = (text: string): boolean => ROOM.test(text);
 export const isRoomPattern = (text: string): boolean => PATTERN.test(text);

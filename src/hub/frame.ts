@@ -1,7 +1,8 @@
+import type { Transport } from '../protocol/event.ts';
 import { eventText, type JsonText, type RoomEvent, type SizedText, sizedText } from './event.ts';
 import type { CurrentSettings } from './settings.ts';
 
-export type Transport = 'websocket' | 'sse';
+export type { Transport };
 
 /** How events become the bytes of one transport; a value that `transport/` owns. */
 export interface WireFormat {

@@ -1,6 +1,6 @@
 import type { History, Log } from '../log/log.ts';
+import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { Backpressure } from './backpressure.ts';
-import { CLOSE, type CloseReason } from './close-reason.ts';
 import { Connection, Connections, closingText, type Peer } from './connection.ts';
 import { Refusal, retryAfterMs } from './errors.ts';
 import { FlushScheduler } from './flush-scheduler.ts';

@@ -1,7 +1,7 @@
 import { instant } from '../clock.ts';
 import type { History, Message } from '../log/log.ts';
+import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { Backpressure } from './backpressure.ts';
-import { CLOSE, type CloseReason } from './close-reason.ts';
 import { type Connection, closingText } from './connection.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding, type Frame, type ReplayFrames } from './frame.ts';

@@ -1,4 +1,4 @@
-import { CLOSE, type CloseReason } from './close-reason.ts';
+import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import type { Flushable, FlushScheduler } from './flush-scheduler.ts';
 import type { Batch, Frame, WireFormat } from './frame.ts';
 import type { CurrentSettings } from './settings.ts';

@@ -1,6 +1,6 @@
 import { type Cancel, type Clock, instant } from '../clock.ts';
+import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { inSlices } from './backpressure.ts';
-import { CLOSE, type CloseReason } from './close-reason.ts';
 import type { Connection } from './connection.ts';
 import { Refusal, retryAfterMs } from './errors.ts';
 import {

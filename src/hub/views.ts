@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { type Clock, instant } from '../clock.ts';
 import type { Log } from '../log/log.ts';
-import type { CloseReason } from './close-reason.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 import type { Connection, Connections } from './connection.ts';
 import { type RoomEvent, roomMatcher } from './event.ts';
 import type { Transport } from './frame.ts';

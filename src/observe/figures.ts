@@ -1,8 +1,8 @@
 import { type Clock, instant } from '../clock.ts';
-import type { CloseReason } from '../hub/close-reason.ts';
 import type { RefusalReason } from '../hub/errors.ts';
 import type { Transport } from '../hub/frame.ts';
 import type { Hub } from '../hub/hub.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 import type { RunOutcomes, ScheduleHistory } from './schedule-metrics.ts';
 
 /** What is looked at rather than counted. */

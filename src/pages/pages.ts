@@ -6,14 +6,17 @@ import { etag } from 'hono/etag';
 /** Compiled, the browser's code lies beside; run from source, where the build put it. */
 const BUILT = new URL(import.meta.url.endsWith('.ts') ? '../../dist/' : '../', import.meta.url);
 
-/** The folders of code that a browser loads, under the same paths: its imports are relative. */
-const CODE = ['pages/client/', 'client/protocol/'];
+/** What of it a browser loads, folders and a file, under the same paths: its imports are relative. */
+const CODE = ['pages/client/', 'client/', 'protocol/', 'clock.js'];
+
+/** Under which all of it is served. */
+export const PAGE_PATHS = ['/pages/*', '/client/*', '/protocol/*', '/clock.js'];
 
 const ROOM_PAGE = readFileSync(new URL('room.html', import.meta.url), 'utf8');
 
 /**
- * What the pages may do in a browser: run our code, talk to our origin (`'self'` covers `ws:` and
- * `wss:` of it as well), and never turn text into markup or script.
+ * What the pages may do in a browser: run code of this server, connect to its origin (`'self'` covers `ws:`
+ * and `wss:` of it as well), and never turn text into markup or script.
  */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -45,13 +48,12 @@ export function roomPage(): Response {
 }
 
 /**
- * What the pages load: style, icon and code, read once here and asked for anew by browsers each time,
- * with an ETag. Throws where the build has not been run.
+ * What the pages load: style, icon and code, read once here. Browsers ask for it each time, with an
+ * ETag. Throws where the build has not been run.
  */
 export function createPages(): Hono {
   const app = new Hono();
-  app.use('/pages/*', etag());
-  app.use('/client/*', etag());
+  for (const path of PAGE_PATHS) app.use(path, etag());
   serve(app, '/pages/room.css', new URL('room.css', import.meta.url), 'text/css; charset=utf-8');
   serve(app, '/pages/icon.svg', new URL('icon.svg', import.meta.url), 'image/svg+xml');
   for (const path of CODE.flatMap(scripts)) {
@@ -60,12 +62,13 @@ export function createPages(): Hono {
   return app;
 }
 
-function scripts(folder: string): string[] {
-  const url = new URL(folder, BUILT);
+function scripts(path: string): string[] {
+  if (path.endsWith('.js')) return [path];
+  const url = new URL(path, BUILT);
   try {
     return readdirSync(url)
       .filter((name) => name.endsWith('.js'))
-      .map((name) => folder + name);
+      .map((name) => path + name);
   } catch (cause) {
     throw new Error(`the pages' code is not in ${url.pathname}: run "npm run build"`, { cause });
   }

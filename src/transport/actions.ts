@@ -1,11 +1,12 @@
 import type { Admission } from '../access/admission.ts';
 import type { RoomMessageRates } from '../access/rate-limits.ts';
 import { type Clock, instant } from '../clock.ts';
-import { CLOSE } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/errors.ts';
 import { isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Hub } from '../hub/hub.ts';
+import { CLOSE } from '../protocol/close-reason.ts';
+import type { ReplyError } from '../protocol/event.ts';
 
 /** What a client sent: a JSON object, nothing in it checked. */
 export type Sent = Readonly<Record<string, unknown>>;
@@ -100,7 +101,7 @@ export class ActionTable {
     connection.send(this.#reply(sent, { error: { status, title, detail } }));
   }
 
-  #reply({ action, ref }: Sent, answer: { data: unknown } | { error: unknown }): string {
+  #reply({ action, ref }: Sent, answer: { data: unknown } | { error: ReplyError }): string {
     const reply = typeof action === 'string' ? action : null;
     return JSON.stringify({ reply, ref, time: instant(this.#clock.now()), ...answer });
   }
@@ -112,11 +113,7 @@ export class ActionTable {
     throw wrongLine(`${what} ${[...this.#actions.keys()].join(', ')}`);
   }
 
-  #errorOf(
-    error: unknown,
-    connection: Connection,
-    sent: Sent,
-  ): { status: number; title: string; detail: string } {
+  #errorOf(error: unknown, connection: Connection, sent: Sent): ReplyError {
     if (error instanceof Refusal) {
       const example = error.status === 400 ? this.#exampleOf(connection, sent) : undefined;
       const detail = example ? withExample(error.message, example) : error.message;

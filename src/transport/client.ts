@@ -2,11 +2,11 @@ import type { Duplex } from 'node:stream';
 import type { Entry } from '../access/admission.ts';
 import type { Slot } from '../access/connection-limits.ts';
 import { type Cancel, type Clock, instant } from '../clock.ts';
-import { CLOSE, type CloseReason } from '../hub/close-reason.ts';
 import type { Connection } from '../hub/connection.ts';
 import type { Transport, WireFormat } from '../hub/frame.ts';
 import type { Hub } from '../hub/hub.ts';
 import type { Sink } from '../hub/outbox.ts';
+import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 
 /** What every client is opened with. */
 export interface ClientParts {

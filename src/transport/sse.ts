@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Entry } from '../access/admission.ts';
-import type { CloseReason } from '../hub/close-reason.ts';
 import { closingText } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { WireFormat } from '../hub/frame.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 import { Client, type ClientParts } from './client.ts';
 import { destroySoon } from './problem.ts';
 import { retryField, sseFormat } from './wire.ts';

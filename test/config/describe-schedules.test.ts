@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { describeSchedules, explainSchedule } from '../../src/config/describe-schedules.ts';
+import { describeSchedules, explainSchedule } from '../../src/config/schedule.ts';
 import { parse, schedule } from './fixture.ts';
 
 const NOW = Date.parse('2026-11-20T18:00:00.000Z');

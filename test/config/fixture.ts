@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ConfigError, type Fault } from '../../src/config/faults.ts';
+import { ConfigError, type Fault } from '../../src/config/errors.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { type FeedKind, feedKind } from '../../src/feed/feed.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EXAMPLES } from '../../src/config/examples.ts';
+import { EXAMPLES } from '../../src/config/errors.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
 import { faultsOf } from './fixture.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ConfigError, formatFaults } from '../../src/config/faults.ts';
-import { applyOverrides } from '../../src/config/find.ts';
+import { ConfigError, formatFaults } from '../../src/config/errors.ts';
+import { applyOverrides } from '../../src/config/load.ts';
 import { faultsOf } from './fixture.ts';
 
 const file = { server: { host: 'a', port: 1, idleSeconds: 9 }, rooms: [] };

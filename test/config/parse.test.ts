@@ -251,6 +251,11 @@ const BROKEN: readonly [string, unknown, ...string[]][] = [
     'schedules[0].staleAfter: "5s" is not more than every, "5s", so that each value would be stale before the next comes: write a longer one',
   ],
   [
+    'an interval that is no duration, beside a staleAfter that cannot be compared with it',
+    scheduled({ every: '5', staleAfter: '1s' }),
+    'schedules[0].every: "5" is not a duration: write "5s"',
+  ],
+  [
     'an event that no connection could hold',
     { limits: { eventBytes: 2_000_000 } },
     'limits.eventBytes: 2000000 is more than maxBufferedBytes, so that one event could close every client that it is sent to: write at most 1048576, or a larger maxBufferedBytes',

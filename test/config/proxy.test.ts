@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ClientAddresses } from '../../src/access/client-address.ts';
-import { trustedProxy } from '../../src/config/proxy.ts';
+import { trustedProxy } from '../../src/config/fields.ts';
 
 describe('an entry of trustProxy', () => {
   test.each([

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { defaultDocument } from '../../src/config/find.ts';
+import { defaultDocument } from '../../src/config/load.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { configJsonSchema, configJsonSchemaText } from '../../src/config/schema.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';

@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is how the file refers to a variable.
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { shownConfig } from '../../src/config/redact.ts';
 import { configJsonSchema } from '../../src/config/schema.ts';
-import { shownConfig } from '../../src/config/shown-config.ts';
 import { feedKind } from '../../src/feed/feed.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
 

@@ -13,7 +13,7 @@ import { appendFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { type FileWatch, watchFile } from '../../src/config/watch-file.ts';
+import { FileWatch } from '../../src/config/watch-file.ts';
 
 let folder: string;
 let path: string;
@@ -40,7 +40,7 @@ afterEach(async () => {
 
 function start(content?: string): void {
   if (content !== undefined) writeFileSync(path, content);
-  watching = watchFile(path, {
+  watching = new FileWatch(path, {
     onChange() {
       heard.push(statSync(path).isFIFO() ? 'a pipe' : readFileSync(path, 'utf8'));
       onHeard();
@@ -64,7 +64,7 @@ async function othersHear(): Promise<void> {
   const beside = join(folder, 'beside');
   let other: FileWatch | undefined;
   await new Promise<void>((resolve) => {
-    other = watchFile(beside, { onChange: resolve });
+    other = new FileWatch(beside, { onChange: resolve });
     writeFileSync(beside, `${Math.random()}`);
   });
   await other?.close();

@@ -87,42 +87,7 @@ describe('docs/development.md', () => {
     const own = readdirSync(join(TOP, 'src')).filter((name) => name.endsWith('.ts'));
     expect([...new Set(tree.match(/[\w-]+\.ts/g))].sort()).toEqual(own.sort());
   });
-
-  test('has the import rules that lint holds', () => {
-    const lint: { overrides: Override[] } = JSON.parse(readFileSync(join(TOP, 'biome.json'), 'utf8'));
-    const told = table(DEVELOPMENT, 'folder').flatMap(([folders = '', allowed = '']) =>
-      named(folders).map((folder) => [folder, named(allowed).filter((name) => !name.includes('.'))] as const),
-    );
-    const held = lint.overrides.map(({ includes, linter }) => {
-      const group = linter.rules.style.noRestrictedImports.options.patterns.flatMap(
-        (pattern) => pattern.group,
-      );
-      return [/src\/(\w+)/.exec(includes[0] ?? '')?.[1] ?? '', group] as const;
-    });
-    expect(held.length).toBeGreaterThan(8);
-    for (const [folder, forbidden] of held) {
-      const allowed = told.find(([name]) => name === folder)?.[1];
-      expect(allowed, folder).toBeDefined();
-      for (const [other] of held) {
-        const isAllowed = other === folder || (allowed ?? []).some((name) => name.split('/')[0] === other);
-        expect(forbidden.includes(`**/${other}/**`), `${folder} imports ${other}`).toBe(!isAllowed);
-      }
-    }
-  });
 });
-
-interface Override {
-  readonly includes: readonly string[];
-  readonly linter: {
-    readonly rules: {
-      readonly style: {
-        readonly noRestrictedImports: {
-          readonly options: { readonly patterns: { readonly group: string[] }[] };
-        };
-      };
-    };
-  };
-}
 
 /** The anchors of a document's headings, as GitHub makes them. */
 function anchorsOf(document: string): string[] {

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { outcomeOf } from '../helpers/command.ts';
 import { stream } from './listeners.ts';
 import { emptyFolder, fileWith, outcome, ownEnv, serve } from './process.ts';
 
@@ -127,20 +128,20 @@ describe('what keeps serve from starting', () => {
 
   test('a file that is not JSON: line and column', async () => {
     const path = fileWith('{\n  "server": oops\n}');
-    const { code, stderr } = await outcome(['--config', path]);
+    const { code, stderr } = await outcomeOf(['--config', path]);
     expect(stderr).toHaveLength(1);
     expect(stderr[0]).toMatch(/is not JSON: .*line 2, column 13/);
     expect(code).toBe(2);
   });
 
   test('a file that is not there', async () => {
-    const { code, stderr } = await outcome(['--config', 'none.json']);
+    const { code, stderr } = await outcomeOf(['--config', 'none.json']);
     expect(stderr).toEqual(['none.json: cannot be read: there is no such file']);
     expect(code).toBe(2);
   });
 
   test('an empty --config, as from a variable that is not set', async () => {
-    const { code, stderr } = await outcome(['--config', '']);
+    const { code, stderr } = await outcomeOf(['--config', '']);
     expect(stderr).toEqual(['the configuration: "" names no file']);
     expect(code).toBe(2);
   });
@@ -170,7 +171,7 @@ describe('what keeps serve from starting', () => {
     [['start'], "error: unknown command 'start': write one of serve, check, explain, watch"],
     [['--port', '0', 'check'], 'error: the command comes first: write belfry check …'],
   ])('a flag or command that does not exist: %j', async (args, message) => {
-    const { code, stdout, stderr } = await outcome(args);
+    const { code, stdout, stderr } = await outcomeOf(args);
     expect(stderr[0]).toContain(message);
     expect(stdout).toEqual([]);
     expect(code).toBe(1);
@@ -186,7 +187,7 @@ describe('check', () => {
         { name: 'noon', cron: '0 12 * * *', timezone: 'Europe/Berlin', feed },
       ],
     });
-    const { code, stdout, stderr } = await outcome(['check', path]);
+    const { code, stdout, stderr } = await outcomeOf(['check', path]);
     expect(stderr).toEqual([]);
     expect(stdout[0]).toBe(`${path} is in order`);
     expect(stdout[1]).toBe('often: every 250 milliseconds (UTC), feed time');
@@ -201,7 +202,7 @@ describe('check', () => {
   test('tells the most memory that the limits permit, and what it is made of', async () => {
     const counts = { sockets: 2048, connections: 1024, roomsPerConnection: 1, rooms: 1 };
     const limits = { ...counts, totalBufferedBytes: 1_048_576 };
-    const { stdout, stderr } = await outcome(['check', fileWith({ limits })]);
+    const { stdout, stderr } = await outcomeOf(['check', fileWith({ limits })]);
     expect(stdout.slice(1)).toEqual([
       "memory: at most 212 MiB beside the program's own 90 MiB:",
       '  connections 1024 × 26 KiB, a message half received in each = 26 MiB',
@@ -222,22 +223,22 @@ describe('check', () => {
     ],
     [{ connections: 0 }, /^nothing bounds the memory: limits\.connections is 0$/],
   ])('warns where limits permit more memory than there is: %j', async (limits, warning) => {
-    const { code, stderr } = await outcome(['check', fileWith({ limits })]);
+    const { code, stderr } = await outcomeOf(['check', fileWith({ limits })]);
     expect(stderr).toEqual([expect.stringMatching(warning)]);
     expect(code).toBe(0);
   });
 
   test('without a file it takes the one that serve would take', async () => {
     const path = fileWith({ schedules: [] });
-    const { stdout } = await outcome(['check'], { env: { BELFRY_CONFIG: path } });
+    const { stdout } = await outcomeOf(['check'], { env: { BELFRY_CONFIG: path } });
     expect(stdout[0]).toBe(`${path} is in order`);
-    const builtIn = await outcome(['check'], { cwd: emptyFolder() });
+    const builtIn = await outcomeOf(['check'], { cwd: emptyFolder() });
     expect(builtIn.stdout[0]).toBe('the built-in default is in order');
   });
 
   test('prints the faults of a broken file, a line each, with exit code 2', async () => {
     const path = fileWith({ server: { prot: 1 }, rooms: [{ match: '!' }] });
-    const { code, stdout, stderr } = await outcome(['check', path]);
+    const { code, stdout, stderr } = await outcomeOf(['check', path]);
     expect(stderr).toHaveLength(2);
     expect(stderr.some((line) => line.includes('did you mean "port"?'))).toBe(true);
     expect(stdout).toEqual([]);
@@ -252,7 +253,7 @@ describe('explain', () => {
   test('tells the next runs of a schedule, and what daylight saving does to them', async () => {
     const path = fileWith({ schedules: [nightly] });
     const from = ['--from', '2026-03-28T00:00:00Z', '--count', '3'];
-    const { code, stdout, stderr } = await outcome(['explain', 'nightly', '--config', path, ...from]);
+    const { code, stdout, stderr } = await outcomeOf(['explain', 'nightly', '--config', path, ...from]);
     expect(stdout).toEqual([
       'nightly: at 02:30 (Europe/Berlin)',
       '  Sat 2026-03-28 02:30:00+01:00  2026-03-28T01:30:00.000Z',
@@ -264,7 +265,7 @@ describe('explain', () => {
   });
 
   test('tells ten from now on where it is asked for nothing else', async () => {
-    const { stdout } = await outcome(['explain', 'clock'], { cwd: emptyFolder() });
+    const { stdout } = await outcomeOf(['explain', 'clock'], { cwd: emptyFolder() });
     expect(stdout[0]).toBe('clock: every 3 seconds (UTC)');
     const runs = stdout.slice(1).map(instantIn);
     expect(runs).toEqual(runs.map((_, index) => (runs[0] ?? 0) + index * 3000));
@@ -281,7 +282,7 @@ describe('explain', () => {
     [['clock', '--count', 'many'], '--count: "many" is not a whole number from 1 to 1000'],
     [[], "error: missing required argument 'schedule'"],
   ])('says what is wrong with %j', async (args, message) => {
-    const { code, stdout, stderr } = await outcome(['explain', ...args], { cwd: emptyFolder() });
+    const { code, stdout, stderr } = await outcomeOf(['explain', ...args], { cwd: emptyFolder() });
     expect(stderr).toEqual([expect.stringContaining(message)]);
     expect(stdout).toEqual([]);
     expect(code).toBe(1);
@@ -289,7 +290,7 @@ describe('explain', () => {
 });
 
 test('--version prints the version of the package', async () => {
-  expect((await outcome(['--version'])).stdout).toEqual(['0.1.0']);
+  expect((await outcomeOf(['--version'])).stdout).toEqual(['0.1.0']);
 });
 
 /** The instant that a line tells of. */

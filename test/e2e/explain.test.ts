@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { fileWith, outcome } from './process.ts';
+import { outcomeOf } from '../helpers/command.ts';
+import { fileWith } from './process.ts';
 
 const CONFIG = {
   schedules: [
@@ -8,7 +9,7 @@ const CONFIG = {
   ],
 };
 
-const explain = (...args: string[]) => outcome(['explain', '--config', fileWith(CONFIG), ...args]);
+const explain = (...args: string[]) => outcomeOf(['explain', '--config', fileWith(CONFIG), ...args]);
 
 test('explain tells the next runs with zone and offset, and what the night of the change does', async () => {
   const { code, stdout } = await explain('night', '--from', '2027-03-27T00:00:00Z', '--count', '3');

@@ -2,7 +2,7 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { ConfigError } from '../../src/config/faults.ts';
+import { ConfigError } from '../../src/config/errors.ts';
 import { embedded } from './embedded.ts';
 import { isTick, type Received, type SocketVisitor, visit } from './listeners.ts';
 import { fileWith, type Server, serve } from './process.ts';

@@ -16,7 +16,7 @@ function waits(backOff: BackOff, clock: ManualClock): number {
 }
 
 describe('BackOff', () => {
-  it('waits twice as long after each failure, a minute at most, and begins anew after a success', () => {
+  it('waits twice as long after each failure, a minute at most, and starts again after a success', () => {
     const clock = new ManualClock();
     const backOff = new BackOff(clock);
     expect(waits(backOff, clock)).toBe(0);

@@ -181,7 +181,7 @@ describe.skipIf(process.platform !== 'linux')('the command feed', () => {
     await gone(await pidIn('talking'));
   });
 
-  it('ends at once when aborted, where the command heeds SIGTERM', async () => {
+  it('ends at once when aborted, where the command ends on SIGTERM', async () => {
     const over = new AbortController();
     const value = sh('echo $$ > self; sleep 1000 & echo $! > child; wait').read(tick, over.signal);
     const pids = [await pidIn('self'), await pidIn('child')];

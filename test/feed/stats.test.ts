@@ -3,7 +3,7 @@ import { statsFeed } from '../../src/feed/computed.ts';
 import { computed, faults, tick } from './fixture.ts';
 
 describe('the stats feed', () => {
-  it('gives the figures of the moment, each time anew', () => {
+  it('gives the figures of the moment at each tick', () => {
     let rooms = 1;
     const feed = computed(statsFeed, {}, { stats: () => ({ rooms }) });
     expect(feed.compute(tick, 0)).toBe('{"rooms":1}');

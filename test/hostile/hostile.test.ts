@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { ConfigError } from '../../src/config/faults.ts';
+import { ConfigError } from '../../src/config/errors.ts';
 import { createBelfry } from '../../src/server.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { handshake, request } from '../helpers/raw.ts';

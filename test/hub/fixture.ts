@@ -1,4 +1,3 @@
-import type { CloseReason } from '../../src/hub/close-reason.ts';
 import type { Connection, Peer } from '../../src/hub/connection.ts';
 import type { RoomEvent, Tick } from '../../src/hub/event.ts';
 import type { WireFormat } from '../../src/hub/frame.ts';
@@ -8,6 +7,7 @@ import type { Sink } from '../../src/hub/outbox.ts';
 import type { HubLimits, HubSettings } from '../../src/hub/settings.ts';
 import type { Appended, Entry, History, Kept, Log, Position } from '../../src/log/log.ts';
 import { MemoryLog, type MemoryLogOptions } from '../../src/log/memory-log.ts';
+import type { CloseReason } from '../../src/protocol/close-reason.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 
 /** A wire format that keeps the JSON text, one line for each event. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { CLOSE } from '../../src/hub/close-reason.ts';
 import { FlushScheduler } from '../../src/hub/flush-scheduler.ts';
 import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
 import type { HubLimits } from '../../src/hub/settings.ts';
 import { SlowConsumers } from '../../src/hub/slow-consumers.ts';
+import { CLOSE } from '../../src/protocol/close-reason.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { dataOf, FakeSink, hubSettings, KIB, lines, quiet, tickEvent } from './fixture.ts';
 

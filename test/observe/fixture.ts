@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
-import { CLOSE } from '../../src/hub/close-reason.ts';
 import type { Transport } from '../../src/hub/frame.ts';
 import { Metrics } from '../../src/observe/metrics.ts';
+import { CLOSE } from '../../src/protocol/close-reason.ts';
 import {
   LatenessOfAll,
   type Run,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createPages, roomPage } from '../../src/pages/pages.ts';
 
 describe('roomPage', () => {
-  it('allows only our own code and keeps the page out of caches', async () => {
+  it('allows only code of this server and keeps the page out of caches', async () => {
     const { headers } = roomPage();
     expect(Object.fromEntries(headers)).toMatchObject({
       'content-type': 'text/html; charset=utf-8',
@@ -45,7 +45,7 @@ describe('createPages', () => {
     expect(await answer.text()).not.toBe('');
   });
 
-  it('answers 304 to who has it already', async () => {
+  it('answers 304 to a browser that has it already', async () => {
     const etag = (await pages.request('/pages/client/room.js')).headers.get('etag') ?? '';
     const again = await pages.request('/pages/client/room.js', { headers: { 'If-None-Match': etag } });
     expect(again.status).toBe(304);

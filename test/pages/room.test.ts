@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { launchBrowser, requireTool } from '../helpers/browser.ts';
-import { closing, type Guest, hello, message, StubServer, tick } from './stub-server.ts';
+import { closing, hello, message, type StubConnection, StubServer, tick } from './stub-server.ts';
 
 const chromium = requireTool('chromium');
 
@@ -36,30 +36,30 @@ describe.skipIf(!chromium)('the room page', () => {
   const sees = (where: string, text: string | RegExp) =>
     page.locator(where).filter({ hasText: text }).first().waitFor({ state: 'visible' });
 
-  /** Opens the page and greets who connects. */
-  async function join(path = '/rooms/lobby'): Promise<Guest> {
+  /** Opens the page and sends `hello` to its connection. */
+  async function join(path = '/rooms/lobby'): Promise<StubConnection> {
     await page.goto(server.origin + path);
-    const guest = await server.guest();
-    guest.tell(hello());
+    const connection = await server.connection();
+    connection.send(hello());
     await sees('#state', 'Open over WebSocket');
-    return guest;
+    return connection;
   }
 
-  async function overSse(): Promise<Guest> {
+  async function overSse(): Promise<StubConnection> {
     const first = await join();
     await page.getByLabel('SSE').check();
-    await first.left;
-    const guest = await server.guest();
-    guest.tell(hello());
+    await first.closed;
+    const connection = await server.connection();
+    connection.send(hello());
     await sees('#state', 'Open over SSE');
-    return guest;
+    return connection;
   }
 
   it('connects on load and shows the value, due and seq of each schedule', async () => {
-    const guest = await join();
-    guest.tell(tick(0));
-    guest.tell(tick(1));
-    guest.tell(tick(0, { schedule: 'price', data: { text: '42 €' } }));
+    const connection = await join();
+    connection.send(tick(0));
+    connection.send(tick(1));
+    connection.send(tick(0, { schedule: 'price', data: { text: '42 €' } }));
     await sees('.tick:has(h3:text-is("clock")) .value', '19:00:03');
     await sees('.tick:has(h3:text-is("clock")) .note', 'Europe/Berlin, 2026-11-20');
     await sees('.due', '2026-11-20T18:00:03.000Z');
@@ -70,43 +70,43 @@ describe.skipIf(!chromium)('the room page', () => {
     expect(complaints).toEqual([]);
   });
 
-  it('says when a tick was missed, and starts anew when the schedule changed', async () => {
-    const guest = await join();
-    guest.tell(tick(0));
-    guest.tell({
+  it('says when a tick was missed, and starts again when the schedule has changed', async () => {
+    const connection = await join();
+    connection.send(tick(0));
+    connection.send({
       event: 'status',
       data: { schedule: 'clock', state: 'changed', since: '2026-11-20T18:00:05.000Z' },
     });
-    guest.tell(tick(3, { previousStep: 2 }));
+    connection.send(tick(3, { previousStep: 2 }));
     await sees('.chain', 'unbroken, 2 seen');
-    guest.tell(tick(6, { previousStep: 5 }));
+    connection.send(tick(6, { previousStep: 5 }));
     await sees('.chain', 'broken 1×');
     await sees('#log .failed', 'chain of clock broken before 2026-11-20T18:00:18.000Z');
   });
 
   it('shows that a schedule is in trouble until it is well', async () => {
-    const guest = await join();
+    const connection = await join();
     const status = (state: string, reason: string | null) => ({
       event: 'status',
       data: { schedule: 'clock', state, since: '2026-11-20T18:00:05.000Z', lastGood: null, reason },
     });
-    guest.tell(status('error', 'http-status'));
+    connection.send(status('error', 'http-status'));
     await sees('.tick .state', /error since .*: the source answered with an error/);
     await sees('#log .received', 'status · clock: error, the source answered with an error');
-    guest.tell(status('ok', null));
+    connection.send(status('ok', null));
     await page.locator('.tick .state').waitFor({ state: 'hidden' });
   });
 
   it('shows what it is sent as text and never runs it', async () => {
     const evil = '<img src=x onerror="window.ran=true"><script>window.ran=true</script>';
-    const guest = await join();
-    guest.tell(message(42, { text: evil }, { from: { connection: evil } }));
-    guest.tell(message(43, { other: evil }, { event: evil }));
-    guest.tell(tick(0, { schedule: evil, data: evil }));
-    guest.tell({ event: 'status', data: { schedule: evil, state: evil, since: evil, reason: evil } });
-    guest.tell({ reply: evil, error: { status: 400, title: evil, detail: evil } });
-    guest.tell(closing(4001, evil));
-    guest.end(4001);
+    const connection = await join();
+    connection.send(message(42, { text: evil }, { from: { connection: evil } }));
+    connection.send(message(43, { other: evil }, { event: evil }));
+    connection.send(tick(0, { schedule: evil, data: evil }));
+    connection.send({ event: 'status', data: { schedule: evil, state: evil, since: evil, reason: evil } });
+    connection.send({ reply: evil, error: { status: 400, title: evil, detail: evil } });
+    connection.send(closing(4001, evil));
+    connection.end(4001);
     await sees('#messages .body', evil);
     await sees('.tick .value', evil);
     await sees('#log .failed', evil);
@@ -116,18 +116,18 @@ describe.skipIf(!chromium)('the room page', () => {
   });
 
   it('publishes what is typed: JSON as it stands, the rest as text', async () => {
-    const guest = await join();
+    const connection = await join();
     for (const typed of ['hello', '{"level":2}']) {
       await page.getByLabel('Text, or JSON').fill(typed);
       await page.getByRole('button', { name: 'Send' }).click();
     }
     await expect
-      .poll(() => guest.sent)
+      .poll(() => connection.sent)
       .toEqual([
         { action: 'publish', data: { text: 'hello' } },
         { action: 'publish', data: { level: 2 } },
       ]);
-    guest.tell({
+    connection.send({
       reply: 'publish',
       error: { status: 403, title: 'Forbidden', detail: 'set rooms[0].publish' },
     });
@@ -135,33 +135,33 @@ describe.skipIf(!chromium)('the room page', () => {
   });
 
   it('shows a message once though it is sent again', async () => {
-    const guest = await join();
-    guest.tell(message(42, { text: 'once' }));
-    guest.tell(message(42, { text: 'once' }, { replay: true }));
-    guest.tell(message(43, { text: 'then' }));
+    const connection = await join();
+    connection.send(message(42, { text: 'once' }));
+    connection.send(message(42, { text: 'once' }, { replay: true }));
+    connection.send(message(43, { text: 'then' }));
     await sees('#messages .body', 'then');
     expect(await page.locator('#messages .body').allTextContents()).toEqual(['then', 'once']);
   });
 
   it('closes with 1000 when asked to, stays away, and opens again', async () => {
-    const guest = await join();
+    const connection = await join();
     await page.getByRole('button', { name: 'Close' }).click();
-    expect(await guest.left).toBe(1000);
+    expect(await connection.closed).toBe(1000);
     await sees('#state', 'Closed: closed here');
     expect(server.unexpected).toBe(0);
     await page.getByRole('button', { name: 'Open' }).click();
-    await server.guest();
+    await server.connection();
     await sees('#state', 'Open over WebSocket');
   });
 
   it('comes back when `closing` says, from the last id that it has seen', async () => {
-    const guest = await join();
-    guest.tell(message(42, { text: 'hello' }));
-    guest.tell(closing(1012, 'server is restarting', 50));
-    guest.end(1012);
-    const again = await server.guest();
+    const connection = await join();
+    connection.send(message(42, { text: 'hello' }));
+    connection.send(closing(1012, 'server is restarting', 50));
+    connection.end(1012);
+    const again = await server.connection();
     expect(again.url).toBe('/rooms/lobby?since=k3f9-42');
-    again.tell(hello(false));
+    again.send(hello(false));
     await sees('#log .closed', 'with 1012: server is restarting');
     await sees('#log .failed', 'the server could not resume');
   });
@@ -174,24 +174,24 @@ describe.skipIf(!chromium)('the room page', () => {
     [4101, 'Waiting: connection lost (4101). Next try at'],
     [1006, 'Waiting: connection lost (1006). Next try at'],
   ])('after %i without a word it says "%s"', async (code, words) => {
-    const guest = await join();
-    guest.end(code);
+    const connection = await join();
+    connection.end(code);
     await sees('#state', words);
   });
 
   it('comes back at once after 4201', async () => {
-    const guest = await join();
-    guest.end(4201);
-    await server.guest();
+    const connection = await join();
+    connection.end(4201);
+    await server.connection();
     await sees('#state', 'Open over WebSocket');
   });
 
   it('leaves a server that has gone silent', async () => {
     await page.goto(`${server.origin}/rooms/lobby`);
-    const guest = await server.guest();
-    guest.tell({ ...hello(), data: { ...hello().data, heartbeatSeconds: 0.05 } });
-    await guest.left;
-    await server.guest();
+    const connection = await server.connection();
+    connection.send({ ...hello(), data: { ...hello().data, heartbeatSeconds: 0.05 } });
+    await connection.closed;
+    await server.connection();
     await sees('#log .closed', 'nothing heard for 0.125 s');
   });
 
@@ -209,43 +209,43 @@ describe.skipIf(!chromium)('the room page', () => {
     await page.goto(`${server.origin}/rooms/lobby`);
     await sees('#state', 'Waiting: 423 Refused: room is locked. Next try at');
     server.refusing = undefined;
-    await server.guest();
+    await server.connection();
     await sees('#state', 'Open over WebSocket');
   });
 
   it('listens over SSE, where nothing can be sent', async () => {
-    const guest = await overSse();
-    guest.tell(tick(0));
-    guest.tell(message(42, { text: 'over SSE' }));
+    const connection = await overSse();
+    connection.send(tick(0));
+    connection.send(message(42, { text: 'over SSE' }));
     await sees('.due', '2026-11-20T18:00:00.000Z');
     await sees('#messages .body', 'over SSE');
     expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true);
-    guest.tell(closing(1012, 'server is restarting', 50));
-    guest.end(1012);
-    expect((await server.guest()).url).toBe('/rooms/lobby?since=k3f9-42');
+    connection.send(closing(1012, 'server is restarting', 50));
+    connection.end(1012);
+    expect((await server.connection()).url).toBe('/rooms/lobby?since=k3f9-42');
     expect(complaints).toEqual([]);
   });
 
   it('stays away from SSE where `closing` says so', async () => {
-    const guest = await overSse();
-    guest.tell(closing(4001, 'closed for the night'));
-    guest.end(4001);
+    const connection = await overSse();
+    connection.send(closing(4001, 'closed for the night'));
+    connection.end(4001);
     await sees('#state', 'Closed: closed for the night (4001)');
     expect(server.unexpected).toBe(0);
   });
 
   it('keeps a path prefix and the query', async () => {
     server.prefix = '/wall';
-    const guest = await join('/wall/rooms/lobby?device=door%203');
-    expect(guest.url).toBe('/wall/rooms/lobby?device=door%203');
+    const connection = await join('/wall/rooms/lobby?device=door%203');
+    expect(connection.url).toBe('/wall/rooms/lobby?device=door%203');
     await sees('h1', 'lobby');
     expect(complaints).toEqual([]);
   });
 
   it('forgets the oldest messages and lines', async () => {
-    const guest = await join();
+    const connection = await join();
     for (let position = 1; position <= 300; position++)
-      guest.tell(message(position, { text: `no. ${position}` }));
+      connection.send(message(position, { text: `no. ${position}` }));
     await sees('#messages li:first-child', 'no. 300');
     expect(await page.locator('#messages li').count()).toBe(100);
     expect(await page.locator('#log li').count()).toBe(200);

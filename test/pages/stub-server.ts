@@ -5,16 +5,16 @@ import { getRequestListener } from '@hono/node-server';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { createPages, roomPage } from '../../src/pages/pages.ts';
 
-/** Somebody who has connected. */
-export interface Guest {
+/** A connection of the page. */
+export interface StubConnection {
   readonly transport: 'websocket' | 'sse';
   /** As asked for, query included. */
   readonly url: string;
   /** Objects that it sent. */
   readonly sent: { readonly action?: string; readonly data?: unknown }[];
   /** The code that it closed with, once it has. */
-  readonly left: Promise<number>;
-  tell(object: unknown): void;
+  readonly closed: Promise<number>;
+  send(object: unknown): void;
   end(code: number, reason?: string): void;
 }
 
@@ -30,8 +30,8 @@ export class StubServer {
   refusing: Refusing | undefined;
   /** Stripped from each path, as a proxy would. */
   prefix = '';
-  readonly #guests: Guest[] = [];
-  readonly #awaiting: ((guest: Guest) => void)[] = [];
+  readonly #connections: StubConnection[] = [];
+  readonly #awaiting: ((connection: StubConnection) => void)[] = [];
   readonly #pages = getRequestListener(createPages().fetch, { overrideGlobalObjects: false });
   readonly #sockets = new WebSocketServer({ noServer: true });
   readonly #server = createServer((request, response) => void this.#answer(request, response));
@@ -40,7 +40,9 @@ export class StubServer {
     this.#server.on('upgrade', (request, socket, head) => {
       if (this.refusing)
         return socket.end(`HTTP/1.1 ${this.refusing.status} No\r\nConnection: close\r\n\r\n`);
-      this.#sockets.handleUpgrade(request, socket, head, (open) => this.#welcome(socketGuest(request, open)));
+      this.#sockets.handleUpgrade(request, socket, head, (open) =>
+        this.#add(socketConnection(request, open)),
+      );
     });
     this.#server.listen(0, '127.0.0.1');
     await once(this.#server, 'listening');
@@ -51,15 +53,15 @@ export class StubServer {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** The next who connects, or has and was not asked for yet. */
-  guest(): Promise<Guest> {
-    const waiting = this.#guests.shift();
+  /** The next connection, or one that was not asked for yet. */
+  connection(): Promise<StubConnection> {
+    const waiting = this.#connections.shift();
     return waiting ? Promise.resolve(waiting) : new Promise((resolve) => this.#awaiting.push(resolve));
   }
 
-  /** Those who connected and were not asked for. */
+  /** Connections that were not asked for. */
   get unexpected(): number {
-    return this.#guests.length;
+    return this.#connections.length;
   }
 
   async stop(): Promise<void> {
@@ -69,10 +71,10 @@ export class StubServer {
     await once(this.#server, 'close');
   }
 
-  #welcome(guest: Guest): void {
+  #add(connection: StubConnection): void {
     const first = this.#awaiting.shift();
-    if (first) first(guest);
-    else this.#guests.push(guest);
+    if (first) first(connection);
+    else this.#connections.push(connection);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -88,31 +90,31 @@ export class StubServer {
       response.end(JSON.stringify({ status, title: 'Refused', detail }));
     } else if (accept === 'text/event-stream') {
       response.writeHead(200, { 'Content-Type': 'text/event-stream' }).flushHeaders();
-      this.#welcome(streamGuest(request, response));
+      this.#add(streamConnection(request, response));
     } else response.end('{}');
   }
 }
 
-function socketGuest(request: IncomingMessage, socket: WebSocket): Guest {
-  const sent: Guest['sent'] = [];
+function socketConnection(request: IncomingMessage, socket: WebSocket): StubConnection {
+  const sent: StubConnection['sent'] = [];
   socket.on('message', (data) => sent.push(JSON.parse(data.toString())));
   return {
     transport: 'websocket',
     url: request.url ?? '',
     sent,
-    left: new Promise((resolve) => socket.on('close', resolve)),
-    tell: (object) => socket.send(JSON.stringify(object)),
+    closed: new Promise((resolve) => socket.on('close', resolve)),
+    send: (object) => socket.send(JSON.stringify(object)),
     end: (code, reason) => (code === 1006 ? socket.terminate() : socket.close(code, reason)),
   };
 }
 
-function streamGuest(request: IncomingMessage, response: ServerResponse): Guest {
+function streamConnection(request: IncomingMessage, response: ServerResponse): StubConnection {
   return {
     transport: 'sse',
     url: request.url ?? '',
     sent: [],
-    left: new Promise((resolve) => response.on('close', () => resolve(1006))),
-    tell: (object) => response.write(`data: ${JSON.stringify(object)}\n\n`),
+    closed: new Promise((resolve) => response.on('close', () => resolve(1006))),
+    send: (object) => response.write(`data: ${JSON.stringify(object)}\n\n`),
     end: () => response.end(),
   };
 }

@@ -62,7 +62,7 @@ describe('a schedule that is kept', () => {
 });
 
 describe('a schedule that has changed', () => {
-  it('keeps its chain, counters and runs, and tells of its new cadence before the next tick', async () => {
+  it('keeps its chain, counters and runs, and sends a status for its new cadence before the next tick', async () => {
     const { clock, hub, schedules } = start(schedule());
     clock.advance(7500);
     schedules.apply([schedule(everySecond)]);
@@ -87,7 +87,7 @@ describe('a schedule that has changed', () => {
     expect(await schedules.runs('clock', { limit: 10 })).toHaveLength(4);
   });
 
-  it('tells nobody of a new feed, and has no tick lost or doubled', () => {
+  it('sends no status for a new feed, and has no tick lost or doubled', () => {
     const { clock, hub, schedules } = start(schedule());
     for (let count = 0; count < 100; count++) {
       clock.advance(300);
@@ -129,7 +129,7 @@ describe('a schedule that has changed', () => {
     expect(hub.deliveries.at(-1)?.event.event).toBe('bell');
   });
 
-  it('tells of other rooms, so that who is new there compares from then on', () => {
+  it('sends a status for other rooms, so that viewers there compare from then on', () => {
     const { clock, hub, schedules } = start(schedule({ rooms: ['hall'] }));
     clock.advance(3000);
     schedules.apply([schedule({ rooms: ['lobby'] })]);
@@ -151,14 +151,14 @@ describe('a schedule that has changed', () => {
     expect((await schedules.get('clock')).counters).toMatchObject({ runs: 1, failed: 0 });
   });
 
-  it('shows who joins the value of its new feed, not the one before', () => {
+  it('shows a client that joins the value of its new feed, not the one before', () => {
     const { clock, schedules } = start(schedule({ feed: { compute: () => '"old"' } }));
     clock.advance(4000);
     schedules.apply([schedule({ feed: { compute: () => '"new"' } })]);
     expect(schedules.request('lobby').ticks).toMatchObject([{ data: '"new"', tick: { due: at(3) } }]);
   });
 
-  it('shows who joins the newest instant there was, also where its new cadence had none then', () => {
+  it('shows a client that joins the newest instant there was, also where its new cadence had none then', () => {
     const { clock, hub, schedules } = start(
       schedule({ cadence: interval(1000), describedCadence: { every: '1s' } }),
     );
@@ -171,7 +171,7 @@ describe('a schedule that has changed', () => {
     expect(hub.ticks.at(-1)).toEqual([3, 1, 6]);
   });
 
-  it('may be read for who joins although the old feed failed at this instant', async () => {
+  it('may be read for a client that joins although the old feed failed at this instant', async () => {
     const young = new FakeFeed();
     const { clock, schedules } = start(schedule({ feed: { read: () => Promise.reject(new Error('no')) } }));
     await clock.advanceSettled(4000);
@@ -202,7 +202,7 @@ describe('a schedule that has changed', () => {
     expect(hub.dues).toEqual([3, 6]);
   });
 
-  it('stays paused, with its last tick for who joins, where the file says nothing about it', async () => {
+  it('stays paused, with its last tick for a client that joins, where the file says nothing about it', async () => {
     const { clock, hub, schedules } = start(schedule());
     clock.advance(3000);
     await schedules.pause('clock');
@@ -271,7 +271,7 @@ describe('a schedule that is removed', () => {
     expect(clock.pending).toBe(LOOKING_FOR_STEPS);
   });
 
-  it('begins anew when it is added again', () => {
+  it('starts a new chain when it is added again', () => {
     const { clock, hub, schedules } = start(schedule());
     clock.advance(3000);
     schedules.apply([]);

@@ -51,7 +51,7 @@ describe('when: "changed"', () => {
     expect((await schedules.get('clock')).last?.due).toBe(at(3));
   });
 
-  it('has the last tick for who joins without a read, with what is next now', async () => {
+  it('has the last tick for a client that joins without a read, with what is next now', async () => {
     const { next, schedules, feed, clock } = startChanged();
     for (const text of ['1', '1', '1']) await next(text);
     await clock.advanceSettled(2000);
@@ -63,7 +63,7 @@ describe('when: "changed"', () => {
     expect(feed.reads).toHaveLength(3);
   });
 
-  it('sends the same value again where somebody came who could not be shown it', async () => {
+  it('sends the same value again where a client joined that could not be shown it', async () => {
     const { next, schedules, hub } = startChanged();
     await next('1');
     await next(new Error('no'));
@@ -73,7 +73,7 @@ describe('when: "changed"', () => {
     expect(hub.dues).toEqual([3, 9]);
   });
 
-  it('sends the same value again where somebody came while it was read', async () => {
+  it('sends the same value again where a client joined while it was read', async () => {
     const { next, schedules, hub, clock, feed } = startChanged();
     await next('1');
     await clock.advanceSettled(3000);
@@ -84,7 +84,7 @@ describe('when: "changed"', () => {
     expect(hub.dues).toEqual([3, 6]);
   });
 
-  it('sends the same value again where the read for who came has failed', async () => {
+  it('sends the same value again where the read for a client that joined has failed', async () => {
     const { next, schedules, hub, clock, feed } = startChanged();
     await next('1');
     hub.rooms = [];
@@ -99,7 +99,7 @@ describe('when: "changed"', () => {
     expect(hub.dues).toEqual([3, 9]);
   });
 
-  it('reads once more for who joins after an instant for which nothing could be read', async () => {
+  it('reads once more for a client that joins after an instant for which nothing could be read', async () => {
     const { next, schedules, feed, clock, hub } = startChanged();
     await next('1');
     hub.rooms = [];
@@ -118,7 +118,7 @@ describe('when: "changed"', () => {
     });
   });
 
-  it('sends again what was sent last where somebody was shown something else meanwhile', async () => {
+  it('sends again what was sent last where a client was shown something else meanwhile', async () => {
     const { next, schedules, feed, clock, hub } = startChanged();
     await next('1');
     hub.rooms = [];
@@ -133,7 +133,7 @@ describe('when: "changed"', () => {
     expect(hub.ticks.at(-1)).toEqual([9, 3, 12]);
   });
 
-  it('sends what only somebody who joined was shown, although it is the same since', () => {
+  it('sends what only a client that joined was shown, although it is the same since', () => {
     let value = '1';
     const { clock, hub, schedules } = start(schedule({ feed: { compute: () => value }, when: 'changed' }));
     clock.advance(5500);
@@ -148,7 +148,7 @@ describe('when: "changed"', () => {
     ]);
   });
 
-  it('sends what nobody was there for when it came', async () => {
+  it('sends a value that had no listener when it came', async () => {
     const { next, feed, clock, hub, schedules } = startChanged();
     await next('1');
     await clock.advanceSettled(3000);

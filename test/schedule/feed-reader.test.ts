@@ -13,7 +13,7 @@ const collectGarbage: () => void = runInNewContext('gc');
 const TICK = { schedule: 'clock', due: START, previous: null, next: null };
 const nothing = () => undefined;
 
-/** Remembers what it was asked with for only as long as somebody else does. */
+/** Keeps only weak references to what it was asked with. */
 class ForgetfulFeed implements ReadFeed {
   readonly signals: WeakRef<AbortSignal>[] = [];
   readonly #read: (signal: AbortSignal) => Promise<string>;

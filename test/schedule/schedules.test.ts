@@ -55,7 +55,7 @@ describe('a tick', () => {
     });
   });
 
-  it('is made only while somebody listens, and the chain goes past what was not sent', () => {
+  it('is made only while a client listens, and the chain goes past what was not sent', () => {
     const made: number[] = [];
     const feed: Feed = { compute: (_, now) => String(made.push(now)) };
     const { clock, hub } = start(schedule({ rooms: ['lobby'], feed }));
@@ -189,7 +189,7 @@ describe('a clock that is set', () => {
     expect(hub.statuses()).toEqual([]);
   });
 
-  it('is seen by who asks in the same moment, in a room where nothing is sent', () => {
+  it('is seen by a client that asks in the same moment, in a room where nothing is sent', () => {
     const { clock, hub, schedules } = start(schedule());
     hub.rooms = [];
     const asked = () => {
@@ -369,7 +369,7 @@ describe('a feed that is read', () => {
     expect(hub.story).toEqual(['error', 'ok', 'tick 6']);
   });
 
-  it('that does not heed the abort fails all the same, and is never read beside itself', async () => {
+  it('that ignores the abort fails all the same, and is never read beside itself', async () => {
     let reads = 0;
     let release = (_text: string) => {};
     const feed: Feed = {
@@ -870,7 +870,7 @@ describe('the current tick', () => {
     expect((await schedules.get('clock')).counters).toMatchObject({ overlapped: 0, failed: 0 });
   });
 
-  it('of who joins during a live read comes live', async () => {
+  it('of a client that joins during a live read comes live', async () => {
     const feed = new FakeFeed();
     const { clock, schedules } = start(schedule({ feed }));
     await clock.advanceSettled(3000);

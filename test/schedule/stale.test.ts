@@ -86,7 +86,7 @@ describe('staleAfter', () => {
     expect(hub.story).toEqual(['error']);
   });
 
-  it('says nothing while nobody listens, and tells who joins then', async () => {
+  it('sends no status while nobody listens, and one to a client that joins then', async () => {
     const { clock, hub, schedules } = start(
       schedule({ cadence: calendar('0 * * * *', 'UTC'), staleAfterMs: 60_000 }),
     );

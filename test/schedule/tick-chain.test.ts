@@ -7,7 +7,7 @@ import type { ScheduleOptions } from '../../src/schedule/options.ts';
 import { settled } from '../helpers/manual-clock.ts';
 import { schedule, start } from './fixture.ts';
 
-/** Somebody who came at some moment and compares as the contract says. */
+/** A client that joined at some moment and compares as the contract says. */
 class Viewer {
   #newest = Number.NEGATIVE_INFINITY;
   value: string | undefined;

@@ -260,7 +260,7 @@ describe('a step of the clock', () => {
     expect(stepped(HOUR_MS)).toEqual({ after: [3611, 3612, 3613, 3614], missed: 3600, steps: [HOUR_MS] });
   });
 
-  it('back by an hour begins anew: no stall', () => {
+  it('back by an hour starts again from there: no stall', () => {
     // Noticed at -3,589.0 of the new time, when that is due.
     expect(stepped(-HOUR_MS)).toEqual({
       after: [-3589, -3588, -3587, -3586],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { CloseReason } from '../../src/hub/close-reason.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { drain } from '../../src/lifecycle.ts';
+import type { CloseReason } from '../../src/protocol/close-reason.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 function setUp(connections: number) {

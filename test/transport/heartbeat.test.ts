@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { CloseReason } from '../../src/hub/close-reason.ts';
 import type { Connection } from '../../src/hub/connection.ts';
+import type { CloseReason } from '../../src/protocol/close-reason.ts';
 import { Heartbeat, type HeartbeatClient } from '../../src/transport/client.ts';
 import { SocketGuest, StreamGuest } from '../helpers/guest.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';

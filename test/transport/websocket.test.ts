@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
-import { CLOSE } from '../../src/hub/close-reason.ts';
+import { CLOSE } from '../../src/protocol/close-reason.ts';
 import { type UpgradeParts, websocketUpgrades } from '../../src/transport/upgrade.ts';
 import { closeText, type OwnedWebSocket, type WebSocketOwner } from '../../src/transport/websocket.ts';
 import { handshake, RawClient } from '../helpers/raw.ts';

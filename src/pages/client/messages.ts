@@ -1,4 +1,4 @@
-import type { Received } from '../../client/protocol/received.ts';
+import type { Received } from '../../client/messages.ts';
 import { addFirst, element } from './elements.ts';
 import { localTime, readable } from './text.ts';
 

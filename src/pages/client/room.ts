@@ -1,12 +1,13 @@
-import { members, type Received } from '../../client/protocol/received.ts';
-import { statusWords } from '../../client/protocol/status.ts';
+import { openEventSource, openWebSocket } from '../../client/browser-wires.ts';
+import { members, publishText, type Received, SERVER_EVENTS, type Transport } from '../../client/messages.ts';
+import { type ClientState, ReconnectingClient } from '../../client/reconnecting-client.ts';
+import { statusWords } from '../../client/status-text.ts';
+import type { Closed, Ending } from '../../client/wire.ts';
 import { byId } from './elements.ts';
-import { Link, type LinkState } from './link.ts';
 import { Log } from './log.ts';
 import { Messages } from './messages.ts';
 import { localTime, readable } from './text.ts';
 import { Ticks } from './ticks.ts';
-import type { Transport } from './wire.ts';
 
 /** The live page of the room that it was loaded from. Query parameters go along. */
 
@@ -21,48 +22,95 @@ const words = byId('words') as HTMLInputElement;
 const transports = byId('transports') as HTMLFormElement;
 const state = byId('state');
 
-const link = new Link(new URL(location.pathname + location.search, location.origin), {
-  state: showState,
-  received: show,
-  note: (kind, text) => log.add(kind, text),
-});
+let client: ReconnectingClient | undefined;
 
 function transport(): Transport {
   return new FormData(transports).get('transport') === 'sse' ? 'sse' : 'websocket';
 }
 
-function showState(now: LinkState): void {
-  state.className = now.name;
-  state.textContent = inWords(now);
-  openButton.disabled = now.name === 'connecting' || now.name === 'open';
-  closeButton.disabled = now.name === 'closed';
-  sendButton.disabled = now.name !== 'open' || transport() === 'sse';
+/** Connects over the transport that is chosen; a connection that is there is closed. */
+function open(): void {
+  const since = client?.lastId;
+  void client?.close();
+  client = new ReconnectingClient({
+    address: new URL(location.pathname + location.search, location.origin),
+    openWire: transport() === 'sse' ? openEventSource : openWebSocket,
+    since,
+    listener: {
+      onState: showState,
+      onReceived: show,
+      onMalformed: (text) => log.add('failed', `received what is no JSON object: ${text}`),
+    },
+  });
+  client.connect();
+}
+
+function close(): void {
+  void client?.close();
+  log.add('closed', 'here, with 1000');
+  showStatus('closed', 'Closed: closed here');
+}
+
+function send(text: string): void {
+  if (client?.send(text)) log.add('sent', text);
+}
+
+function showState(now: ClientState): void {
+  if (now.name === 'open') log.add('opened', `${transport()} ${location.pathname}`);
+  else if (now.name !== 'connecting') logEnding(now.ending);
+  showStatus(now.name, stateText(now));
+}
+
+function showStatus(name: ClientState['name'], text: string): void {
+  state.className = name;
+  state.textContent = text;
+  openButton.disabled = name === 'connecting' || name === 'open';
+  closeButton.disabled = name === 'closed';
+  sendButton.disabled = name !== 'open' || transport() === 'sse';
   byId('hint').textContent = transport() === 'sse' ? 'SSE only listens: choose WebSocket to send.' : '';
 }
 
-function inWords(now: LinkState): string {
+function stateText(now: ClientState): string {
   if (now.name === 'connecting') return 'Connecting…';
   if (now.name === 'open') return `Open over ${transport() === 'sse' ? 'SSE' : 'WebSocket'}`;
-  if (now.name === 'waiting') return `Waiting: ${now.why}. Next try at ${localTime(now.until)}`;
-  return `Closed: ${now.why}`;
+  const why = endingText(now.ending);
+  if (now.name === 'closed') return `Closed: ${why}`;
+  return `Waiting: ${why}. Next try at ${localTime(new Date(Date.now() + now.delayMs))}`;
+}
+
+function logEnding(ending: Ending): void {
+  if (ending.how === 'closed') {
+    const { code, closing } = ending;
+    const { code: told, reason } = closing ?? { code, reason: reasonText(ending) };
+    log.add('closed', `with ${told}: ${reason}`);
+  } else log.add('failed', ending.text || 'no connection');
+}
+
+function endingText(ending: Ending): string {
+  if (ending.how !== 'closed') return ending.text || 'no connection';
+  const { code, closing } = ending;
+  return closing
+    ? `${closing.reason} (${closing.code})`
+    : `${reasonText(ending) || 'connection lost'} (${code})`;
+}
+
+function reasonText({ reason, silentMs }: Closed): string {
+  return silentMs === undefined ? reason : `nothing heard for ${silentMs / 1000} s`;
 }
 
 function show(received: Received): void {
   const { reply, error, tick, event, id, data } = received;
   if (error) {
-    log.add('failed', `${reply}: ${error.status} ${error.title}: ${error.detail ?? ''}`);
+    log.add('failed', `${reply}: ${error.status} ${error.title}: ${error.detail}`);
     return;
   }
   if (tick) {
     if (!ticks.tick(tick, received)) log.add('failed', `chain of ${tick.schedule} broken before ${tick.due}`);
   } else if (event === 'status') ticks.status(data);
   else if (event === 'hello') warnOfGap(data);
-  else if (id !== undefined || (event !== undefined && !OURS.has(event))) messages.add(received);
+  else if (id !== undefined || (event !== undefined && !SERVER_EVENTS.has(event))) messages.add(received);
   log.add('received', summary(received));
 }
-
-/** Events that are the server's own and no message. */
-const OURS: ReadonlySet<string> = new Set(['hello', 'closing', 'status', 'heartbeat']);
 
 function warnOfGap(hello: unknown): void {
   if (Object.values(members(members(hello).resumed)).includes(false))
@@ -80,25 +128,17 @@ function summary({ reply, event, tick, data, replay, conflated }: Received): str
   return parts.join(' · ');
 }
 
-/** What is JSON is sent as that, anything else as `{"text": …}`. */
-function dataOf(typed: string): unknown {
-  try {
-    return JSON.parse(typed);
-  } catch {
-    return { text: typed };
-  }
-}
-
-openButton.addEventListener('click', () => link.open(transport()));
-closeButton.addEventListener('click', () => link.close());
-transports.addEventListener('change', () => link.open(transport()));
+openButton.addEventListener('click', open);
+closeButton.addEventListener('click', close);
+transports.addEventListener('change', open);
+addEventListener('online', () => client?.reconnectNow());
 byId('sending').addEventListener('submit', (submitted) => {
   submitted.preventDefault();
   if (sendButton.disabled || words.value === '') return;
-  link.send(JSON.stringify({ action: 'publish', data: dataOf(words.value) }));
+  send(publishText(words.value));
   words.value = '';
 });
 
 document.title = `${room} · Belfry`;
 byId('room').textContent = room;
-link.open(transport());
+open();

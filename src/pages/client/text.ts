@@ -1,4 +1,4 @@
-import { members } from '../../client/protocol/received.ts';
+import { members } from '../../client/messages.ts';
 
 /** The time of day here, with the date where it is not today's. */
 export function localTime(at: Date): string {
@@ -7,7 +7,7 @@ export function localTime(at: Date): string {
   return today ? time : `${at.toLocaleDateString()} ${time}`;
 }
 
-/** A value as somebody would read it: a text as it is, `{"text": …}` as its text, else JSON. */
+/** A value for a reader: a string as it is, `{"text": …}` as its text, else JSON. */
 export function readable(value: unknown): string {
   if (typeof value === 'string') return value;
   const { text, ...rest } = members(value);
@@ -20,7 +20,7 @@ export function line(text: string, longest = 400): string {
   return text.length > longest ? `${text.slice(0, longest)}…` : text;
 }
 
-/** Milliseconds as somebody would say them. */
+/** Milliseconds, above ten seconds in seconds. */
 export function lateness(ms: number): string {
   return Math.abs(ms) < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }

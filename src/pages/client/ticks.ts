@@ -1,6 +1,6 @@
-import { Chain } from '../../client/protocol/chain.ts';
-import { members, type Received, type Tick } from '../../client/protocol/received.ts';
-import { reasonWords } from '../../client/protocol/status.ts';
+import { ChainCheck } from '../../client/chain-check.ts';
+import { members, type Received, type Tick } from '../../client/messages.ts';
+import { reasonWords } from '../../client/status-text.ts';
 import { element } from './elements.ts';
 import { lateness, localTime, readable } from './text.ts';
 
@@ -47,7 +47,7 @@ class Card {
   readonly #note = element('p', 'note');
   readonly #state = element('p', 'state');
   readonly #facts: Readonly<Record<'received' | 'due' | 'seq' | 'late' | 'chain', HTMLElement>>;
-  readonly #chain = new Chain();
+  readonly #chain = new ChainCheck();
   #taken = 0;
   #breaks = 0;
   #lastBreak = '';

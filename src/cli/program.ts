@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { suggest } from '../config/errors.ts';
+import { check, type ExplainFlags, explain } from './check.ts';
+import { CommandError, EXIT_FAILED, type Terminal } from './command.ts';
+import { type ServeFlags, serve } from './serve.ts';
+import { DEFAULT_URL, watchUntilSignal } from './watch.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+
+/** The command line of this process. Resolves when its command is over; a server runs on then. */
+export async function main(): Promise<void> {
+  process.stdout.on('error', onOutputError);
+  // Where standard error is closed as well, there is nothing left to report it on.
+  process.stderr.on('error', () => {});
+  const exitCode = await run(process.argv.slice(2), process);
+  // Not by `process.exit`, which does not wait until a slow reader has all of the output.
+  if (exitCode !== 0) process.exitCode = exitCode;
+}
+
+/**
+ * Runs the command that the arguments name and resolves to its exit code. `serve` and `watch` belong to
+ * the process, whatever the terminal: they handle its signals and end it.
+ */
+export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
+  try {
+    await commands(terminal).parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    // What was wrong with the arguments commander has printed.
+    if (error instanceof CommanderError) return error.exitCode;
+    if (!(error instanceof CommandError)) throw error;
+    terminal.stderr.write(`${error.message}\n`);
+    return error.exitCode;
+  }
+}
+
+function commands(terminal: Terminal): Command {
+  const program = new Command('belfry')
+    .description('Pushes the time, or any other feed, to every room on a schedule.')
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.stdout.write(text),
+      writeErr: (text) => terminal.stderr.write(text),
+    });
+  program
+    .command('serve', { isDefault: true })
+    .description('run the server')
+    .option('-c, --config <file>', 'the configuration (default: ./belfry.json, else a built-in one)')
+    .option('--host <address>', 'the address to listen on')
+    .option('--port <number>', 'the port to listen on')
+    .allowExcessArguments() // `refuseWords` says more of them than commander does.
+    .action(async (flags: ServeFlags, { args }: Command) => {
+      refuseWords(program, args);
+      process.stdout.off('error', onOutputError);
+      await serve(flags, terminal);
+    });
+  program
+    .command('check [file]')
+    .description("check a configuration: its faults, or each schedule's next five runs")
+    .action((file?: string) => check(file, terminal));
+  program
+    .command('explain <schedule>')
+    .description('tell when a schedule runs, and what daylight saving does to it')
+    .option('-c, --config <file>', 'the configuration (default: ./belfry.json, else a built-in one)')
+    .option('--from <instant>', 'an RFC 3339 instant (default: now)')
+    .option('--count <number>', 'how many runs', '10')
+    .action((schedule: string, flags: ExplainFlags) => explain(schedule, flags, terminal));
+  program
+    .command('watch [url]')
+    .description(`show what a room sends; lines typed are published (default: ${DEFAULT_URL})`)
+    .option('--json', 'print each object as it came, one on a line')
+    .action(async (url: string | undefined, { json = false }: { json?: boolean }) => {
+      // `watch` reports such errors itself; more of them may follow after it has ended.
+      process.stdout.off('error', onOutputError).on('error', () => {});
+      process.exit(await watchUntilSignal(url ?? DEFAULT_URL, json));
+    });
+  return program;
+}
+
+/** A closed pipe, as in `check | head -1`, is no fault: the result holds all the same. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE' || process.exitCode === EXIT_FAILED) return;
+  process.stderr.write(`standard output cannot be written: ${error.code ?? error.message}\n`);
+  process.exitCode = EXIT_FAILED;
+}
+
+/** `serve` is what runs where no command is named, so that a misspelt command comes here as well. */
+function refuseWords(program: Command, words: readonly string[]): void {
+  const [word] = words;
+  if (word === undefined) return;
+  if (program.args[0] === 'serve') {
+    program.error(`error: too many arguments for 'serve'. Expected 0 arguments but got ${words.length}.`);
+  }
+  const names = program.commands.map((command) => command.name());
+  if (names.includes(word)) program.error(`error: the command comes first: write belfry ${word} …`);
+  const meant = suggest(word, names);
+  const hint = meant === undefined ? `write one of ${names.join(', ')}` : `did you mean ${meant}?`;
+  program.error(`error: unknown command '${word}': ${hint}`);
+}

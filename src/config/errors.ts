@@ -1,0 +1,234 @@
+import { z } from 'zod';
+import { cut, isObject, shown, valueAt } from './json.ts';
+import { address, isSecret } from './redact.ts';
+
+/** One thing wrong with the configuration. */
+export interface Fault {
+  /** Such as `schedules[1].cron`; empty for the whole file. */
+  readonly path: string;
+  readonly message: string;
+  /** Where the value comes from if it is not the file: `--port`, `BELFRY_PORT`. */
+  readonly source?: string;
+}
+
+/**
+ * The configuration cannot be used. `faults` has all of them, not only the first; of more than a
+ * hundred the first hundred and how many follow.
+ */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly faults: readonly Fault[];
+
+  constructor(faults: readonly Fault[], options?: ErrorOptions) {
+    super(faults.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('\n'), options);
+    this.faults = faults;
+  }
+}
+
+/** One line for each fault: `belfry.json: schedules[1].cron: …`. `label` names the file. */
+export function formatFaults(label: string, error: ConfigError): string[] {
+  return error.faults.map(({ path, message, source }) =>
+    [source ?? label, path, message].filter((part) => part !== '').join(': '),
+  );
+}
+
+/** Far more than are listed. A file may have a hundred thousand faults, and to word one takes time. */
+const MAX_MESSAGES = 1000;
+/** Of a corrected value that a message offers. */
+const MAX_OFFERED_CHARACTERS = 120;
+/** Unknown keys of one object that are named. */
+const MAX_UNKNOWN_KEYS = 20;
+
+/** A value in the place of an origin or a host, where someone may have written a URL with a password. */
+export function shownHost(text: string): string {
+  return shown(/[@?#]/.test(text) ? address(text) : text);
+}
+
+/** What zod expects, in words. */
+const EXPECTED: Readonly<Record<string, string>> = {
+  string: 'a string',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  object: 'an object { … }',
+  record: 'an object { … }',
+  array: 'a list [ … ]',
+};
+
+/**
+ * JSON that messages offer in place of a missing value or one of a wrong type, by path; `[]` is any
+ * position in a list. A test holds that each is accepted as it is.
+ */
+export const EXAMPLES: Readonly<Record<string, string>> = {
+  server: '{"port":8080}',
+  'server.publicUrl': '"https://wall.example.com"',
+  'server.allowedOrigins': '["https://wall.example.com"]',
+  'server.allowedOrigins.[]': '"https://wall.example.com"',
+  'server.trustProxy': '["127.0.0.1"]',
+  'server.trustProxy.[]': '"127.0.0.1"',
+  admin: '{"tokens":[]}',
+  'admin.tokens.[].name': '"ops"',
+  rooms: '[{"match":"lobby"}]',
+  'rooms.[]': '{"match":"lobby"}',
+  'rooms.[].match': '"lobby"',
+  schedules: '[{"name":"clock","every":"3s","feed":{"type":"time"}}]',
+  'schedules.[]': '{"name":"clock","every":"3s","feed":{"type":"time"}}',
+  'schedules.[].name': '"clock"',
+  'schedules.[].cron': '"*/5 * * * *"',
+  'schedules.[].timezone': '"Europe/Berlin"',
+  'schedules.[].rooms': '["lobby"]',
+  'schedules.[].rooms.[]': '"lobby"',
+  'schedules.[].event': '"news"',
+  'schedules.[].feed': '{"type":"time"}',
+  'schedules.[].feed.argv': '["uptime","-p"]',
+  'schedules.[].feed.headers': '{"accept":"application/json"}',
+  'schedules.[].feed.url': '"https://prices.example.com/now.json"',
+  'schedules.[].feed.path': '"prices.json"',
+  limits: '{"connections":1000}',
+};
+
+/**
+ * The error map for zod: says what is wrong with a value and what would be accepted, where a field has
+ * no message of its own. Several unknown keys of one object are one message with a line for each.
+ * `document` is the file as it is written, so that no value from the environment is repeated; secrets
+ * are not repeated either.
+ */
+export function errorMessages(document: unknown): (issue: z.core.$ZodRawIssue) => string | undefined {
+  let count = 0;
+  return (issue) => {
+    if (++count > MAX_MESSAGES) return '';
+    switch (issue.code) {
+      case 'invalid_type':
+        return wrongType(issue, document);
+      case 'invalid_value':
+        return notOneOf(issue.input, issue.values.map(String));
+      case 'invalid_union':
+        return unknownFeedType(issue);
+      case 'too_small':
+        return `${shown(issue.input)} is too ${sizeWords(issue).small}: write at least ${issue.minimum}${sizeWords(issue).unit}`;
+      case 'too_big':
+        return `${shown(issue.input)} is too ${sizeWords(issue).large}: write at most ${issue.maximum}${sizeWords(issue).unit}`;
+      case 'unrecognized_keys':
+        return unknownKeys(issue.keys, issue.inst);
+      default:
+        return undefined;
+    }
+  };
+}
+
+function sizeWords({ origin }: { origin: string }): { small: string; large: string; unit: string } {
+  if (origin === 'string') return { small: 'short', large: 'long', unit: ' characters' };
+  if (origin === 'array') return { small: 'short', large: 'long', unit: ' of them' };
+  return { small: 'small', large: 'large', unit: '' };
+}
+
+function wrongType(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidType>, document: unknown): string {
+  const { path = [], expected, inst } = issue;
+  const accepted = EXPECTED[expected] ?? expected;
+  const example = EXAMPLES[path.map((step) => (typeof step === 'number' ? '[]' : String(step))).join('.')];
+  if (issue.input === undefined)
+    return `is missing: write ${accepted}${example === undefined ? '' : ` such as ${example}`}`;
+  const input = path.reduce(valueAt, document);
+  const isHidden = isSecret(document, path);
+  const isPlain = typeof input === 'string' || typeof input === 'number';
+  const fault = `${isHidden && isPlain ? `a ${typeof input}` : shown(input)} is not ${accepted}`;
+  const corrected = isHidden ? undefined : correctedValue(input, inst, expected);
+  if (corrected !== undefined) return `${fault}: write ${corrected}`;
+  return example === undefined ? fault : `${fault}: write one such as ${example}`;
+}
+
+/** The JSON that was probably meant: `8080` for `"8080"`, `["x"]` for `"x"`; only if the schema accepts it. */
+function correctedValue(input: unknown, schema: unknown, expected: string): string | undefined {
+  if (!(schema instanceof z.core.$ZodType)) return undefined;
+  const ifAccepted = (value: unknown) => {
+    const text = JSON.stringify(value) ?? '';
+    const isShort = text !== '' && text.length <= MAX_OFFERED_CHARACTERS;
+    return isShort && z.safeParse(schema, value).success ? text : undefined;
+  };
+  if (expected === 'array') return ifAccepted([input]) ?? ifAccepted(roomRules(input));
+  if (typeof input === 'string' && /^(-?\d{1,15}|true|false)$/.test(input))
+    return ifAccepted(JSON.parse(input));
+  return undefined;
+}
+
+/** Room rules that were written by name, `{"lobby":{}}`, as the list `[{"match":"lobby"}]`. */
+function roomRules(input: unknown): unknown {
+  if (!isObject(input)) return undefined;
+  return Object.entries(input).map(([match, rule]) => ({ match, ...Object(rule) }));
+}
+
+function notOneOf(input: unknown, values: readonly string[]): string {
+  const list = values.map((value) => `"${value}"`).join(', ');
+  if (input === undefined) return `is missing: write one of ${list}`;
+  return `${shown(input)} is not one of ${list}${typeof input === 'string' ? didYouMean(input, values) : ''}`;
+}
+
+/** Feeds are the only union of the file; their `type` tells them apart. */
+function unknownFeedType(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidUnion>): string {
+  const { input, options } = issue as typeof issue & { options?: unknown }; // not in zod's type
+  return notOneOf(valueAt(input, 'type'), Array.isArray(options) ? options.map(String) : []);
+}
+
+function unknownKeys(keys: readonly string[], schema: unknown): string {
+  const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+  const lines = keys
+    .slice(0, MAX_UNKNOWN_KEYS)
+    .map((key) => `unknown key ${JSON.stringify(cut(key))}${didYouMean(key, known)}`);
+  const more = keys.length - lines.length;
+  return [...lines, ...(more > 0 ? [`and ${more} more unknown keys`] : [])].join('\n');
+}
+
+function didYouMean(word: string, candidates: Iterable<string>): string {
+  const meant = suggest(word, candidates);
+  return meant === undefined ? '' : `: did you mean "${meant}"?`;
+}
+
+/** Longer words are not typing errors, and comparing them takes time. */
+const MAX_WORD_CHARACTERS = 128;
+
+/**
+ * The candidate that was probably meant: at most one edit in three characters, whatever the case.
+ * `undefined` where none is near, because a wrong suggestion is worse than none.
+ */
+export function suggest(word: string, candidates: Iterable<string>): string | undefined {
+  if (word.length > MAX_WORD_CHARACTERS) return undefined;
+  let best: string | undefined;
+  let bound = Math.max(1, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    // A cheap lower bound of the distance.
+    if (Math.abs(candidate.length - word.length) >= bound) continue;
+    const edits = editDistance(word.toLowerCase(), candidate.toLowerCase(), bound);
+    if (edits < bound) [best, bound] = [candidate, edits];
+  }
+  return best;
+}
+
+/**
+ * Insertions, deletions, replacements and swaps of neighbours between two words (Damerau 1964). Stops
+ * above `bound`, which the first letters show for most candidates.
+ */
+function editDistance(a: string, b: string, bound: number): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const isSwap = a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      current[column] = Math.min(
+        at(last, column) + 1,
+        at(current, column - 1) + 1,
+        at(last, column - 1) + (a[row - 1] === b[column - 1] ? 0 : 1),
+        isSwap ? at(beforeLast, column - 2) + 1 : Number.POSITIVE_INFINITY,
+      );
+    }
+    // A swap looks two rows back, but costs an edit as well.
+    if (Math.min(...current) > bound) return bound + 1;
+    [beforeLast, last] = [last, current];
+  }
+  return at(last, b.length);
+}
+
+/** Only columns that have been written are read. */
+function at(row: readonly number[], column: number): number {
+  return row[column] as number;
+}

@@ -1,0 +1,58 @@
+/**
+ * What server and clients agree on: the objects that travel between them, without their `data`. This folder
+ * runs in browsers and Node and imports nothing, so that client and server depend on it and not on each other.
+ */
+
+/** The instant that a tick stands for, and its neighbours; all instants RFC 3339. */
+export interface Tick {
+  readonly schedule: string;
+  readonly due: string;
+  /** The `due` of the tick of this schedule sent before; null: the first since start. */
+  readonly previous: string | null;
+  /** Null: the schedule is paused or over. */
+  readonly next: string | null;
+  /** `floor(due / every)`, with `every` only. */
+  readonly seq?: number;
+  /** Set on a run that was asked for by hand. */
+  readonly manual?: true;
+}
+
+/** Who published: present on what a client sent, absent on the server's own words. */
+export interface Sender {
+  readonly connection: string;
+  readonly device?: string;
+  readonly user?: string;
+}
+
+/**
+ * An event but for its `data`, which the server holds as JSON text and a client as a value. With `tick`
+ * it is a value (no id, not kept); with `id` it is a message (kept, numbered); with neither it is one of
+ * the server's own.
+ */
+export interface EventHead {
+  readonly id?: string;
+  /** Absent on what is addressed to devices, connections or users. */
+  readonly room?: string;
+  readonly event: string;
+  /** When it was sent, RFC 3339. */
+  readonly time: string;
+  readonly tick?: Tick;
+  readonly from?: Sender;
+  /** Sent again, to a client that was not here the first time. */
+  readonly replay?: true;
+  /** How many older ticks this one replaced, for one connection that was slow. */
+  readonly conflated?: number;
+}
+
+/** Events that only the server sends. */
+export const SERVER_EVENTS: ReadonlySet<string> = new Set(['hello', 'closing', 'status', 'heartbeat']);
+
+/** Why the server did not do what a client asked for; `status` is one of HTTP. */
+export interface ReplyError {
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string;
+}
+
+/** How events reach a client. */
+export type Transport = 'websocket' | 'sse';

@@ -1,0 +1,304 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { type ClientState, ReconnectingClient } from '../../src/client/reconnecting-client.ts';
+import type { Ending, Wire, WireListener } from '../../src/client/wire.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+
+/** A connection that the test drives. */
+class FakeWire implements Wire {
+  readonly address: string;
+  readonly listener: WireListener;
+  readonly calls: string[] = [];
+  #onClosed: () => void = () => {};
+
+  constructor(address: URL, listener: WireListener) {
+    this.address = address.href;
+    this.listener = listener;
+  }
+
+  async send(text: string): Promise<void> {
+    this.calls.push(text);
+  }
+  pause(): void {
+    this.calls.push('pause');
+  }
+  resume(): void {
+    this.calls.push('resume');
+  }
+  close(): Promise<void> {
+    this.calls.push('close');
+    return new Promise((resolve) => {
+      this.#onClosed = resolve;
+    });
+  }
+  terminate(): void {
+    this.calls.push('terminate');
+    this.#onClosed();
+  }
+
+  receive(object: object): void {
+    this.listener.received(JSON.stringify(object));
+  }
+  lose(code = 1006): void {
+    this.listener.ended({ how: 'closed', code, reason: '' });
+  }
+}
+
+describe('ReconnectingClient', () => {
+  let clock: ManualClock;
+  let wires: FakeWire[];
+  let states: ClientState[];
+  let received: unknown[];
+  let onState: () => void;
+  let client: ReconnectingClient;
+
+  beforeEach(() => {
+    clock = new ManualClock();
+    wires = [];
+    states = [];
+    received = [];
+    onState = () => {};
+    client = make();
+    client.connect();
+  });
+
+  function make(since?: string): ReconnectingClient {
+    return new ReconnectingClient({
+      address: new URL('http://wall/rooms/lobby?device=door'),
+      since,
+      clock,
+      openWire: (address, listener) => {
+        const wire = new FakeWire(address, listener);
+        wires.push(wire);
+        return wire;
+      },
+      listener: {
+        onState(state) {
+          states.push(state);
+          onState();
+        },
+        onReceived: (object) => received.push(object),
+        onMalformed: (text) => received.push(text),
+      },
+    });
+  }
+
+  /** The newest connection. */
+  function wire(): FakeWire {
+    const newest = wires.at(-1);
+    if (!newest) throw new Error('it has not connected');
+    return newest;
+  }
+
+  function opened(): FakeWire {
+    wire().listener.opened();
+    return wire();
+  }
+
+  /** The delay of the state it is in. */
+  function delayMs(): number {
+    const state = states.at(-1);
+    if (state?.name !== 'waiting') throw new Error(`it is ${state?.name}`);
+    return state.delayMs;
+  }
+
+  const names = () => states.map(({ name }) => name);
+  const closing = (reconnect: boolean, room?: string) => ({
+    event: 'closing',
+    room,
+    data: { code: 4001, reason: 'over', reconnect, ...(reconnect && { retryAfterMs: 7000 }) },
+  });
+
+  it('hands over what comes, and resumes from the last id', () => {
+    const first = opened();
+    first.receive({ event: 'hello', id: 'k-1', data: {} });
+    first.receive({ event: 'message', id: 'k-2' });
+    first.listener.received('[1');
+    expect(received).toEqual([
+      { event: 'hello', id: 'k-1', data: {} },
+      { event: 'message', id: 'k-2' },
+      '[1',
+    ]);
+    first.lose();
+    clock.advance(1000);
+    expect(wires.map(({ address }) => address)).toEqual([
+      'http://wall/rooms/lobby?device=door',
+      'http://wall/rooms/lobby?device=door&since=k-2',
+    ]);
+    expect(names()).toEqual(['connecting', 'open', 'waiting', 'connecting']);
+    expect(client.lastId).toBe('k-2');
+  });
+
+  it('resumes from the id that it was given', () => {
+    make('k-9').connect();
+    expect(wire().address).toContain('since=k-9');
+  });
+
+  it('waits longer after each attempt that fails, and starts small again once a connection has lasted', () => {
+    for (const leastMs of [500, 1000, 2000, 4000]) {
+      wire().listener.ended({ how: 'failed', text: 'nobody' });
+      expect(delayMs()).toBeGreaterThanOrEqual(leastMs);
+      clock.advance(delayMs());
+    }
+    opened();
+    clock.advance(5000);
+    wire().lose();
+    expect(delayMs()).toBeLessThanOrEqual(1000);
+  });
+
+  it.each<[string, Ending, number | undefined]>([
+    ['stays away', { how: 'refused', status: 403, text: 'no' }, undefined],
+    [
+      'waits as long as it says',
+      { how: 'refused', status: 423, text: 'later', retryAfterMs: 60_000 },
+      60_000,
+    ],
+    ['waits no less than its own delay', { how: 'refused', status: 429, text: '', retryAfterMs: 0 }, 500],
+    ['tries again', { how: 'refused', status: 502, text: 'Bad Gateway' }, 500],
+  ])('%s after a refusal: %o', (_, ending, leastMs) => {
+    wire().listener.ended(ending);
+    if (leastMs === undefined) expect(states.at(-1)).toEqual({ name: 'closed', ending });
+    else expect(delayMs()).toBeGreaterThanOrEqual(leastMs);
+    expect(clock.pending).toBe(leastMs === undefined ? 0 : 1);
+  });
+
+  describe('what `closing` said', () => {
+    it('holds, whatever the code', () => {
+      opened().receive(closing(true));
+      wire().lose(4001);
+      expect(delayMs()).toBe(7000);
+    });
+
+    it('is forgotten when it connects again', () => {
+      opened().receive(closing(true));
+      wire().lose();
+      clock.advance(7000);
+      opened().lose(4001);
+      expect(names().at(-1)).toBe('closed');
+    });
+
+    it('of one room of several is not why the connection ended', () => {
+      opened().receive({ event: 'hello', data: { rooms: ['a', 'b'] } });
+      wire().receive(closing(false, 'a'));
+      wire().lose();
+      expect(delayMs()).toBeLessThanOrEqual(1000);
+    });
+
+    it('of a room is why where the connection ended with its code', () => {
+      opened().receive(closing(false, 'a'));
+      wire().lose(4001);
+      expect(states.at(-1)).toMatchObject({ name: 'closed', ending: { closing: { reason: 'over' } } });
+    });
+
+    it('of the only room is why where there is no code, as over SSE', () => {
+      opened().receive({ event: 'hello', data: { rooms: ['a'] } });
+      wire().receive(closing(false, 'a'));
+      wire().lose();
+      expect(names().at(-1)).toBe('closed');
+    });
+
+    it('of a room is not why where another one was subscribed to', () => {
+      opened().receive({ event: 'hello', data: { rooms: ['a'] } });
+      wire().receive({ reply: 'subscribe', data: { room: 'b' } });
+      wire().receive(closing(false, 'a'));
+      wire().lose();
+      expect(names().at(-1)).toBe('waiting');
+    });
+  });
+
+  describe('silence', () => {
+    beforeEach(() => opened().receive({ event: 'hello', data: { heartbeatSeconds: 2 } }));
+
+    it('ends the connection after two and a half heartbeats', () => {
+      clock.advance(4999);
+      expect(wire().calls).toEqual([]);
+      clock.advance(1);
+      expect(wire().calls).toEqual(['terminate']);
+      expect(states.at(-1)).toMatchObject({ name: 'waiting', ending: { code: 1006, silentMs: 5000 } });
+    });
+
+    it('is broken by anything that comes, pings too', () => {
+      clock.advance(4999);
+      wire().listener.pinged();
+      clock.advance(4999);
+      wire().receive({ event: 'heartbeat' });
+      clock.advance(4999);
+      expect(client.isOpen).toBe(true);
+    });
+
+    it('is normal while paused, in the next connection as well', () => {
+      client.pause();
+      clock.advance(60_000);
+      expect(client.isOpen).toBe(true);
+      wire().lose();
+      clock.advance(1000);
+      expect(opened().calls).toEqual(['pause']);
+      client.resume();
+      expect(wire().calls).toEqual(['pause', 'resume']);
+      clock.advance(5000);
+      expect(client.isOpen).toBe(false);
+    });
+
+    it('is not looked for where there is no connection', () => {
+      client.pause();
+      wire().lose(1000);
+      client.resume();
+      expect(clock.pending).toBe(0);
+    });
+  });
+
+  it('reconnects at once when told to, but only where it waits', () => {
+    client.reconnectNow();
+    opened();
+    client.reconnectNow();
+    expect(wires).toHaveLength(1);
+    wire().lose();
+    client.reconnectNow();
+    expect(wires).toHaveLength(2);
+    clock.advance(60_000);
+    expect(wires).toHaveLength(2);
+  });
+
+  it('sends only while it is open', async () => {
+    expect(client.send('{}')).toBeUndefined();
+    opened();
+    await client.send('{}');
+    expect(wire().calls).toEqual(['{}']);
+    wire().lose();
+    expect(client.send('{}')).toBeUndefined();
+  });
+
+  describe('close', () => {
+    it('drops an attempt to connect', async () => {
+      await client.close();
+      expect(wire().calls).toEqual(['terminate']);
+      expect(clock.pending).toBe(0);
+    });
+
+    it('closes an open connection, and drops it where the server does not answer', async () => {
+      opened();
+      const isOver = client.close();
+      expect(wire().calls).toEqual(['close']);
+      clock.advance(700);
+      await isOver;
+      expect(wire().calls).toEqual(['close', 'terminate']);
+      expect(clock.pending).toBe(0);
+    });
+
+    it('ends the waiting, and is no fault a second time', async () => {
+      wire().listener.ended({ how: 'failed', text: '' });
+      await client.close();
+      await client.close();
+      clock.advance(60_000);
+      expect(wires).toHaveLength(1);
+      expect(names()).toEqual(['connecting', 'waiting']);
+    });
+
+    it('may be called from the listener', () => {
+      opened();
+      onState = () => void client.close();
+      wire().lose();
+      expect(names().at(-1)).toBe('waiting');
+      expect(clock.pending).toBe(0);
+    });
+  });
+});
