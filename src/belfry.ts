@@ -9,7 +9,7 @@ import type { Published } from './hub/publisher.ts';
 import type { HubEvents } from './hub/views.ts';
 import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
-import type { Action } from './transport/action-table.ts';
+import type { Action } from './transport/actions.ts';
 
 /** What an embedding program may bring along. */
 export interface BelfryOptions {

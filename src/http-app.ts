@@ -1,16 +1,18 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { getRequestListener, RequestError } from '@hono/node-server';
 import { type Handler, Hono } from 'hono';
 import { etag } from 'hono/etag';
-import { problemResponse } from './access/problem.ts';
 import { type AdminParts, createAdmin } from './admin/app.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
 import { createPages, PAGE_PATHS } from './pages/pages.ts';
-import { hostCheck } from './transport/host-check.ts';
-import { type NodeEnv, type RoomUrlParts, roomUrl } from './transport/room-url.ts';
+import { headFault } from './transport/pipeline.ts';
+import { problem, problemResponse } from './transport/problem.ts';
+import { hostCheck, type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
 
 export interface HttpParts {
-  readonly rooms: RoomUrlParts;
+  readonly rooms: RoomsRouteParts;
   readonly admin: AdminParts;
   /** Why nothing is served at the moment but `/livez`: before the server runs, and once it has stopped. */
   readonly notServing: () => Refusal | undefined;
@@ -28,7 +30,6 @@ const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 
 /** Everything that is answered over plain HTTP; every refusal, from wherever, is formatted here. */
 export function httpApp({ rooms, admin, notServing, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
-  const { access } = rooms;
   const app = new Hono<NodeEnv>();
   app.onError((error) => {
     if (!(error instanceof Refusal)) onFault('a request failed', error);
@@ -48,18 +49,18 @@ export function httpApp({ rooms, admin, notServing, onRefused, onFault }: HttpPa
     if (refusal) throw refusal;
     await next();
   });
-  for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(access));
+  for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(rooms.settings));
   // Relative: behind a proxy the server may be at a path that it does not know.
   app.get('/', (c) => c.redirect('rooms/lobby'));
   app.get('/livez', (c) => c.text('ok\n'));
   app.get('/readyz', (c) => {
-    const closed = access.closed();
+    const closed = rooms.admission.closed;
     if (closed) throw closed;
     return c.text('ok\n');
   });
   app.get('/openapi.yaml', etag(), describing());
   app.route('/', createPages());
-  app.route('/', roomUrl(rooms));
+  app.route('/', roomsRoute(rooms));
   app.route('/', createAdmin(admin));
   // Last, since the first that fits answers.
   for (const path of READ_ONLY) {
@@ -84,4 +85,29 @@ function describing(): Handler {
     ETag: `"${createHash('sha256').update(body).digest('base64url')}"`,
   };
   return (c) => c.body(body, 200, headers);
+}
+
+/**
+ * Below Node's server, above a Hono app: requests that are ambiguous, or that no `Request` can be made
+ * of, are told why. The promise it returns resolves when all of the answer has been written, or
+ * a stream of events has begun.
+ */
+export function requestListener(
+  fetch: Parameters<typeof getRequestListener>[0],
+  onRefused: (reason: RefusalReason) => void = () => {},
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const listener = getRequestListener(fetch, {
+    overrideGlobalObjects: false,
+    errorHandler: (error) =>
+      problemResponse(error instanceof RequestError ? new Refusal(400, error.message) : error),
+  });
+  return async (request, response) => {
+    const fault = headFault(request);
+    if (!fault) return listener(request, response);
+    onRefused(fault.reason);
+    const { status, headers, body } = problem(fault);
+    response.shouldKeepAlive = false;
+    response.writeHead(status, { 'Content-Length': Buffer.byteLength(body), ...headers });
+    response.end(body);
+  };
 }

@@ -1,18 +1,28 @@
+import type { Clock } from './clock.ts';
+import { inSlices } from './hub/backpressure.ts';
+import type { Connection } from './hub/connection.ts';
 import { Refusal, retryAfterMs } from './hub/errors.ts';
+import type { Hub } from './hub/hub.ts';
 import { CLOSE } from './protocol/close-reason.ts';
 
 /** Where in its life a server is: it passes through these once, in this order. */
 export type Phase = 'new' | 'starting' | 'running' | 'draining' | 'stopped';
 
 export interface LifecycleParts {
+  readonly clock: Clock;
+  readonly settings: { readonly current: { readonly server: { readonly drainSeconds: number } } };
+  /** How many clients there are. */
+  readonly connectionCount: () => number;
   /** Makes ready what everything else needs. */
   prepare(): Promise<void>;
   /** Begins to work; all of it or, where it throws, nothing. */
   begin(): void;
   /** Closes what a start that failed has opened. */
   abandon(): Promise<void>;
-  /** Drains and ends everything; at once when `signal` aborts. Also where nothing has begun. */
-  end(signal: AbortSignal): Promise<void>;
+  /**
+   * Drains over `drainMs` and ends everything; at once when `signal` aborts. Also where nothing has begun.
+   */
+  end(drainMs: number, signal: AbortSignal): Promise<void>;
 }
 
 const WHY_NO_START: Readonly<Record<Exclude<Phase, 'new'>, string>> = {
@@ -22,11 +32,20 @@ const WHY_NO_START: Readonly<Record<Exclude<Phase, 'new'>, string>> = {
   stopped: 'the server was stopped: make another one with createBelfry',
 };
 
+const WHY_CLOSED: Readonly<Record<Exclude<Phase, 'running'>, string>> = {
+  new: 'the server has not started yet',
+  starting: 'the server is starting',
+  draining: 'the server is restarting',
+  stopped: 'the server has stopped',
+};
+
 /** The one place that knows in which phase a server is, and what may follow it. */
 export class Lifecycle {
   readonly #parts: LifecycleParts;
   readonly #hurry = new AbortController();
   #phase: Phase = 'new';
+  /** When the drain ends, on the monotonic clock; set once it has begun. */
+  #drainEndsAtMs = 0;
   /** Settled when nothing of a start goes on any more; never rejects. */
   #starting: Promise<unknown> | undefined;
   #stopping: Promise<void> | undefined;
@@ -37,6 +56,24 @@ export class Lifecycle {
 
   get phase(): Phase {
     return this.#phase;
+  }
+
+  /** Whether requests are answered: from the start to the end of the drain. */
+  get isServing(): boolean {
+    return this.#phase === 'running' || this.#phase === 'draining';
+  }
+
+  /** Why no client is admitted at the moment; `undefined`: they are. */
+  get closed(): Refusal | undefined {
+    if (this.#phase === 'running') return undefined;
+    const { clock, connectionCount } = this.#parts;
+    const drainLeftMs = this.#phase === 'draining' ? Math.max(this.#drainEndsAtMs - clock.monotonic(), 0) : 0;
+    const after = retryAfterMs(drainLeftMs, connectionCount());
+    return new Refusal(503, `${WHY_CLOSED[this.#phase]}: come back in a moment`, {
+      reason: 'draining',
+      retryAfterMs: after,
+      closing: { ...CLOSE.restart, retryAfterMs: after },
+    });
   }
 
   /**
@@ -90,7 +127,10 @@ export class Lifecycle {
     this.#phase = 'draining';
     try {
       await this.#starting;
-      await this.#parts.end(this.#hurry.signal);
+      const { clock, settings } = this.#parts;
+      const drainMs = settings.current.server.drainSeconds * 1000;
+      this.#drainEndsAtMs = clock.monotonic() + drainMs;
+      await this.#parts.end(drainMs, this.#hurry.signal);
     } finally {
       this.#phase = 'stopped';
     }
@@ -101,23 +141,74 @@ function aborted(): never {
   throw new DOMException('the server was stopped while it was starting', 'AbortError');
 }
 
-const NOT_RUNNING: Readonly<Record<Exclude<Phase, 'running'>, string>> = {
-  new: 'the server has not started yet',
-  starting: 'the server is starting',
-  draining: 'the server is restarting',
-  stopped: 'the server has stopped',
-};
+/** What a server that stops needs of a client. */
+export interface OpenClient {
+  readonly connection: Connection;
+  /** A socket: something that ends with `close`. */
+  readonly socket: {
+    readonly closed: boolean;
+    once(event: 'close', listener: () => void): unknown;
+    destroy(): unknown;
+  };
+}
+
+/** How often some of the clients are closed during a drain. */
+const DRAIN_STEP_MS = 50;
 
 /**
- * Why nobody is let in at the moment; `undefined`: they are. `drainLeftMs`: how long a drain still takes,
- * and `connections` how many will come back after it.
+ * Closes every client with 1012, spread over `drainMs` so that they do not come back as a storm; each is
+ * told its own time to return, after the drain. Resolves when all are closed, or `signal` aborts.
  */
-export function whyClosed(phase: Phase, drainLeftMs: number, connections: number): Refusal | undefined {
-  if (phase === 'running') return undefined;
-  const after = retryAfterMs(phase === 'draining' ? Math.max(drainLeftMs, 0) : 0, connections);
-  return new Refusal(503, `${NOT_RUNNING[phase]}: come back in a moment`, {
-    reason: 'draining',
-    retryAfterMs: after,
-    closing: { ...CLOSE.restart, retryAfterMs: after },
-  });
+export async function drain(options: {
+  clients: Iterable<Pick<OpenClient, 'connection'>>;
+  hub: Pick<Hub, 'close'>;
+  clock: Clock;
+  drainMs: number;
+  /** How long closing many may hold the event loop in one go, in milliseconds. */
+  sliceMs: number;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { hub, clock, drainMs, sliceMs, signal } = options;
+  const connections = [...options.clients].map(({ connection }) => connection);
+  const startedAt = clock.monotonic();
+  let closed = 0;
+  while (closed < connections.length && !signal.aborted) {
+    const passedMs = clock.monotonic() - startedAt;
+    const due = passedMs >= drainMs ? 1 : (passedMs + DRAIN_STEP_MS) / (drainMs + DRAIN_STEP_MS);
+    const leftMs = Math.max(drainMs - passedMs, 0);
+    const step = connections.slice(closed, Math.ceil(due * connections.length));
+    const close = (connection: Connection) => {
+      const after = retryAfterMs(leftMs, connections.length);
+      if (!signal.aborted) hub.close(connection, { ...CLOSE.restart, retryAfterMs: after });
+    };
+    await inSlices(step, close, { clock, sliceMs });
+    closed += step.length;
+    if (closed < connections.length) {
+      await new Promise<void>((resolve) => clock.after(DRAIN_STEP_MS, resolve));
+    }
+  }
+}
+
+/** How long the sockets of clients that were closed may take to end by themselves. */
+const CLOSE_MS = 1000;
+
+/** Resolves when the sockets of all clients are closed: cut after a second, or as soon as `signal` aborts. */
+export async function allClosed(
+  clients: Iterable<OpenClient>,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): Promise<void> {
+  const open = [...clients].map(({ socket }) => socket).filter(({ closed }) => !closed);
+  if (open.length === 0) return;
+  const cut = () => {
+    for (const socket of open) socket.destroy();
+  };
+  const all = Promise.all(
+    open.map((socket) => new Promise<void>((resolve) => socket.once('close', resolve))),
+  );
+  const cancel = clock.after(CLOSE_MS, cut);
+  signal.addEventListener('abort', cut);
+  if (signal.aborted) cut();
+  await all;
+  signal.removeEventListener('abort', cut);
+  cancel();
 }

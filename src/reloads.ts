@@ -1,3 +1,4 @@
+import type { TokenEntry } from './access/tokens.ts';
 import { refusedConfig } from './admin/server.ts';
 import type { DocumentSource, Reloaded } from './belfry.ts';
 import { type Clock, instant } from './clock.ts';
@@ -9,7 +10,7 @@ import { Refusal } from './hub/errors.ts';
 import type { Phase } from './lifecycle.ts';
 import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
-import type { Settings } from './settings.ts';
+import { Settings, type SettingsHolder } from './settings.ts';
 
 /** Keys that are bound once: another value waits for the next start. */
 const BOUND_ONCE = ['host', 'port'] as const;
@@ -22,7 +23,8 @@ export interface ReloadsParts {
   readonly kinds: readonly FeedKind[];
   /** Throws a `ConfigError`. */
   readonly parse: (document: unknown) => Config;
-  readonly settings: Settings;
+  readonly settings: SettingsHolder;
+  readonly madeToken: TokenEntry | undefined;
   readonly phase: () => Phase;
   /** Applies the schedules in force; all of them or, where it throws, none. */
   readonly apply: () => Applied;
@@ -52,7 +54,7 @@ export class Reloads {
     const { source, kinds, settings } = this.#parts;
     this.#shown ??= shownConfig(this.#document, configJsonSchema(kinds));
     const shown = this.#shown;
-    const { host, port } = settings.config.server;
+    const { host, port } = settings.current.server;
     return {
       source: source?.label ?? 'the program that embeds this server',
       loadedAt: instant(this.#loadedAtMs),
@@ -66,29 +68,29 @@ export class Reloads {
    * the server is stopping.
    */
   async reload(): Promise<Reloaded> {
-    const { source, settings, logger, clock } = this.#parts;
+    const { source, settings, logger, clock, madeToken } = this.#parts;
     const phase = this.#parts.phase();
     if (phase === 'draining' || phase === 'stopped') throw new Refusal(409, 'the server is stopping');
     if (!source)
       throw new Refusal(409, 'the configuration was not read from a file, so it cannot be reloaded');
-    const before = settings.config;
+    const before = settings.current;
     try {
       const document = source.read();
       const read = this.#parts.parse(document);
       // Until it starts nothing is bound.
       const { host, port } = phase === 'new' ? read.server : before.server;
-      settings.replace({ ...read, server: { ...read.server, host, port } });
+      settings.current = new Settings({ ...read, server: { ...read.server, host, port } }, madeToken);
       const applied = this.#parts.apply();
       this.#document = document;
       this.#shown = undefined;
       this.#loadedAtMs = clock.now();
       this.#faults = [];
-      const needsRestart = restartKeys(settings.config.server, read.server);
+      const needsRestart = restartKeys(settings.current.server, read.server);
       if (needsRestart.length > 0) logger?.warn({ needsRestart }, 'takes effect with the next start only');
       logger?.info(applied, 'configuration reloaded');
       return { ...applied, needsRestart };
     } catch (error) {
-      settings.replace(before);
+      settings.current = before;
       if (!(error instanceof ConfigError)) throw error;
       this.#faults = error.faults.map(({ path, message }) => ({ path, message }));
       const refusal = refusedConfig(source.label, error.faults);

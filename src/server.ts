@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { AddressSockets } from './access/address-sockets.ts';
-import { type AccessRules, type Entry, enter } from './access/admit.ts';
-import { CONTROL_FRAMES, messageLimits, RoomMessageRates } from './access/message-rate.ts';
-import { RoomLimits } from './access/room-limits.ts';
-import { Seats } from './access/seats.ts';
+import { Admission } from './access/admission.ts';
+import { ConnectionLimiter } from './access/connection-limits.ts';
+import { RoomMessageRates } from './access/rate-limits.ts';
+import { RoomLimiter } from './access/room-limits.ts';
+import type { TokenEntry } from './access/tokens.ts';
 import { FailedAttempts } from './admin/guard.ts';
 import { type Belfry, type BelfryOptions, listenTo } from './belfry.ts';
 import { systemClock } from './clock.ts';
@@ -12,11 +12,11 @@ import { sha256Of } from './config/fields.ts';
 import { parseConfig } from './config/parse.ts';
 import { scheduleOptions } from './config/schedule.ts';
 import { feedKinds } from './feed/kinds.ts';
-import { httpApp } from './http-app.ts';
-import type { Connection } from './hub/connection.ts';
+import { httpApp, requestListener } from './http-app.ts';
 import { Refusal, type RefusalReason } from './hub/errors.ts';
+import type { Transport } from './hub/frame.ts';
 import { Hub } from './hub/hub.ts';
-import { Lifecycle, whyClosed } from './lifecycle.ts';
+import { allClosed, drain, Lifecycle } from './lifecycle.ts';
 import { MemoryLog } from './log/memory-log.ts';
 import type { Logger } from './observe/log.ts';
 import { Metrics } from './observe/metrics.ts';
@@ -25,19 +25,13 @@ import { roomPage } from './pages/pages.ts';
 import { Reloads } from './reloads.ts';
 import type { Report } from './schedule/options.ts';
 import { Schedules } from './schedule/schedules.ts';
-import { live, Settings } from './settings.ts';
-import { ActionTable } from './transport/action-table.ts';
-import { type ActionParts, builtInActions } from './transport/built-in-actions.ts';
-import { drain } from './transport/drain.ts';
-import { exampleLines } from './transport/example-lines.ts';
-import { type Ending, farewell } from './transport/farewell.ts';
-import { Heartbeat } from './transport/heartbeat.ts';
-import { Listener } from './transport/listener.ts';
-import { requestListener } from './transport/request-listener.ts';
-import { callerOf } from './transport/room-url.ts';
-import { listen } from './transport/session.ts';
-import { upgradeGate } from './transport/upgrade-gate.ts';
-import { WebSocketLink, WebSocketSink, websocketUpgrades } from './transport/websocket.ts';
+import { Settings, type SettingsHolder } from './settings.ts';
+import { ActionTable, builtInActions, exampleLines } from './transport/actions.ts';
+import { Heartbeat } from './transport/client.ts';
+import { Listener } from './transport/http-server.ts';
+import { clientAddressOf } from './transport/rooms-route.ts';
+import { upgradeGate, websocketUpgrades } from './transport/upgrade.ts';
+import { WebSocketClient } from './transport/websocket.ts';
 
 export type { Belfry, BelfryOptions } from './belfry.ts';
 export { FeedError, type Reason } from './feed/feed.ts';
@@ -53,43 +47,37 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   const kinds = [...feedKinds, ...(options.feeds ?? [])];
   const config = parseConfig(document, { feedKinds: kinds, env });
   const madeToken = config.admin.tokens.length === 0 ? randomBytes(24).toString('base64url') : undefined;
-  const settings = new Settings(
-    config,
-    madeToken ? { name: 'made for this run', role: 'operator', sha256: sha256Of(madeToken) } : undefined,
-  );
-  // These two follow a reload, wherever they are handed.
-  const server = live(() => settings.config.server);
-  const limits = live(() => settings.config.limits);
+  const tokenEntry: TokenEntry | undefined =
+    madeToken === undefined
+      ? undefined
+      : { name: 'made for this run', role: 'operator', sha256: sha256Of(madeToken) };
+  const settings: SettingsHolder = { current: new Settings(config, tokenEntry) };
   const onFault = (what: string, err: unknown) => logger?.error({ err }, what);
+  const onRefused = (reason: RefusalReason) => metrics.refused(reason);
 
   // Schedules, feeds, rooms
 
-  const hubSettings = {
-    get current() {
-      return settings.hub;
-    },
-  };
   const hub: Hub = new Hub({
     clock,
-    settings: hubSettings,
-    log: new MemoryLog({ clock, settings: hubSettings }),
+    settings,
+    log: new MemoryLog({ clock, settings }),
     currentTicks: { request: (room) => schedules.request(room) },
     server: `belfry ${version}`,
     processId: randomBytes(4).toString('hex'),
-    onRoomMade: (room) => roomLimits.made(room),
-    onRoomEnded: (room) => roomLimits.ended(room),
+    onRoomMade: (room) => roomLimiter.made(room),
+    onRoomEnded: (room) => roomLimiter.ended(room),
     onFault,
   });
   const schedules: Schedules = new Schedules({
     clock,
     hub,
     report: report(logger),
-    settings: hubSettings,
+    settings,
   });
   const metrics = new Metrics({ clock, version, hub, schedules });
   const applySchedules = () => {
     const context = { clock, baseDirectory, env, stats: () => metrics.stats() };
-    return schedules.apply(scheduleOptions(settings.config.schedules, kinds, context));
+    return schedules.apply(scheduleOptions(settings.current.config.schedules, kinds, context));
   };
   const reloads = new Reloads({
     clock,
@@ -98,6 +86,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     kinds,
     parse: (read) => parseConfig(read, { feedKinds: kinds, env }),
     settings,
+    madeToken: tokenEntry,
     phase: () => lifecycle.phase,
     apply() {
       // Those in force then begin with the server.
@@ -107,102 +96,52 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     logger,
   });
 
-  // Who may come in
+  // Who may connect
 
   const refusedOrigins = new RefusedOrigins(clock, (detail) => logger?.warn(detail));
-  /** When the drain ends, on the monotonic clock; set once it has begun. */
-  let drainEndsAt: number | undefined;
-  const isServing = () => lifecycle.phase === 'running' || lifecycle.phase === 'draining';
-  const closed = () =>
-    whyClosed(lifecycle.phase, (drainEndsAt ?? 0) - clock.monotonic(), hub.connectionCount);
-  const roomLimits = new RoomLimits({
-    limits,
+  const connections = new ConnectionLimiter({ settings, clock });
+  const roomLimiter = new RoomLimiter({
+    settings,
     roomCount: () => hub.roomCount,
     exists: (room) => hub.hasRoom(room),
-    isNamed: (room) => settings.rooms.isNamed(room),
   });
-  const access: AccessRules = {
-    get clients() {
-      return settings.clients;
-    },
-    get origins() {
-      return settings.origins;
-    },
-    get rooms() {
-      return settings.rooms;
-    },
-    roomLimits,
-    seats: new Seats({ limits, clock }),
-    closed,
+  const admission = new Admission({
+    settings,
+    connections,
+    rooms: roomLimiter,
+    closed: () => lifecycle.closed,
     lockOf: (room) => hub.refusalOf(room),
     onOriginRefused: (origin, detail) => refusedOrigins.refused(origin, detail),
-  };
+  });
 
-  // WebSocket and SSE
+  // WebSocket and SSE, on a port of ours or through another server
 
-  const entrantOf = ({ peer }: Connection) => settings.clients.of(peer.remoteAddress, () => undefined);
-  const roomMessages = new RoomMessageRates(() => limits.roomMessagesPerSecond, clock);
-  const actionParts: ActionParts = {
+  const actionParts = { hub, clock, access: admission, roomRates: new RoomMessageRates(settings, clock) };
+  const actions = builtInActions(actionParts);
+  const heartbeat = new Heartbeat({ clock, hub, settings });
+  const clients = {
     hub,
     clock,
-    checkPublish: (room) => settings.rooms.checkPublish(room),
-    countPublish: (room) => roomMessages.take(room),
-    checkSubscribe(room, connection) {
-      settings.rooms.checkSubscribe(room);
-      roomLimits.checkSubscribe(room, connection.rooms, entrantOf(connection));
+    settings,
+    heartbeat,
+    actions: new ActionTable({ actions, exampleOf: exampleLines(actionParts), clock, onRefused, onFault }),
+    onConnected: (transport: Transport) => metrics.connected(transport),
+    onFault,
+  };
+  const openWebSocket = websocketUpgrades({
+    settings,
+    own(websocket, { socket, entry }) {
+      // It may have been stopped since the client was admitted.
+      return lifecycle.phase === 'running'
+        ? new WebSocketClient(websocket, socket, entry, clients)
+        : undefined;
     },
-    reserveRoom: (room, connection) => roomLimits.reserve([room], entrantOf(connection)),
-  };
-  const actions = builtInActions(actionParts);
-  const heartbeat = new Heartbeat({ clock, hub, times: server });
-  /** Of connections wherever they came in: a port of ours, or another server. */
-  const sockets = new Map<Connection, Ending>();
-  const gone = (connection: Connection) => {
-    sockets.delete(connection);
-    heartbeat.remove(connection);
-    hub.disconnect(connection);
-  };
-  const session = {
-    actions: new ActionTable({
-      actions,
-      exampleOf: exampleLines(actionParts),
-      clock,
-      onRefused: (reason) => metrics.refused(reason),
-      onFault,
-    }),
-    limits: messageLimits(limits, clock),
-    controls: messageLimits(CONTROL_FRAMES, clock),
-    maxWaitingBytes: () => limits.maxPayloadBytes,
-    now: () => clock.now(),
-    ready: () => hub.ready(),
-    onSeen: (connection: Connection) => heartbeat.seen(connection),
-    onPong: (connection: Connection) => heartbeat.ponged(connection),
-    onGone: gone,
-    close: hub.close.bind(hub),
-  };
-  const join = (connection: Connection, { rooms, since, reservation }: Entry) => {
-    metrics.connected(connection.transport);
-    const joined = hub.join(connection, rooms, since);
-    reservation.until(joined);
-    return joined.catch((error) => onFault('somebody could not be welcomed', error));
-  };
-  const openWebSocket = websocketUpgrades({ maxPayloadBytes: () => limits.maxPayloadBytes, onFault });
+    onFault,
+  });
   const upgrade = upgradeGate({
-    enter: (caller) => enter(caller, access),
-    accept: (request, socket, head, entry) =>
-      openWebSocket({
-        request,
-        socket,
-        head,
-        onOpen(websocket) {
-          if (lifecycle.phase !== 'running') return socket.destroy(); // stopped since it was let in
-          const connection = hub.connect(entry.peer, new WebSocketSink(websocket, socket));
-          sockets.set(connection, socket);
-          heartbeat.add(connection, new WebSocketLink(websocket, socket));
-          listen(websocket, socket, connection, join(connection, entry), session);
-        },
-      }),
-    onRefused: (reason) => metrics.refused(reason),
+    enter: (caller) => admission.enter(caller),
+    accept: openWebSocket,
+    onRefused,
     onFault,
   });
 
@@ -213,17 +152,12 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       hub,
       clock,
       currentTicks: schedules,
-      access,
+      settings,
+      admission,
+      clients,
       page() {
-        if (isServing()) return roomPage();
-        throw closed();
-      },
-      connectStream(sink, entry, onGone) {
-        const connection = hub.connect(entry.peer, sink);
-        sockets.set(connection, sink.socket);
-        heartbeat.add(connection);
-        onGone(() => gone(connection));
-        void join(connection, entry);
+        if (lifecycle.isServing) return roomPage();
+        throw lifecycle.closed;
       },
     },
     admin: {
@@ -236,29 +170,20 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         reload: () => reloads.reload(),
       },
       attempts: new FailedAttempts(clock),
-      addressOf(c) {
-        const { peerAddress, header } = callerOf(c);
-        return settings.clients.of(peerAddress, header).address;
-      },
-      settings: {
-        get current() {
-          return { ...settings.config, tokens: settings.tokens };
-        },
-      },
+      addressOf: (c) => clientAddressOf(c, settings.current.clients).address,
+      settings,
       onCalled: (operation, status) => metrics.adminCalled(operation, status),
     },
-    notServing: () => (isServing() ? undefined : closed()),
-    onRefused: (reason) => metrics.refused(reason),
+    notServing: () => (lifecycle.isServing ? undefined : lifecycle.closed),
+    onRefused,
     onFault,
   });
-  const addressSockets = new AddressSockets({ limits, clients: () => settings.clients });
-  const onRefused = (reason: RefusalReason) => metrics.refused(reason);
   const listener = new Listener({
     request: requestListener(app.fetch, onRefused),
     upgrade,
     clock,
-    limits,
-    takeSocket: (peerAddress) => addressSockets.take(peerAddress),
+    settings,
+    takeSocket: (peerAddress) => connections.takeSocket(peerAddress),
     unread: hub.unreadAnswers,
     onRefused,
     onCrowded: (detail) => logger?.warn(detail),
@@ -266,6 +191,9 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   });
 
   const lifecycle: Lifecycle = new Lifecycle({
+    clock,
+    settings,
+    connectionCount: () => hub.connectionCount,
     prepare: () => hub.start(),
 
     begin() {
@@ -278,17 +206,15 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       await listener.close();
     },
 
-    async end(signal) {
-      const drainMs = server.drainSeconds * 1000;
-      drainEndsAt = clock.monotonic() + drainMs;
-      // Closing forgets a connection at once; its socket takes a little longer.
-      const open = [...sockets.values()];
-      await drain({ hub, clock, drainMs, sliceMs: limits.fanoutSliceMs, signal });
+    async end(drainMs, signal) {
+      const sliceMs = settings.current.limits.fanoutSliceMs;
+      await drain({ clients: heartbeat.clients, hub, clock, drainMs, sliceMs, signal });
       heartbeat.stop();
       const cut = () => listener.cut();
       signal.addEventListener('abort', cut);
       if (signal.aborted) cut();
-      await Promise.all([schedules.stop(), farewell(open, { clock, signal }), listener.close()]);
+      const closed = allClosed(heartbeat.clients, { clock, signal });
+      await Promise.all([schedules.stop(), closed, listener.close()]);
       signal.removeEventListener('abort', cut);
       metrics.stop();
       hub.stop();
@@ -297,7 +223,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   return {
     get config() {
-      return settings.config;
+      return settings.current.config;
     },
     madeToken,
 
@@ -305,7 +231,10 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
     start: () =>
       lifecycle.start(async () => {
-        const { address: host, port } = await listener.listen(server.host, server.port);
+        const { address: host, port } = await listener.listen(
+          settings.current.server.host,
+          settings.current.server.port,
+        );
         return { host, port };
       }),
 
@@ -317,7 +246,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     async publish({ target = {}, event = 'message', data }) {
       const text: string | undefined = JSON.stringify(data);
       if (text === undefined) throw new Refusal(400, `data is ${typeof data}: give what JSON can hold`);
-      if (!isServing()) throw closed();
+      if (!lifecycle.isServing) throw lifecycle.closed;
       return hub.publish({ target, event, data: text });
     },
 

@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
+import { systemClock } from '../src/clock.ts';
 import { Lifecycle } from '../src/lifecycle.ts';
 
 describe('Lifecycle', () => {
@@ -8,6 +9,9 @@ describe('Lifecycle', () => {
     const socketsClosed = new EventEmitter();
     let isAbandoning = false;
     const lifecycle = new Lifecycle({
+      clock: systemClock,
+      settings: { current: { server: { drainSeconds: 0 } } },
+      connectionCount: () => 0,
       prepare: async () => {},
       begin() {
         throw new Error('a fault');

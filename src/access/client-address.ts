@@ -1,22 +1,24 @@
-import { BlockList, isIP } from 'node:net';
+import { BlockList, isIP, isIPv4 } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { isLoopback } from '../loopback.ts';
 
-/** Who sends a request, as far as the peer and those it may speak for can be believed. */
-export interface Client {
+/** The client that sends a request, as far as the peer and the proxies before it can be believed. */
+export interface ClientAddress {
   /** An IPv4 address also where it came in as an IPv6 one; `''` where the peer is gone already. */
   readonly address: string;
-  /** What the client spoke, to us or to the first proxy; `undefined`: nobody who is believed says so. */
+  /** What the client spoke to the first proxy; `undefined`: no trusted proxy says so. */
   readonly protocol: 'http' | 'https' | undefined;
   /** On this machine and no proxy: limits per address are not for it. */
   readonly isLocal: boolean;
 }
 
 /** Reads a header by its lower-case name; several of a name are joined with commas, as Node does. */
-export type HeaderReader = (name: string) => string | undefined;
+export interface HeaderSource {
+  header(name: string): string | undefined;
+}
 
 /** So many proxies in a row are followed. A header is as long as its sender likes. */
-const MOST_HOPS = 32;
+const MAX_HOPS = 32;
 
 /**
  * Finds out who a request is from. A proxy that is trusted adds the address it sees to the right of
@@ -25,11 +27,11 @@ const MOST_HOPS = 32;
  */
 export class ClientAddresses {
   readonly #trusted = new BlockList();
-  readonly #trustsAnybody: boolean;
+  readonly #trustsAny: boolean;
 
   /** `trustProxy`: addresses and CIDRs, checked by the configuration. */
   constructor(trustProxy: readonly string[]) {
-    this.#trustsAnybody = trustProxy.length > 0;
+    this.#trustsAny = trustProxy.length > 0;
     for (const entry of trustProxy) {
       const [address = '', prefix] = entry.split('/');
       const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
@@ -39,31 +41,32 @@ export class ClientAddresses {
   }
 
   /** `peer` is the other end of the socket. */
-  of(peer: string | undefined, header: HeaderReader): Client {
+  of(peer: string | undefined, headers: HeaderSource): ClientAddress {
     const nearest = plain(peer ?? '');
-    if (!this.#isTrusted(nearest)) {
+    if (!this.isProxy(nearest)) {
       return { address: nearest, protocol: undefined, isLocal: isLoopback(nearest) };
     }
-    const claimed = header('x-forwarded-for')?.split(',') ?? [];
+    const claimed = headers.header('x-forwarded-for')?.split(',') ?? [];
     let address = nearest;
     let hops = 0;
-    while (hops < MOST_HOPS && this.#isTrusted(address)) {
+    while (hops < MAX_HOPS && this.isProxy(address)) {
       const before = forwarded(claimed.at(-1 - hops));
       if (before === undefined) break;
       address = before;
       hops++;
     }
-    return { address, protocol: protocolAt(header('x-forwarded-proto'), hops), isLocal: false };
+    return { address, protocol: protocolAt(headers.header('x-forwarded-proto'), hops), isLocal: false };
+  }
+
+  /** The address of a peer as `of` writes it, whether or not it is a proxy. */
+  addressOf(peer: string | undefined): string {
+    return plain(peer ?? '');
   }
 
   /** Whether an address, as `of` returns it, is that of a trusted proxy. */
   isProxy(address: string): boolean {
-    return this.#isTrusted(address);
-  }
-
-  #isTrusted(address: string): boolean {
-    // Asked for each newcomer, and most servers trust no proxy.
-    if (!this.#trustsAnybody) return false;
+    // Asked for each socket and request, and most servers trust no proxy.
+    if (!this.#trustsAny) return false;
     const version = isIP(address);
     return version !== 0 && this.#trusted.check(address, version === 6 ? 'ipv6' : 'ipv4');
   }
@@ -78,14 +81,15 @@ function forwarded(entry: string | undefined): string | undefined {
 }
 
 /** What the proxy said that saw the client. Most set one value, and then it is that. */
-function protocolAt(text: string | undefined, hops: number): Client['protocol'] {
+function protocolAt(text: string | undefined, hops: number): ClientAddress['protocol'] {
   const claimed = text?.split(',').map((entry) => entry.trim().toLowerCase()) ?? [];
   const protocol = claimed.at(-Math.max(hops, 1)) ?? claimed[0];
   return protocol === 'http' || protocol === 'https' ? protocol : undefined;
 }
 
-/** Without the zone, and as IPv4 where it is one in the clothes of IPv6. */
+/** Without the zone, and as IPv4 where it is one written as IPv6. */
 function plain(text: string): string {
+  if (isIPv4(text)) return text;
   const [address = ''] = text.split('%');
   return isIP(address) === 6 ? ipaddr.process(address).toString() : address;
 }

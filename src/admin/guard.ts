@@ -1,6 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono';
 import { LRUCache } from 'lru-cache';
-import { countedAs } from '../access/seats.ts';
+import { countedAs } from '../access/connection-limits.ts';
 import { type TokenCheck, type TokenHolder, tokenHolder } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal } from '../hub/errors.ts';

@@ -1,10 +1,9 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Cancel, Clock } from '../clock.ts';
-import type { Refusal } from '../hub/errors.ts';
+import { Refusal, shown } from '../hub/errors.ts';
 import type { UnreadAnswer } from '../hub/slow-consumers.ts';
-import { writeProblem } from './raw-problem.ts';
-import { headBytes } from './request-head.ts';
+import { writeProblem } from './problem.ts';
 
 /** How many requests of one socket may wait for the answer before them. Clients pipeline a few, if any. */
 const MAX_WAITING = 16;
@@ -32,6 +31,8 @@ export interface PipelineParts {
   readonly answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly unread: UnreadAnswers;
   readonly clock: Pick<Clock, 'after'>;
+  /** After so long without a byte in either direction Node's server emits `timeout` for the socket. */
+  readonly unreadMs: number;
 }
 
 interface Exchange {
@@ -179,6 +180,8 @@ export class Pipeline implements UnreadAnswer {
   #start(exchange: Exchange): void {
     const { request, response } = exchange;
     this.#current = exchange;
+    // Here and not for every socket of the server: one that becomes a WebSocket needs no timer.
+    this.#socket.setTimeout(this.#parts.unreadMs);
     response.once('close', () => this.#onClose());
     void this.#parts.answer(request, response).then(() => this.#onWritten(response));
   }
@@ -247,4 +250,85 @@ export class Pipeline implements UnreadAnswer {
 /** An answer without an end, which takes the connection with it: server-sent events. */
 function isStream({ headersSent, writableEnded, shouldKeepAlive }: ServerResponse): boolean {
   return headersSent && !writableEnded && !shouldKeepAlive;
+}
+
+/**
+ * Answers a request to upgrade to something else (`h2c`, as `curl --http2` asks) as if it had not
+ * asked, which RFC 9110, 7.8 lets a server do; then the connection ends, since Node has stopped to
+ * read requests from it. For the same reason a body cannot be read: such a request is a 400. No answer
+ * may be unfinished on the socket.
+ */
+export function ignoreUpgrade(
+  request: IncomingMessage,
+  socket: Socket,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+): void {
+  const { headers } = request;
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) {
+    const what = `cannot upgrade to ${shown(headers.upgrade ?? '')}`;
+    writeProblem(socket, new Refusal(400, `${what}: send what has a body without Upgrade`));
+    return;
+  }
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.on('finish', () => socket.end(() => socket.destroy()));
+  // What Node did for the socket until it handed it over. Without the first a reset would end the process.
+  socket.on('error', destroy);
+  socket.on('drain', () => response.emit('drain'));
+  socket.on('end', destroy);
+  socket.on('timeout', () => {
+    if (socket.writableLength > 0) socket.destroy();
+  });
+  socket.resume();
+  answer(request, response);
+}
+
+function destroy(this: Socket): void {
+  this.destroy();
+}
+
+/**
+ * How many headers a request may have. Each takes about 100 bytes of heap beside its characters: 900 of
+ * three characters, 8 KB on the wire, took 110 KB, and 64 KB while only half of the head had come.
+ */
+const MAX_HEADERS = 100;
+
+/** For Node, which drops the others in silence, an `Origin` perhaps: one more, so that these are seen. */
+export const KEPT_HEADERS = MAX_HEADERS + 1;
+
+/** Of a string on the heap, and of the place it has in an array, beside its characters. */
+const STRING_BYTES = 32;
+
+/** About how many bytes of memory the head of a request takes. */
+export function headBytes({ url = '', rawHeaders }: IncomingMessage): number {
+  return rawHeaders.reduce((bytes, { length }) => bytes + STRING_BYTES + length, url.length);
+}
+
+/**
+ * What is wrong with the head of a request that Node's parser lets pass, on whatever way it goes on:
+ * for the values that decide who may come in must not be ambiguous.
+ */
+export function headFault(request: IncomingMessage): Refusal | undefined {
+  const { rawHeaders, httpVersion, httpVersionMajor } = request;
+  if (httpVersionMajor > 1) {
+    return new Refusal(505, `HTTP/${httpVersion} is not spoken here: send HTTP/1.1`, { reason: 'input' });
+  }
+  if (rawHeaders.length > 2 * MAX_HEADERS) {
+    return new Refusal(431, `there are too many headers: at most ${MAX_HEADERS}`);
+  }
+  if (countHosts(rawHeaders) > 1) return new Refusal(400, 'there are two Host headers: send one');
+  const { expect } = request.headers;
+  // HTTP/1.0 knows no expectations.
+  if (expect === undefined || request.httpVersionMinor < 1 || /100-continue/i.test(expect)) return undefined;
+  return new Refusal(417, `Expect is ${shown(expect)}: only 100-continue can be expected`);
+}
+
+function countHosts(rawHeaders: readonly string[]): number {
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'host') count++;
+  }
+  return count;
 }

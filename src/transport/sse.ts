@@ -1,15 +1,19 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Entry } from '../access/admission.ts';
 import { closingText } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { WireFormat } from '../hub/frame.ts';
 import type { CloseReason } from '../protocol/close-reason.ts';
-import { retryField, sseFormat } from './frames.ts';
-import { destroySoon } from './raw-problem.ts';
-import { SocketSink } from './socket-sink.ts';
+import { Client, type ClientParts } from './client.ts';
+import { destroySoon } from './problem.ts';
+import { retryField, sseFormat } from './wire.ts';
 
 /** An EventSource that lost its stream comes back after this, plus as much again at random. */
 const RETRY_MS = 2000;
+
+/** TCP probes begin after so long without a byte: nothing else tells that a peer is dead. */
+const KEEP_ALIVE_MS = 30_000;
 
 const HEADERS: Readonly<Record<string, string>> = {
   'Content-Type': 'text/event-stream',
@@ -19,45 +23,49 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Begins a stream on the response itself, past any `Response` and its queue: the bytes of an event
- * are the same for every member, so they go to the socket as they are, without chunk framing. Throws
- * a 400 `Refusal` where the socket still belongs to the request before this one.
+ * Owner of one open stream of server-sent events. The events are written past any `Response` and its queue:
+ * their bytes are the same for every member, so they go to the socket as they are, without chunk framing.
  */
-export function openStream(
-  response: ServerResponse,
-  headers: Readonly<Record<string, string>>,
-): { sink: SocketSink; onGone: (callback: () => void) => void } {
-  const { socket } = response;
-  if (!socket?.writable) {
-    throw new Refusal(400, 'a stream cannot be pipelined behind another request: give it its own connection');
-  }
-  response.useChunkedEncodingByDefault = false;
-  response.shouldKeepAlive = false;
-  response.writeHead(200, { ...HEADERS, ...headers });
-  response.flushHeaders();
-  socket.setKeepAlive(true, 30_000);
-  socket.setTimeout(0);
-  socket.write(retryField(RETRY_MS + Math.random() * RETRY_MS));
-  // Half a connection is none: a client that has ended its side listens no more. It may have done so
-  // while its request waited behind another answer.
-  if (socket.readableEnded) socket.end();
-  else socket.once('end', endWithPeer);
-  return {
-    sink: new StreamSink(response, socket),
-    onGone: (callback) => response.on('close', callback),
-  };
-}
-
-function endWithPeer(this: Socket): void {
-  this.end();
-}
-
-class StreamSink extends SocketSink<Socket> {
+export class SseClient extends Client {
   readonly #response: ServerResponse;
 
-  constructor(response: ServerResponse, socket: Socket) {
-    super(socket);
+  /**
+   * Begins a stream on the response and joins the rooms. Throws a 400 `Refusal`, with nothing taken, where
+   * the socket still belongs to the request before this one.
+   */
+  static open(
+    response: ServerResponse,
+    headers: Readonly<Record<string, string>>,
+    entry: Entry,
+    parts: ClientParts,
+  ): void {
+    const { socket } = response;
+    if (!socket?.writable) {
+      entry.slot.release();
+      entry.reservation.release();
+      throw new Refusal(
+        400,
+        'a stream cannot be pipelined behind another request: give it its own connection',
+      );
+    }
+    response.useChunkedEncodingByDefault = false;
+    response.shouldKeepAlive = false;
+    response.writeHead(200, { ...HEADERS, ...headers });
+    response.flushHeaders();
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.setTimeout(0);
+    socket.write(retryField(RETRY_MS + Math.random() * RETRY_MS));
+    // Half a connection is none: a client that has ended its side listens no more. It may have done so
+    // while its request waited behind another answer.
+    if (socket.readableEnded) socket.end();
+    else socket.once('end', endWithPeer);
+    void new SseClient(response, socket, entry, parts).join(entry);
+  }
+
+  private constructor(response: ServerResponse, socket: Socket, entry: Entry, parts: ClientParts) {
+    super(socket, entry, parts);
     this.#response = response;
+    response.on('close', () => this.end());
   }
 
   get format(): WireFormat {
@@ -73,13 +81,17 @@ class StreamSink extends SocketSink<Socket> {
   }
 }
 
+function endWithPeer(this: Socket): void {
+  this.end();
+}
+
 /** What an EventSource would be told in its headers, were it asked with HEAD. */
 export function streamHeaders(headers: Readonly<Record<string, string>>): Response {
   return new Response(null, { headers: { ...HEADERS, ...headers } });
 }
 
 /**
- * A refusal in the only words that an EventSource understands: it gives up for good on any status
+ * A refusal as an EventSource understands it: it gives up for good on any status
  * but 200, so what passes by itself is a stream that says when to come back, and what is closed for
  * good is a 204. `undefined`: let the status speak.
  */
@@ -92,6 +104,6 @@ export function streamRefusal(
   if (!closing.reconnect) return new Response(null, { status: 204, headers });
   const body =
     retryField(closing.retryAfterMs ?? RETRY_MS) + sseFormat.encode(closingText(closing)).toString();
-  // Who comes back in a while needs no socket until then.
+  // A client that comes back in a while needs no socket until then.
   return new Response(body, { headers: { ...HEADERS, ...headers, Connection: 'close' } });
 }

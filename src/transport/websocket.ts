@@ -1,34 +1,53 @@
-import { EventEmitter } from 'node:events';
-import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { createNodeWebSocket } from '@hono/node-ws';
-import type { Context, Hono } from 'hono';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { WebSocket } from 'ws';
+import type { Entry } from '../access/admission.ts';
+import { type MessageLimits, MessageRate } from '../access/rate-limits.ts';
+import type { Clock } from '../clock.ts';
+import { Refusal } from '../hub/errors.ts';
 import type { WireFormat } from '../hub/frame.ts';
-import type { CloseReason } from '../protocol/close-reason.ts';
-import { websocketFormat } from './frames.ts';
-import type { Link } from './heartbeat.ts';
-import { SocketSink } from './socket-sink.ts';
+import { CLOSE, type CloseReason, closeReason } from '../protocol/close-reason.ts';
+import type { ActionTable } from './actions.ts';
+import { Client, type ClientParts } from './client.ts';
+import { websocketFormat } from './wire.ts';
 
-/** How long a peer may take to answer a close frame before its socket is cut. */
-const CLOSE_TIMEOUT_MS = 3000;
-
-/** How many reads a frame may come in: each piece that waits costs more than it holds. */
-const MOST_READS = 256;
-
-/**
- * How many fragments a message may have: one for so many of the bytes that it may be large, between these
- * two. All fragments of a message are taken in one turn, and empty ones are in no rate.
- */
-const FRAGMENT_BYTES = 256;
-const MOST_FRAGMENTS = 4096;
-const LEAST_FRAGMENTS = 64;
+/** How many lines of one client may wait for the one before them, until its socket is paused. */
+const MAX_WAITING_LINES = 16;
 
 /** RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code. */
-const LONGEST_REASON_BYTES = 123;
+const MAX_REASON_BYTES = 123;
 
-/** The subprotocol of ours; a token may stand beside it and is never sent back. */
-const SUBPROTOCOL = 'belfry';
+/**
+ * How fast a client may send WebSocket pings, and pongs that were not asked for. Not configurable: the
+ * protocol needs none of them, and the server's own heartbeat is at most 10 a second.
+ */
+const CONTROL_FRAMES: MessageLimits = { messagesPerSecond: 10, messageBurst: 100 };
+
+/** What WebSocket clients read of the configuration in force. */
+export interface WebSocketSettings {
+  readonly limits: MessageLimits & {
+    /** With so many bytes of lines waiting a client is not read from. */
+    readonly maxPayloadBytes: number;
+  };
+}
+
+export interface WebSocketClientParts extends ClientParts {
+  readonly settings: { readonly current: WebSocketSettings };
+  readonly clock: Clock;
+  readonly actions: Pick<ActionTable, 'perform' | 'refuse'>;
+}
+
+/** Hears of everything that happens to one WebSocket. */
+export interface WebSocketOwner {
+  onMessage(data: Buffer, isBinary: boolean): void;
+  onPing(data: Buffer): void;
+  onPong(): void;
+  /** In place of closing it for a fault: the owner closes with this code and a reason. */
+  onFault(code: number): void;
+  /** The close frame is about to leave, whichever side began: nothing may be written behind it. */
+  onClosing(): void;
+  onClose(): void;
+}
 
 /** As much of the library's parser as is touched here; its types leave it out. */
 interface Receiver {
@@ -49,230 +68,246 @@ function guardedLoop(this: Receiver, callback: (error?: Error) => void): void {
   }
 }
 
-/** A WebSocket of which one hears before it is closed, by whichever side or the library. */
-export class ToldWebSocket extends WebSocket {
-  /** Called once in place of closing it for a fault: whoever sets it closes with a code and a reason. */
-  onFault: ((code: number) => void) | undefined;
-  /** Called before the close frame leaves: nothing may be written behind it. */
-  onClosing: (() => void) | undefined;
-  #isTaken = false;
+/** A WebSocket that calls one owner in place of any listeners. */
+export class OwnedWebSocket extends WebSocket {
+  #owner: WebSocketOwner | undefined;
+  #isFaulty = false;
 
-  /**
-   * Nobody is heard who comes to listen after this: the helper would copy every message, and keep its
-   * whole context for as long as the socket lives.
-   */
-  take(): void {
-    this.#isTaken = true;
-  }
-
-  /** To be called when it is open: see `guardedLoop`. */
-  guard(): void {
+  /** To be called when it is open. */
+  ownedBy(owner: WebSocketOwner): void {
+    this.#owner = owner;
     // Made by the library when it opens, and not in its types.
     const { _receiver: receiver } = this as unknown as { readonly _receiver: Receiver };
     receiver.startLoop = guardedLoop;
   }
 
-  override on(event: string | symbol, listener: (this: WebSocket, ...values: never[]) => void): this {
-    // What is passed on belongs to the event as much as it did for whoever called.
-    return this.#isTaken ? this : super.on(event, listener as () => void);
+  /** The helper would copy every message, and keep its whole context for as long as the socket lives. */
+  override on(): this {
+    return this;
+  }
+
+  override emit(event: string | symbol, ...values: never[]): boolean {
+    const owner = this.#owner;
+    if (!owner) return false;
+    switch (event) {
+      case 'message':
+        owner.onMessage(...(values as unknown as [Buffer, boolean])); // as the library emits it
+        break;
+      case 'ping':
+        owner.onPing(...(values as unknown as [Buffer])); // likewise
+        break;
+      case 'pong':
+        owner.onPong();
+        break;
+      case 'close':
+        owner.onClose();
+        break;
+    }
+    return true;
   }
 
   override close(code?: number, reason?: string | Buffer): void {
-    const { onFault } = this;
-    if (code !== undefined && reason === undefined && onFault) {
-      this.onFault = undefined;
-      onFault(code);
+    // The library gives no reason where it closes for a fault.
+    if (code !== undefined && reason === undefined && this.#owner && !this.#isFaulty) {
+      this.#isFaulty = true;
+      this.#owner.onFault(code);
       return;
     }
-    this.onClosing?.();
+    this.#owner?.onClosing();
     super.close(code, reason);
   }
 }
 
-/** A request that was let in, with its socket. The request must have a valid WebSocket handshake. */
-export interface Upgrade {
-  readonly request: IncomingMessage;
-  readonly socket: Duplex;
-  readonly head: Buffer;
-  readonly onOpen: (socket: ToldWebSocket) => void;
+/** One line of a client. */
+interface Line {
+  readonly text: string;
+  /** As it was received: a string does not tell its size. */
+  readonly bytes: number;
+  readonly receivedAtMs: number;
+  /** Set where it is not to be acted on. */
+  readonly refusal: Refusal | undefined;
 }
 
 /**
- * What the library sees of a request: a handshake that it cannot but accept. It resolves the address
- * against a base and so reads "//[/../../rooms/lobby" otherwise than the gate did, and ends the
- * process over it; and nothing of the real request is kept alive by it.
+ * Owner of one open WebSocket. Its lines are acted on one after the other, the first when the join is over.
+ * A client that sends faster than it is answered, or than it reads its answers, is not read from meanwhile.
  */
-class Handshake {
-  readonly method = 'GET';
-  readonly url = '/';
-  readonly headers: HandshakeHeaders;
-  readonly onOpen: (socket: ToldWebSocket) => void;
+export class WebSocketClient extends Client<WebSocketClientParts> implements WebSocketOwner {
+  readonly #websocket: OwnedWebSocket;
+  /** Those that wait, in their order; made with the first one, since most clients only listen. */
+  #lines: Line[] | undefined;
+  /** Of the lines that wait, and of the one that is acted on. */
+  #lineBytes = 0;
+  /** From the beginning: nothing is acted on before the join is over. */
+  #isWorking = true;
+  /** Whether the peer has begun to close: its lines from before are still acted on. */
+  #isLeaving = false;
+  #performed = 0;
+  /** Made with the first line. */
+  #rate: MessageRate | undefined;
+  /** Made with the first ping. */
+  #controls: MessageRate | undefined;
 
-  constructor({ headers }: IncomingMessage, onOpen: (socket: ToldWebSocket) => void) {
-    const offered = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim());
-    this.headers = new HandshakeHeaders(
-      headers['sec-websocket-key'] ?? '',
-      // The library accepts what is offered first, which might be the token.
-      offered?.includes(SUBPROTOCOL) ? SUBPROTOCOL : undefined,
-    );
-    this.onOpen = onOpen;
-  }
-}
-
-/**
- * The headers that `ws` asks for by name. As getters they are no properties that a loop would find, so
- * the helper copies none of them into a `Headers` that nobody reads.
- */
-class HandshakeHeaders {
-  readonly #key: string;
-  readonly #protocol: string | undefined;
-
-  constructor(key: string, protocol: string | undefined) {
-    this.#key = key;
-    this.#protocol = protocol;
-  }
-
-  get upgrade(): string {
-    return 'websocket';
-  }
-
-  get 'sec-websocket-version'(): string {
-    return '13';
-  }
-
-  get 'sec-websocket-key'(): string {
-    return this.#key;
-  }
-
-  get 'sec-websocket-protocol'(): string | undefined {
-    return this.#protocol;
-  }
-}
-
-/**
- * Turns an upgrade request into an open WebSocket, through `@hono/node-ws`. Nothing else touches
- * that library, which ends the process or keeps memory for ever where a request is malformed: see
- * the upgrade gate, which lets only sound ones come here.
- */
-export function websocketUpgrades(options: {
-  /** Asked anew at each upgrade. */
-  maxPayloadBytes: () => number;
-  onFault: (what: string, error: unknown) => void;
-}): (upgrade: Upgrade) => void {
-  const server = new EventEmitter();
-  /** Of which the library reads nothing, once its middleware ran. */
-  const nothing = new Response();
-
-  // The library asks a Hono app with a `Request` built for it, and takes a few microtasks; all it
-  // needs back is that its own middleware ran. So it gets just that, at half the cost.
-  const app = {
-    async request(_url: URL, _init: RequestInit, env: { incoming: Handshake }): Promise<Response> {
-      const context = { env, req: { header: () => 'websocket', url: 'ws://localhost/' } };
-      // Of the context the middleware reads `env`, `req.header('upgrade')` and `req.url` only.
-      await middleware(context as unknown as Context, async () => {});
-      return nothing;
-    },
-  };
-  // Of the app the library calls `request` only.
-  const helper = createNodeWebSocket({ app: app as unknown as Hono });
-  Object.assign(helper.wss.options, {
-    // One frame of a socket in a turn: the receiver would otherwise take apart all that came in one read,
-    // up to 10,000 pings, while everything else waits.
-    allowSynchronousEvents: false,
-    // Whether a ping is answered is for the session to say, which knows how many there were.
-    autoPong: false,
-    clientTracking: false,
-    perMessageDeflate: false,
-    closeTimeout: CLOSE_TIMEOUT_MS,
-    maxBufferedChunks: MOST_READS,
-    WebSocket: ToldWebSocket,
-  });
-  // `ws` reads them at each upgrade, and takes 0 for no limit.
-  Object.defineProperties(helper.wss.options, {
-    maxPayload: {
-      get: () => (Number.isFinite(options.maxPayloadBytes()) ? options.maxPayloadBytes() : 0),
-    },
-    maxFragments: {
-      get: () =>
-        Math.floor(
-          Math.min(Math.max(options.maxPayloadBytes() / FRAGMENT_BYTES, LEAST_FRAGMENTS), MOST_FRAGMENTS),
-        ),
-    },
-  });
-  const middleware = helper.upgradeWebSocket((context) => ({
-    onOpen(_event, { raw }) {
-      // Made with the class that is set below.
-      if (!(raw instanceof ToldWebSocket)) return;
-      const { onOpen }: Handshake = context.env.incoming;
-      try {
-        raw.guard();
-        onOpen(raw);
-        raw.take();
-      } catch (error) {
-        options.onFault('a WebSocket could not be opened', error);
-        raw.terminate();
-      }
-    },
-  }));
-  // The library only ever adds a listener for `upgrade`, which any emitter takes.
-  helper.injectWebSocket(server as unknown as Parameters<typeof helper.injectWebSocket>[0]);
-
-  return ({ request, socket, head, onOpen }) => {
-    // The handshake and the first events leave in one write, unless the join takes longer than a turn.
-    socket.cork();
-    setImmediate(() => setImmediate(() => socket.uncork()));
-    server.emit('upgrade', new Handshake(request, onOpen), socket, head);
-  };
-}
-
-/** What the heartbeat needs of a WebSocket. */
-export class WebSocketLink implements Link {
-  readonly #websocket: WebSocket;
-  readonly #socket: Duplex;
-
-  constructor(websocket: WebSocket, socket: Duplex) {
+  /** `websocket` has just opened on `socket`. */
+  constructor(websocket: OwnedWebSocket, socket: Duplex, entry: Entry, parts: WebSocketClientParts) {
+    super(socket, entry, parts);
     this.#websocket = websocket;
-    this.#socket = socket;
-  }
-
-  ping(): void {
-    this.#websocket.ping();
-  }
-
-  get isPaused(): boolean {
-    return this.#websocket.isPaused;
-  }
-
-  get takenBytes(): number {
-    // Every socket of Node counts; of another stream it is known at least when what waits changes.
-    const written = 'bytesWritten' in this.#socket ? Number(this.#socket.bytesWritten) : 0;
-    return written - this.#socket.writableLength;
-  }
-}
-
-/** Past the library, which has nothing to add to a frame without mask and deflate. */
-export class WebSocketSink extends SocketSink {
-  readonly #websocket: WebSocket;
-
-  constructor(websocket: WebSocket, socket: Duplex) {
-    super(socket);
-    this.#websocket = websocket;
+    websocket.ownedBy(this);
+    void this.#open(entry);
   }
 
   get format(): WireFormat {
     return websocketFormat;
   }
 
+  override get isPaused(): boolean {
+    return this.#websocket.isPaused;
+  }
+
+  ping(): void {
+    this.#websocket.ping();
+  }
+
   close(reason: CloseReason): void {
     this.#websocket.close(reason.code, closeText(reason));
   }
+
+  onMessage(data: Buffer, isBinary: boolean): void {
+    this.parts.heartbeat.seen(this);
+    if (this.connection.closed) return;
+    if (isBinary) {
+      this.parts.hub.close(this.connection, CLOSE.unsupported);
+      return;
+    }
+    const refusal = this.#tooSoon();
+    if (this.connection.closed) return;
+    const bytes = data.length;
+    this.#lines ??= [];
+    this.#lines.push({ text: data.toString(), bytes, receivedAtMs: this.parts.clock.now(), refusal });
+    this.#count(bytes);
+    if (this.#isFull(1) || this.#hasUnread) this.#websocket.pause();
+    if (!this.#isWorking) void this.#work(this.#lines);
+  }
+
+  /** Not every ping has to be answered (RFC 6455, 5.5.3): only what keeps to a rate and is read. */
+  onPing(data: Buffer): void {
+    this.parts.heartbeat.seen(this);
+    if (this.#takesControl() && !this.socket.writableNeedDrain) this.#websocket.pong(data);
+  }
+
+  onPong(): void {
+    if (!this.parts.heartbeat.ponged(this)) this.#takesControl();
+  }
+
+  onFault(code: number): void {
+    this.parts.hub.close(this.connection, closeReason(code));
+  }
+
+  onClosing(): void {
+    this.connection.outbox.discard();
+    this.#isLeaving = true;
+    if (!this.#isWorking) this.disconnect();
+  }
+
+  onClose(): void {
+    this.end();
+  }
+
+  async #open(entry: Entry): Promise<void> {
+    await this.join(entry);
+    if (this.#lines) await this.#work(this.#lines);
+    else this.#rest();
+  }
+
+  /** Acts on the lines that wait, one after the other. Never rejects. */
+  async #work(lines: Line[]): Promise<void> {
+    this.#isWorking = true;
+    for (let line = lines.shift(); line; line = lines.shift()) {
+      const busy = this.parts.hub.ready();
+      if (busy) {
+        this.#websocket.pause();
+        await busy;
+      }
+      if (this.connection.closed) break;
+      await this.#perform(line);
+      // Replies leave at the end of the turn; one that is never over would collect them without end.
+      if (++this.#performed % MAX_WAITING_LINES === 0) await nextTurn();
+      while (this.#hasUnread) {
+        await taken(this.socket);
+        // What waits is written at the end of a turn, which must not wait for this.
+        await nextTurn();
+      }
+      this.#count(-line.bytes);
+      if (!this.#isFull(1 / 2)) this.#websocket.resume();
+    }
+    lines.length = 0;
+    this.#rest();
+  }
+
+  /** No line waits. */
+  #rest(): void {
+    this.#isWorking = false;
+    if (this.#isLeaving) this.disconnect();
+    // Also where it was closed: the peer's answer to the close frame is still to be read.
+    if (this.#websocket.isPaused) this.#websocket.resume();
+  }
+
+  async #perform({ text, receivedAtMs, refusal }: Line): Promise<void> {
+    if (refusal) this.parts.actions.refuse(this.connection, text, refusal);
+    else await this.parts.actions.perform(this.connection, text, receivedAtMs);
+  }
+
+  /** What is wrong with a line that came too soon; closes the connection where it has gone too far. */
+  #tooSoon(): Refusal | undefined {
+    const { limits } = this.parts.settings.current;
+    const now = this.parts.clock.monotonic();
+    this.#rate ??= new MessageRate();
+    const verdict = this.#rate.take(limits, now);
+    if (verdict === 'taken') return undefined;
+    if (verdict === 'close') this.parts.hub.close(this.connection, CLOSE.tooMany);
+    const waitMs = Math.ceil(this.#rate.waitMs(limits, now));
+    return new Refusal(429, `too many messages (limits.messagesPerSecond): wait ${waitMs} ms`);
+  }
+
+  /** Whether a control frame is within its rate; closes the connection where it has gone too far. */
+  #takesControl(): boolean {
+    if (this.connection.closed) return false;
+    this.#controls ??= new MessageRate();
+    const verdict = this.#controls.take(CONTROL_FRAMES, this.parts.clock.monotonic());
+    if (verdict === 'close') this.parts.hub.close(this.connection, CLOSE.tooMany);
+    return verdict === 'taken';
+  }
+
+  /** The bytes of waiting lines are a part of what the connection keeps in memory. */
+  #count(bytes: number): void {
+    this.#lineBytes += bytes;
+    this.connection.outbox.waitForPeer(this.#lineBytes);
+  }
+
+  /** Whether as much waits as may, or that part of it. */
+  #isFull(part: number): boolean {
+    const lines = this.#lines?.length ?? 0;
+    const { maxPayloadBytes } = this.parts.settings.current.limits;
+    return lines >= part * MAX_WAITING_LINES || this.#lineBytes >= part * maxPayloadBytes;
+  }
+
+  /** Whether the peer has yet to read what it was sent. */
+  get #hasUnread(): boolean {
+    const isOpen = this.socket.writable && !this.connection.closed;
+    return isOpen && (this.socket.writableNeedDrain || this.connection.outbox.isBehind);
+  }
+}
+
+/** Resolves when the operating system has taken what was written, or the socket is gone. */
+function taken(socket: Duplex): Promise<void> {
+  return new Promise((resolve) => socket.write('', () => resolve()));
 }
 
 /** As much of the reason as a close frame carries, cut between two characters. */
 export function closeText({ reason }: CloseReason): string {
   const bytes = Buffer.from(reason);
-  if (bytes.length <= LONGEST_REASON_BYTES) return reason;
-  let end = LONGEST_REASON_BYTES;
+  if (bytes.length <= MAX_REASON_BYTES) return reason;
+  let end = MAX_REASON_BYTES;
   // Bytes of the form 10xxxxxx continue a character that began before them.
   while (end > 0 && ((bytes[end] ?? 0) & 0b1100_0000) === 0b1000_0000) end--;
   return bytes.subarray(0, end).toString();

@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { AddressSockets } from '../../src/access/address-sockets.ts';
 import { ClientAddresses } from '../../src/access/client-address.ts';
+import { ConnectionLimiter } from '../../src/access/connection-limits.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
 
 function sockets(connectionsPerAddress: number, trustProxy: string[] = []) {
-  const limits = { connectionsPerAddress };
-  const clients = new ClientAddresses(trustProxy);
-  return { limits, it: new AddressSockets({ limits, clients: () => clients }) };
+  const limits = { connections: 10, connectionsPerAddress, connectsPerSecondPerAddress: 10 };
+  const settings = { current: { limits, clients: new ClientAddresses(trustProxy) } };
+  return { limits, it: new ConnectionLimiter({ settings, clock: new ManualClock() }) };
 }
 
-const taken = (it: AddressSockets, address: string | undefined, times: number) =>
-  Array.from({ length: times }, () => it.take(address)).filter((leave) => leave !== undefined);
+const taken = (it: ConnectionLimiter, address: string | undefined, times: number) =>
+  Array.from({ length: times }, () => it.takeSocket(address)).filter((slot) => slot !== undefined);
 
 describe('sockets of an address', () => {
   it('are as many as its connections and a quarter', () => {
@@ -23,9 +24,9 @@ describe('sockets of an address', () => {
     const { it } = sockets(4);
     const all = taken(it, '192.0.2.1', 9);
     expect(all).toHaveLength(5);
-    all[0]?.();
+    all[0]?.release();
     expect(taken(it, '192.0.2.1', 9)).toHaveLength(1);
-    for (const leave of all.slice(1)) leave();
+    for (const slot of all.slice(1)) slot.release();
     expect(it.addresses).toBe(1);
   });
 

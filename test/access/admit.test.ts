@@ -1,10 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { type AccessRules, admit, enter, roomsOf } from '../../src/access/admit.ts';
+import {
+  type AccessSettings,
+  Admission,
+  type AdmissionParts,
+  type Caller,
+  RoomRules,
+  roomsOf,
+} from '../../src/access/admission.ts';
 import { ClientAddresses } from '../../src/access/client-address.ts';
+import { ConnectionLimiter } from '../../src/access/connection-limits.ts';
 import { Origins } from '../../src/access/origins.ts';
-import { RoomLimits } from '../../src/access/room-limits.ts';
-import { RoomRules } from '../../src/access/room-rules.ts';
-import { Seats } from '../../src/access/seats.ts';
+import { RoomLimiter } from '../../src/access/room-limits.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
@@ -22,6 +28,19 @@ function refusal(what: () => unknown): Refusal {
 
 const RULE = { publish: 'nobody', history: 10, historySeconds: 3600, slow: 'latest' } as const;
 
+interface AccessRules extends AccessSettings, Pick<AdmissionParts, 'closed' | 'lockOf' | 'onOriginRefused'> {
+  readonly slots: ConnectionLimiter;
+  readonly roomLimits: RoomLimiter;
+}
+
+function admission({ clients, origins, rooms, slots, roomLimits, ...more }: AccessRules): Admission {
+  const settings = { current: { clients, origins, rooms } };
+  return new Admission({ settings, connections: slots, rooms: roomLimits, ...more });
+}
+
+const admit = (caller: Caller, rules: AccessRules) => admission(rules).check(caller);
+const enter = (caller: Caller, rules: AccessRules) => admission(rules).enter(caller);
+
 function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: string[] } {
   const refused: string[] = [];
   return {
@@ -32,7 +51,7 @@ function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: 
     ]),
     clients: new ClientAddresses(['10.0.0.1']),
     roomLimits: roomLimits(),
-    seats: seats(),
+    slots: slots(),
     closed: () => undefined,
     lockOf: () => undefined,
     onOriginRefused: (origin) => refused.push(origin),
@@ -41,18 +60,23 @@ function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: 
   };
 }
 
-function roomLimits({ roomCount = 0, roomsPerAddress = 10 } = {}): RoomLimits {
-  return new RoomLimits({
-    limits: { rooms: 10, roomsPerConnection: 2, roomsPerAddress },
+function roomLimits({ roomCount = 0, roomsPerAddress = 10 } = {}): RoomLimiter {
+  return new RoomLimiter({
+    settings: {
+      current: {
+        limits: { rooms: 10, roomsPerConnection: 2, roomsPerAddress },
+        rooms: { isNamed: (room) => room === 'named' },
+      },
+    },
     roomCount: () => roomCount,
     exists: () => false,
-    isNamed: (room) => room === 'named',
   });
 }
 
-function seats({ connections = 10 } = {}): Seats {
+function slots({ connections = 10 } = {}): ConnectionLimiter {
   const limits = { connections, connectionsPerAddress: 1, connectsPerSecondPerAddress: 10 };
-  return new Seats({ clock: new ManualClock(), limits });
+  const settings = { current: { limits, clients: new ClientAddresses([]) } };
+  return new ConnectionLimiter({ clock: new ManualClock(), settings });
 }
 
 function caller(target: string, headers: Record<string, string> = {}, peerAddress = '10.0.0.9') {
@@ -206,16 +230,16 @@ describe('admit', () => {
 describe('enter', () => {
   const come = (target: string, rules: AccessRules) => () => enter(caller(target), rules);
 
-  it('admits, and takes a place until it is left', () => {
+  it('admits, and takes a slot until it is released', () => {
     const rules = accessRules();
-    const { seat, reservation: _, ...admission } = enter(caller('/rooms/lobby'), rules);
-    expect(admission).toEqual(ask('/rooms/lobby', {}, rules));
-    expect(rules.seats.taken).toBe(1);
-    seat.leave();
-    expect(rules.seats.taken).toBe(0);
+    const { slot, reservation: _, ...admitted } = enter(caller('/rooms/lobby'), rules);
+    expect(admitted).toEqual(ask('/rooms/lobby', {}, rules));
+    expect(rules.slots.taken).toBe(1);
+    slot.release();
+    expect(rules.slots.taken).toBe(0);
   });
 
-  it('takes no place for who is refused', () => {
+  it('takes no slot for a client that is refused', () => {
     const rules = accessRules({ roomLimits: roomLimits({ roomCount: 10 }) });
     expect(refusal(come('/rooms/cellar', rules)).status).toBe(403);
     expect(refusal(come('/rooms/lobby', rules)).message).toContain('limits.rooms');
@@ -223,39 +247,39 @@ describe('enter', () => {
       status: 400,
       message: expect.stringContaining('limits.roomsPerConnection'),
     });
-    expect(rules.seats.taken).toBe(0);
+    expect(rules.slots.taken).toBe(0);
   });
 
-  it('counts rooms for who gets a place, and for nobody else', () => {
+  it('counts rooms for a client that gets a slot, and for no other', () => {
     const rules = accessRules({
       roomLimits: roomLimits({ roomsPerAddress: 2 }),
-      seats: seats({ connections: 1 }),
+      slots: slots({ connections: 1 }),
     });
     const first = enter(caller('/rooms?room=a&room=b'), rules);
-    first.reservation.until(Promise.resolve());
-    first.seat.leave();
+    first.slot.release();
     expect(refusal(come('/rooms/c', rules))).toMatchObject({
       status: 429,
       message: expect.stringContaining('limits.roomsPerAddress'),
       details: { closing: { code: 1013, reconnect: true } },
     });
-    expect(rules.seats.taken).toBe(0);
+    expect(rules.slots.taken).toBe(0);
     enter(caller('/rooms/named'), rules);
     expect(refusal(() => enter(caller('/rooms/d', {}, '10.0.0.8'), rules)).status).toBe(503);
     expect(rules.roomLimits.remembered).toBe(2);
   });
 
-  it('reserves rooms until the seat is left, where nobody joins', () => {
+  it('reserves rooms until they are released', () => {
     const rules = accessRules({ roomLimits: roomLimits({ roomCount: 9 }) });
-    const { seat } = enter(caller('/rooms/a', {}, '10.0.0.7'), rules);
+    const { slot, reservation } = enter(caller('/rooms/a', {}, '10.0.0.7'), rules);
     expect(refusal(come('/rooms/b', rules)).message).toContain('limits.rooms');
-    seat.leave();
-    expect(rules.seats.taken).toBe(0);
+    slot.release();
+    reservation.release();
+    expect(rules.slots.taken).toBe(0);
     enter(caller('/rooms/b'), rules);
   });
 
-  it('refuses when all places are taken, or all that one address may have', () => {
-    const full = accessRules({ seats: seats({ connections: 0 }) });
+  it('refuses when all slots are taken, or all that one address may have', () => {
+    const full = accessRules({ slots: slots({ connections: 0 }) });
     expect(refusal(come('/rooms/lobby', full)).status).toBe(503);
     const rules = accessRules();
     enter(caller('/rooms/lobby'), rules);

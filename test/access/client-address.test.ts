@@ -7,7 +7,7 @@ function client(trustProxy: string[], peer: string | undefined, forwardedFor?: s
     'x-forwarded-for': forwardedFor,
     'x-forwarded-proto': proto,
   };
-  return new ClientAddresses(trustProxy).of(peer, (name) => headers[name]);
+  return new ClientAddresses(trustProxy).of(peer, { header: (name) => headers[name] });
 }
 
 describe('the address of a client', () => {
@@ -106,7 +106,7 @@ describe('the address of a client', () => {
           fc.array(fc.oneof(fc.ipV4(), fc.ipV6(), fc.string())).map((all) => all.join(',')),
         ),
         (header) => {
-          const { address } = addresses.of('10.0.0.1', () => header);
+          const { address } = addresses.of('10.0.0.1', { header: () => header });
           expect(address).toMatch(/^[\d.]+$|^[\da-f:]+$/);
         },
       ),

@@ -1,11 +1,19 @@
 import { describe, expect, test } from 'vitest';
-import { MessageRate, messageLimits, RoomMessageRates } from '../../src/access/message-rate.ts';
+import { MessageRate, RoomMessageRates } from '../../src/access/rate-limits.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 function rate(messagesPerSecond: number, messageBurst: number) {
   const clock = new ManualClock();
-  return { clock, it: new MessageRate(messageLimits({ messagesPerSecond, messageBurst }, clock)) };
+  const limits = { messagesPerSecond, messageBurst };
+  const messages = new MessageRate();
+  const it = {
+    take: () => messages.take(limits, clock.monotonic()),
+    get waitMs() {
+      return messages.waitMs(limits, clock.monotonic());
+    },
+  };
+  return { clock, it };
 }
 
 describe('the rate of messages', () => {
@@ -58,9 +66,10 @@ describe('the rate of messages', () => {
 });
 
 describe('the rate of messages in a room', () => {
-  function rooms(perSecond: number) {
+  function rooms(roomMessagesPerSecond: number) {
     const clock = new ManualClock();
-    return { clock, it: new RoomMessageRates(() => perSecond, clock) };
+    const settings = { current: { limits: { roomMessagesPerSecond } } };
+    return { clock, it: new RoomMessageRates(settings, clock) };
   }
 
   test('takes what may come in a second at once, then as it is refilled', () => {
@@ -112,16 +121,16 @@ describe('the rate of messages in a room', () => {
   });
 
   test('goes by the limit that is in force now', () => {
-    let perSecond = 1;
+    const settings = { current: { limits: { roomMessagesPerSecond: 1 } } };
     const clock = new ManualClock();
-    const it = new RoomMessageRates(() => perSecond, clock);
+    const it = new RoomMessageRates(settings, clock);
     it.take('lobby');
     expect(() => it.take('lobby')).toThrow(Refusal);
-    perSecond = 5;
+    settings.current = { limits: { roomMessagesPerSecond: 5 } };
     clock.advance(200);
     it.take('lobby');
     expect(() => it.take('lobby')).toThrow('5 messages a second');
-    perSecond = Number.POSITIVE_INFINITY;
+    settings.current = { limits: { roomMessagesPerSecond: Number.POSITIVE_INFINITY } };
     it.take('lobby');
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { problem, problemResponse } from '../../src/access/problem.ts';
 import { Refusal } from '../../src/hub/errors.ts';
+import { problem, problemResponse } from '../../src/transport/problem.ts';
 
 describe('problem', () => {
   it('says what a refusal says, as RFC 9457 has it', () => {

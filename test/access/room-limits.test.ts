@@ -1,16 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { type Entrant, RoomLimits } from '../../src/access/room-limits.ts';
+import type { LimitedClient } from '../../src/access/connection-limits.ts';
+import { RoomLimiter } from '../../src/access/room-limits.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { settled } from '../helpers/manual-clock.ts';
 
 const stranger = { address: '203.0.113.1', isLocal: false };
 
 function limits(there: string[], rooms: number, roomsPerConnection = Number.POSITIVE_INFINITY) {
-  const it = new RoomLimits({
-    limits: { rooms, roomsPerConnection, roomsPerAddress: Number.POSITIVE_INFINITY },
+  const it = new RoomLimiter({
+    settings: {
+      current: {
+        limits: { rooms, roomsPerConnection, roomsPerAddress: Number.POSITIVE_INFINITY },
+        rooms: { isNamed: (room) => room === 'named' },
+      },
+    },
     roomCount: () => there.length,
     exists: (room) => there.includes(room),
-    isNamed: (room) => room === 'named',
   });
   return {
     checkNumber: (asked: string[]) => it.checkNumber(asked),
@@ -22,18 +27,22 @@ function limits(there: string[], rooms: number, roomsPerConnection = Number.POSI
 /** Rooms that are entered as far as they may be; `there` holds those that exist. */
 function perAddress(roomsPerAddress = 3, rooms = Number.POSITIVE_INFINITY) {
   const there = new Set<string>();
-  const it = new RoomLimits({
-    limits: { rooms, roomsPerConnection: Number.POSITIVE_INFINITY, roomsPerAddress },
+  const it = new RoomLimiter({
+    settings: {
+      current: {
+        limits: { rooms, roomsPerConnection: Number.POSITIVE_INFINITY, roomsPerAddress },
+        rooms: { isNamed: (room) => room.startsWith('named') },
+      },
+    },
     roomCount: () => there.size,
     exists: (room) => there.has(room),
-    isNamed: (room) => room.startsWith('named'),
   });
-  const enter = (asked: string[], entrant: string | Entrant = stranger) => {
+  const enter = (asked: string[], entrant: string | LimitedClient = stranger) => {
     const who = typeof entrant === 'string' ? { address: entrant, isLocal: false } : entrant;
     it.checkConnect(asked, who);
     const reservation = it.reserve(asked, who);
     for (const room of asked) make(room);
-    reservation.until(Promise.resolve());
+    void settled().then(() => reservation.release());
   };
   const make = (room: string) => {
     if (there.has(room)) return;
@@ -182,7 +191,7 @@ describe('the limit of rooms that an address opens', () => {
     const reservation = it.reserve(['a', 'b', 'c'], stranger);
     expect(statusOf(() => it.checkConnect(['d'], stranger))).toBe(429);
     expect(statusOf(() => it.checkConnect(['a', 'b'], stranger))).toBe(200);
-    reservation.cancel();
+    reservation.release();
     expect(statusOf(() => it.checkConnect(['d', 'e', 'f'], stranger))).toBe(200);
     expect(it.remembered).toBe(0);
   });
@@ -190,18 +199,22 @@ describe('the limit of rooms that an address opens', () => {
   test('looks at few rooms where it refuses much', () => {
     const there = new Set<string>();
     let looked = 0;
-    const it = new RoomLimits({
-      limits: {
-        rooms: Number.POSITIVE_INFINITY,
-        roomsPerConnection: Number.POSITIVE_INFINITY,
-        roomsPerAddress: 1000,
+    const it = new RoomLimiter({
+      settings: {
+        current: {
+          limits: {
+            rooms: Number.POSITIVE_INFINITY,
+            roomsPerConnection: Number.POSITIVE_INFINITY,
+            roomsPerAddress: 1000,
+          },
+          rooms: { isNamed: () => false },
+        },
       },
       roomCount: () => there.size,
       exists(room) {
         looked++;
         return there.has(room);
       },
-      isNamed: () => false,
     });
     const rooms = Array.from({ length: 1000 }, (_, index) => `r${index}`);
     it.reserve(rooms, stranger);
@@ -251,33 +264,26 @@ describe('rooms that were granted and do not exist yet', () => {
     const first = it.reserve(['a'], stranger);
     const second = it.reserve(['a'], stranger);
     make('a');
-    first.cancel();
+    first.release();
     expect(statusOf(() => it.checkConnect(['b'], stranger))).toBe(200);
     end('a');
     expect(statusOf(() => it.checkConnect(['b', 'c'], stranger))).toBe(503);
-    second.cancel();
+    second.release();
     expect(statusOf(() => it.checkConnect(['b', 'c'], stranger))).toBe(200);
   });
 
-  test.each(['resolves', 'rejects'])(
-    'are given up when the join %s, not when the seat is left',
-    async (end) => {
-      const { it } = perAddress(3, 3);
-      const reservation = it.reserve(['a', 'b', 'c'], stranger);
-      let finish = () => {};
-      const joined = new Promise<void>((resolve, reject) => {
-        finish = end === 'resolves' ? resolve : () => reject(new Error('it failed'));
-      });
-      reservation.until(joined);
-      reservation.cancel();
-      expect(statusOf(() => it.checkConnect(['d'], local))).toBe(503);
-      finish();
-      await settled();
-      reservation.cancel();
-      expect(statusOf(() => it.checkConnect(['d', 'e', 'f'], stranger))).toBe(200);
-      expect(it.remembered).toBe(0);
-    },
-  );
+  test('are given up when they are released, once', () => {
+    const { it } = perAddress(3, 3);
+    const reservation = it.reserve(['a', 'b', 'c'], stranger);
+    const other = it.reserve(['a'], stranger);
+    expect(statusOf(() => it.checkConnect(['d'], local))).toBe(503);
+    reservation.release();
+    reservation.release();
+    expect(statusOf(() => it.checkConnect(['d', 'e', 'f'], local))).toBe(503);
+    other.release();
+    expect(statusOf(() => it.checkConnect(['d', 'e', 'f'], stranger))).toBe(200);
+    expect(it.remembered).toBe(0);
+  });
 
   test('count where they existed when they were granted and have ended since', () => {
     const { it, make, end } = perAddress(Number.POSITIVE_INFINITY, 2);
@@ -285,7 +291,7 @@ describe('rooms that were granted and do not exist yet', () => {
     const reservation = it.reserve(['a'], stranger);
     end('a');
     expect(statusOf(() => it.checkConnect(['b', 'c'], stranger))).toBe(503);
-    reservation.cancel();
+    reservation.release();
     expect(statusOf(() => it.checkConnect(['b', 'c'], stranger))).toBe(200);
   });
 });

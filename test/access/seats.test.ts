@@ -1,14 +1,14 @@
-import { EventEmitter } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Seat, type SeatLimits, Seats } from '../../src/access/seats.ts';
+import { ClientAddresses } from '../../src/access/client-address.ts';
+import { ConnectionLimiter, type ConnectionLimits, type Slot } from '../../src/access/connection-limits.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 const NONE = Number.POSITIVE_INFINITY;
 const at = (address: string) => ({ address, isLocal: false });
 
-function seats(limits: Partial<SeatLimits>) {
+function slots(limits: Partial<ConnectionLimits>) {
   const clock = new ManualClock();
   const all = {
     connections: NONE,
@@ -16,7 +16,8 @@ function seats(limits: Partial<SeatLimits>) {
     connectsPerSecondPerAddress: NONE,
     ...limits,
   };
-  return { clock, it: new Seats({ limits: all, clock }) };
+  const settings = { current: { limits: all, clients: new ClientAddresses([]) } };
+  return { clock, it: new ConnectionLimiter({ settings, clock }) };
 }
 
 function refusalOf(act: () => unknown): Refusal {
@@ -29,9 +30,9 @@ function refusalOf(act: () => unknown): Refusal {
   throw new Error('nothing was refused');
 }
 
-describe('seats', () => {
+describe('connection slots', () => {
   test('are refused with 503 when all are taken, and free again when somebody leaves', () => {
-    const { it } = seats({ connections: 2 });
+    const { it } = slots({ connections: 2 });
     const first = it.take(at('192.0.2.1'));
     it.take(at('192.0.2.2'));
     const { status, message, details } = refusalOf(() => it.take(at('192.0.2.3')));
@@ -43,25 +44,25 @@ describe('seats', () => {
       retryAfterMs: details.retryAfterMs,
     });
     expect(details.retryAfterMs).toBeGreaterThan(0);
-    first.leave();
+    first.release();
     expect(it.take(at('192.0.2.3'))).toBeDefined();
   });
 
   test('are refused with 429 to an address that has enough, and to no other', () => {
-    const { it } = seats({ connectionsPerAddress: 2 });
+    const { it } = slots({ connectionsPerAddress: 2 });
     const [first] = [it.take(at('192.0.2.1')), it.take(at('192.0.2.1'))];
     const { status, message, details } = refusalOf(() => it.take(at('192.0.2.1')));
     expect([status, details.closing?.code]).toEqual([429, 1013]);
     expect(message).toContain('192.0.2.1 has 2 connections (limits.connectionsPerAddress)');
     it.take(at('192.0.2.2'));
-    first?.leave();
+    first?.release();
     it.take(at('192.0.2.1'));
     expect(it.taken).toBe(3);
   });
 
   test('are refused with 429 to an address that comes too fast, until it has waited', () => {
-    const { clock, it } = seats({ connectsPerSecondPerAddress: 5 });
-    for (let come = 0; come < 5; come++) it.take(at('192.0.2.1')).leave();
+    const { clock, it } = slots({ connectsPerSecondPerAddress: 5 });
+    for (let come = 0; come < 5; come++) it.take(at('192.0.2.1')).release();
     const { status, message, details } = refusalOf(() => it.take(at('192.0.2.1')));
     expect([status, details.closing?.code]).toEqual([429, 1013]);
     expect(message).toContain('limits.connectsPerSecondPerAddress');
@@ -73,23 +74,23 @@ describe('seats', () => {
   });
 
   test('that were refused count for nothing', () => {
-    const { it } = seats({ connections: 1, connectionsPerAddress: 1, connectsPerSecondPerAddress: 2 });
+    const { it } = slots({ connections: 1, connectionsPerAddress: 1, connectsPerSecondPerAddress: 2 });
     const only = it.take(at('192.0.2.1'));
     for (let come = 0; come < 10; come++) refusalOf(() => it.take(at('192.0.2.1')));
-    only.leave();
+    only.release();
     expect(it.taken).toBe(0);
     it.take(at('192.0.2.1'));
   });
 
   test('are not limited for one address on this machine, only all together', () => {
-    const { it } = seats({ connections: 50, connectionsPerAddress: 1, connectsPerSecondPerAddress: 1 });
+    const { it } = slots({ connections: 50, connectionsPerAddress: 1, connectsPerSecondPerAddress: 1 });
     for (let come = 0; come < 50; come++) it.take({ address: '127.0.0.1', isLocal: true });
     expect(refusalOf(() => it.take({ address: '127.0.0.1', isLocal: true })).status).toBe(503);
     expect(it.addresses).toBe(0);
   });
 
   test('are counted together for all addresses of one IPv6 network, apart for others', () => {
-    const { it } = seats({ connectionsPerAddress: 2 });
+    const { it } = slots({ connectionsPerAddress: 2 });
     it.take(at('2001:db8:1:2::1'));
     it.take(at('2001:db8:1:2:ffff::9'));
     const { message } = refusalOf(() => it.take(at('2001:db8:1:2:abcd:ef01:2345:6789')));
@@ -97,31 +98,21 @@ describe('seats', () => {
     it.take(at('2001:db8:1:3::1'));
   });
 
-  test('are given back once, however often and however they are left', () => {
-    const { it } = seats({ connectionsPerAddress: 5 });
-    const socket = Object.assign(new EventEmitter(), { destroyed: false });
-    const seat = it.take(at('192.0.2.1'));
+  test('are given back once, however often they are released', () => {
+    const { it } = slots({ connectionsPerAddress: 5 });
+    const slot = it.take(at('192.0.2.1'));
     it.take(at('192.0.2.1'));
-    seat.leaveWith(socket);
     expect(it.taken).toBe(2);
-    socket.emit('close');
-    seat.leave();
-    seat.leaveWith(socket);
-    socket.emit('close');
+    slot.release();
+    slot.release();
     expect(it.taken).toBe(1);
   });
 
-  test('are given back at once where the socket is gone before its owner could sit down', () => {
-    const { it } = seats({});
-    it.take(at('192.0.2.1')).leaveWith(Object.assign(new EventEmitter(), { destroyed: true }));
-    expect(it.taken).toBe(0);
-  });
-
   test('remember an address only while it is there or was fast, however many come', () => {
-    const { clock, it } = seats({ connectsPerSecondPerAddress: 100 });
+    const { clock, it } = slots({ connectsPerSecondPerAddress: 100 });
     let most = 0;
     for (let come = 0; come < 50_000; come++) {
-      it.take(at(`10.${come >> 16}.${(come >> 8) & 255}.${come & 255}`)).leave();
+      it.take(at(`10.${come >> 16}.${(come >> 8) & 255}.${come & 255}`)).release();
       clock.advance(1);
       most = Math.max(most, it.addresses);
     }
@@ -131,7 +122,7 @@ describe('seats', () => {
     clock.advance(60_000);
     for (let come = 0; come < 100; come++) it.take({ address: '127.0.0.1', isLocal: true });
     expect(it.addresses).toBe(1);
-    staying.leave();
+    staying.release();
   });
 
   test('are never fewer than none nor more than the limit, whoever comes and goes how', () => {
@@ -142,17 +133,17 @@ describe('seats', () => {
     fc.assert(
       fc.property(steps, (all) => {
         const limits = { connections: 8, connectionsPerAddress: 3, connectsPerSecondPerAddress: 4 };
-        const { clock, it } = seats(limits);
-        const taken: { seat: Seat; from: number; isLeft: boolean }[] = [];
+        const { clock, it } = slots(limits);
+        const taken: { slot: Slot; from: number; isLeft: boolean }[] = [];
         for (const { from, leaves, passesMs } of all) {
           clock.advance(passesMs);
           const left = leaves === null ? undefined : taken[leaves];
           if (left) {
-            left.seat.leave();
+            left.slot.release();
             left.isLeft = true;
           } else {
             try {
-              taken.push({ seat: it.take(at(`192.0.2.${from}`)), from, isLeft: false });
+              taken.push({ slot: it.take(at(`192.0.2.${from}`)), from, isLeft: false });
             } catch (error) {
               expect(error).toBeInstanceOf(Refusal);
             }
@@ -168,13 +159,15 @@ describe('seats', () => {
   });
 });
 
-test('seats follow limits that change, as a reload of the configuration does', () => {
+test('connection slots follow limits that change, as a reload of the configuration does', () => {
+  const clients = new ClientAddresses([]);
   const limits = { connections: 1, connectionsPerAddress: NONE, connectsPerSecondPerAddress: 1 };
+  const settings = { current: { limits, clients } };
   const clock = new ManualClock();
-  const it = new Seats({ limits, clock });
+  const it = new ConnectionLimiter({ settings, clock });
   it.take(at('192.0.2.1'));
   clock.advance(200);
-  Object.assign(limits, { connections: 9, connectsPerSecondPerAddress: 5 });
+  settings.current = { limits: { ...limits, connections: 9, connectsPerSecondPerAddress: 5 }, clients };
   it.take(at('192.0.2.1'));
   expect(it.taken).toBe(2);
 });

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Hono } from 'hono';
 import { z } from 'zod';
-import { problemResponse } from '../../src/access/problem.ts';
 import { tokenCheck } from '../../src/access/tokens.ts';
 import { type AdminParts, createAdmin } from '../../src/admin/app.ts';
 import { FailedAttempts } from '../../src/admin/guard.ts';
@@ -25,6 +24,7 @@ import type {
   RoomEntry,
   RoomsQuery,
 } from '../../src/hub/views.ts';
+import { problemResponse } from '../../src/transport/problem.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 export const sha256 = (token: string): string => createHash('sha256').update(token).digest('hex');

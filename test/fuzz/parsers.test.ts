@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type AccessRules, admit } from '../../src/access/admit.ts';
+import { Admission, RoomRules } from '../../src/access/admission.ts';
 import { ClientAddresses } from '../../src/access/client-address.ts';
+import { ConnectionLimiter } from '../../src/access/connection-limits.ts';
 import { Origins } from '../../src/access/origins.ts';
-import { RoomLimits } from '../../src/access/room-limits.ts';
-import { RoomRules } from '../../src/access/room-rules.ts';
-import { Seats } from '../../src/access/seats.ts';
+import { RoomLimiter } from '../../src/access/room-limits.ts';
 import { ConfigError } from '../../src/config/errors.ts';
 import { parseJson } from '../../src/config/json.ts';
 import { parseConfig } from '../../src/config/parse.ts';
@@ -13,8 +12,7 @@ import { feedKinds } from '../../src/feed/kinds.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { isRoomName } from '../../src/hub/event.ts';
-import { ActionTable } from '../../src/transport/action-table.ts';
-import { builtInActions } from '../../src/transport/built-in-actions.ts';
+import { ActionTable, builtInActions } from '../../src/transport/actions.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { CASES, SEED, TIMEOUT_MS } from './cases.ts';
@@ -115,10 +113,12 @@ describe('a parser never fails, whatever it reads:', () => {
     const actions = builtInActions({
       hub,
       clock,
-      checkPublish: () => {},
-      countPublish: () => {},
-      checkSubscribe: () => {},
-      reserveRoom: () => ({ until() {}, cancel() {} }),
+      access: {
+        checkPublish() {},
+        checkSubscribe() {},
+        reserveRoom: () => ({ release() {} }),
+      },
+      roomRates: { take() {} },
     });
     const table = new ActionTable({
       actions,
@@ -143,18 +143,8 @@ describe('a parser never fails, whatever it reads:', () => {
 
   test('an address is rooms that may be, or refused with a reason', options, () => {
     const few = 20;
-    const rules: AccessRules = {
+    const current = {
       clients: new ClientAddresses(['10.0.0.0/8']),
-      seats: new Seats({
-        limits: { connections: few, connectionsPerAddress: few, connectsPerSecondPerAddress: few },
-        clock: new ManualClock(),
-      }),
-      roomLimits: new RoomLimits({
-        limits: { rooms: few, roomsPerConnection: few, roomsPerAddress: few },
-        isNamed: () => false,
-        roomCount: () => 0,
-        exists: () => false,
-      }),
       origins: new Origins({ host: '127.0.0.1', allowedOrigins: ['https://wall.example'] }),
       rooms: new RoomRules([
         {
@@ -166,10 +156,23 @@ describe('a parser never fails, whatever it reads:', () => {
           slow: 'latest',
         },
       ]),
+      limits: {
+        connections: few,
+        connectionsPerAddress: few,
+        connectsPerSecondPerAddress: few,
+        rooms: few,
+        roomsPerConnection: few,
+        roomsPerAddress: few,
+      },
+    };
+    const admission = new Admission({
+      settings: { current },
+      connections: new ConnectionLimiter({ settings: { current }, clock: new ManualClock() }),
+      rooms: new RoomLimiter({ settings: { current }, roomCount: () => 0, exists: () => false }),
       closed: () => undefined,
       lockOf: () => undefined,
       onOriginRefused: () => {},
-    };
+    });
     const part = fc.oneof(
       fc.constantFrom(
         '/',
@@ -207,7 +210,7 @@ describe('a parser never fails, whatever it reads:', () => {
           peerAddress: '10.0.0.1',
         };
         try {
-          const { rooms } = admit(caller, rules);
+          const { rooms } = admission.check(caller);
           expect(rooms.length).toBeGreaterThan(0);
           expect(rooms.every(isRoomName)).toBe(true);
           expect(rooms).not.toContain('closed');

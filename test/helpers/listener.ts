@@ -1,6 +1,6 @@
 import { systemClock } from '../../src/clock.ts';
 import type { UnreadAnswer } from '../../src/hub/slow-consumers.ts';
-import { Listener, type ListenerParts } from '../../src/transport/listener.ts';
+import { Listener, type ListenerParts } from '../../src/transport/http-server.ts';
 
 /** A listener without limits, and what it has told. */
 export function listenerOf(parts: Partial<ListenerParts>) {
@@ -11,8 +11,10 @@ export function listenerOf(parts: Partial<ListenerParts>) {
     request: (_, response) => response.end(),
     upgrade: (_, socket) => socket.destroy(),
     clock: systemClock,
-    limits: { sockets: Number.POSITIVE_INFINITY, headersSeconds: Number.POSITIVE_INFINITY },
-    takeSocket: () => () => {},
+    settings: {
+      current: { limits: { sockets: Number.POSITIVE_INFINITY, headersSeconds: Number.POSITIVE_INFINITY } },
+    },
+    takeSocket: () => ({ release() {} }),
     unread: { add: (answer) => unread.add(answer), remove: (answer) => unread.delete(answer) },
     onRefused: () => {},
     onCrowded: (detail) => crowded.push(detail),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../src/hub/connection.ts';
 import { Refusal } from '../../src/hub/errors.ts';
-import { type Action, ActionTable } from '../../src/transport/action-table.ts';
+import { type Action, ActionTable } from '../../src/transport/actions.ts';
 import type { Received } from '../helpers/guest.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../src/hub/connection.ts';
-import type { Hub } from '../../src/hub/hub.ts';
+import { drain } from '../../src/lifecycle.ts';
 import type { CloseReason } from '../../src/protocol/close-reason.ts';
-import { drain } from '../../src/transport/drain.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 function setUp(connections: number) {
@@ -12,16 +11,16 @@ function setUp(connections: number) {
   clock.monotonic = () => monotonic() + busy.ms;
   const closed: { atMs: number; reason: CloseReason }[] = [];
   const hub = {
-    connectionsHere: () => Array.from({ length: connections }, () => ({}) as Connection),
     close: (_: Connection, reason: CloseReason) => {
       closed.push({ atMs: clock.monotonic(), reason });
       busy.ms += busy.perCloseMs;
     },
   };
+  // Of a connection a drain asks nothing.
+  const clients = Array.from({ length: connections }, () => ({ connection: {} as Connection }));
   const abort = new AbortController();
-  // Of the hub a drain asks for these two.
   const start = (drainMs: number) =>
-    drain({ hub: hub as unknown as Hub, clock, drainMs, sliceMs: 10, signal: abort.signal });
+    drain({ clients, hub, clock, drainMs, sliceMs: 10, signal: abort.signal });
   return { clock, closed, abort, busy, start };
 }
 

@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 import { EventSource } from 'eventsource';
 import { afterEach, describe, expect, it } from 'vitest';
 import * as ws from 'ws';
-import { retryField, sseFormat, websocketFormat } from '../../src/transport/frames.ts';
+import { retryField, sseFormat, websocketFormat } from '../../src/transport/wire.ts';
 
 describe('websocketFormat', () => {
   it.each([

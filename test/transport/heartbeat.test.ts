@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Connection } from '../../src/hub/connection.ts';
 import type { CloseReason } from '../../src/protocol/close-reason.ts';
-import { Heartbeat } from '../../src/transport/heartbeat.ts';
+import { Heartbeat, type HeartbeatClient } from '../../src/transport/client.ts';
 import { SocketGuest, StreamGuest } from '../helpers/guest.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { clientFrame, handshake, RawClient } from '../helpers/raw.ts';
@@ -31,7 +31,16 @@ function setUp({ heartbeatSeconds = 25, idleSeconds = 60 } = {}) {
       closed.push([connection, reason]);
     },
   };
-  const heartbeat = new Heartbeat({ clock, hub, times: { heartbeatSeconds, idleSeconds } });
+  const settings = { current: { server: { heartbeatSeconds, idleSeconds } } };
+  const beats = new Heartbeat<HeartbeatClient>({ clock, hub, settings });
+  const clients = new Map<Connection, HeartbeatClient>();
+  const clientOf = (connection: Connection) => clients.get(connection) ?? expect.fail('not added');
+  const heartbeat = {
+    seen: (connection: Connection) => beats.seen(clientOf(connection)),
+    ponged: (connection: Connection) => beats.ponged(clientOf(connection)),
+    remove: (connection: Connection) => beats.remove(clientOf(connection)),
+    stop: () => beats.stop(),
+  };
   /** Adds a connection; one that answers does so after 12.34 ms. */
   const add = (how: 'answers' | 'is silent' | 'cannot be pinged') => {
     const fake = new FakeConnection();
@@ -48,7 +57,19 @@ function setUp({ heartbeatSeconds = 25, idleSeconds = 60 } = {}) {
         if (how === 'answers' && !link.isPaused) clock.after(12.34, () => heartbeat.ponged(connection));
       },
     };
-    heartbeat.add(connection, how === 'cannot be pinged' ? undefined : link);
+    const client: HeartbeatClient = {
+      connection,
+      pulse: beats.newPulse(),
+      get isPaused() {
+        return link.isPaused;
+      },
+      get takenBytes() {
+        return link.takenBytes;
+      },
+      ...(how !== 'cannot be pinged' && { ping: () => link.ping() }),
+    };
+    clients.set(connection, client);
+    beats.add(client);
     return { fake, connection, pings, link };
   };
   return { clock, heartbeat, add, closed };

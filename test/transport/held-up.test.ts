@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Connection } from '../../src/hub/connection.ts';
-import { Heartbeat } from '../../src/transport/heartbeat.ts';
+import { Heartbeat, type HeartbeatClient } from '../../src/transport/client.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 /** One connection that is pinged, and the codes that it was closed with. */
@@ -13,14 +13,18 @@ function setUp(answers: boolean) {
       codes.push(code);
     },
   };
-  const heartbeat = new Heartbeat({ clock, hub, times: { heartbeatSeconds: 25, idleSeconds: 60 } });
+  const settings = { current: { server: { heartbeatSeconds: 25, idleSeconds: 60 } } };
+  const heartbeat = new Heartbeat<HeartbeatClient>({ clock, hub, settings });
   const fake = { closed: false, outbox: { sent: 0 }, send() {} };
   const connection = fake as unknown as Connection; // of which a heartbeat touches this much
-  heartbeat.add(connection, {
+  const client: HeartbeatClient = {
+    connection,
     isPaused: false,
     takenBytes: 0,
-    ping: () => answers && clock.after(10, () => heartbeat.ponged(connection)),
-  });
+    ping: () => answers && clock.after(10, () => heartbeat.ponged(client)),
+    pulse: heartbeat.newPulse(),
+  };
+  heartbeat.add(client);
   return { clock, codes };
 }
 

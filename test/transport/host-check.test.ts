@@ -1,8 +1,8 @@
 import { Hono } from 'hono';
 import { describe, expect, it } from 'vitest';
 import { Origins } from '../../src/access/origins.ts';
-import { problemResponse } from '../../src/access/problem.ts';
-import { hostCheck } from '../../src/transport/host-check.ts';
+import { problemResponse } from '../../src/transport/problem.ts';
+import { hostCheck } from '../../src/transport/rooms-route.ts';
 
 describe('hostCheck', () => {
   it.each([
@@ -12,7 +12,7 @@ describe('hostCheck', () => {
     const origins = new Origins({ host: '127.0.0.1', allowedOrigins: ['*'] });
     const app = new Hono();
     app.onError(problemResponse);
-    app.use('/admin/*', hostCheck({ origins }));
+    app.use('/admin/*', hostCheck({ current: { origins } }));
     app.get('/admin/rooms', (c) => c.text('rooms'));
     app.get('/livez', (c) => c.text('ok'));
     expect((await app.request('/admin/rooms', { headers: { host } })).status).toBe(status);

@@ -127,7 +127,7 @@ describe('sockets', () => {
     const changing = { ...limits, sockets: 3 };
     const refused: string[] = [];
     const { listener, crowded } = listenerOf({
-      limits: changing,
+      settings: { current: { limits: changing } },
       onRefused: (reason) => refused.push(reason),
     });
     const { port } = await listener.listen('127.0.0.1', 0);
@@ -151,7 +151,7 @@ describe('sockets', () => {
 
   it('of an address that has too many are closed unheard, and given back when they close', async () => {
     let left = 1;
-    const takeSocket = () => (left-- > 0 ? () => left++ : void left++);
+    const takeSocket = () => (left-- > 0 ? { release: () => void left++ } : void left++);
     const { listener, crowded, faults } = listenerOf({ takeSocket });
     const { port } = await listener.listen('127.0.0.1', 0);
     const first = await open(port);
@@ -174,7 +174,9 @@ describe('sockets', () => {
     ['a byte now and then', 'GET /', 'x'],
     ['half a request behind another', `${request('/')}GET`, ''],
   ])('on which %s comes end in time with 408', async (_, text, trickle) => {
-    const { listener } = listenerOf({ limits: { ...limits, headersSeconds: 0.5 } });
+    const { listener } = listenerOf({
+      settings: { current: { limits: { ...limits, headersSeconds: 0.5 } } },
+    });
     const { port } = await listener.listen('127.0.0.1', 0);
     const openedAt = performance.now();
     const client = await open(port);
@@ -194,7 +196,7 @@ describe('sockets', () => {
     let inTurn = 0;
     const mostInTurn = { refused: 0 };
     const { listener } = listenerOf({
-      limits: { ...limits, headersSeconds: 0.5 },
+      settings: { current: { limits: { ...limits, headersSeconds: 0.5 } } },
       onRefused() {
         if (inTurn++ === 0) setImmediate(() => (inTurn = 0));
         mostInTurn.refused = Math.max(mostInTurn.refused, inTurn);

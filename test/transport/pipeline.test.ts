@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { ListenerParts } from '../../src/transport/listener.ts';
+import type { ListenerParts } from '../../src/transport/http-server.ts';
 import { listenerOf } from '../helpers/listener.ts';
 import { handshake, RawClient, request } from '../helpers/raw.ts';
 
@@ -442,7 +442,7 @@ describe('the last line of defence', () => {
   });
 
   it('lets no raw problem keep a socket whose peer reads nothing', async () => {
-    const { writeProblem } = await import('../../src/transport/raw-problem.ts');
+    const { writeProblem } = await import('../../src/transport/problem.ts');
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
       const socket = new Socket();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { representationFor } from '../../src/transport/representation.ts';
+import { representationFor } from '../../src/transport/rooms-route.ts';
 
 describe('representationFor', () => {
   it.each([

@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { requestListener } from '../../src/transport/request-listener.ts';
+import { requestListener } from '../../src/http-app.ts';
 import { listenerOf } from '../helpers/listener.ts';
 import { exchange, request } from '../helpers/raw.ts';
 

@@ -1,11 +1,11 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
-import { type GateParts, upgradeGate } from '../../src/transport/upgrade-gate.ts';
+import { type UpgradeGateParts, upgradeGate } from '../../src/transport/upgrade.ts';
 import { handshake, RawClient, request } from '../helpers/raw.ts';
 
 /** The gate in a server of another program. */
-async function gate(parts: Partial<GateParts>, listener: RequestListener = () => {}) {
+async function gate(parts: Partial<UpgradeGateParts>, listener: RequestListener = () => {}) {
   const faults: unknown[] = [];
   const refused: string[] = [];
   const server = createServer(listener);
@@ -16,10 +16,10 @@ async function gate(parts: Partial<GateParts>, listener: RequestListener = () =>
         rooms: [],
         peer: { remoteAddress: '' },
         since: undefined,
-        seat,
-        reservation,
+        slot,
+        reservation: slot,
       }),
-      accept: (_request, socket) => socket.end('accepted'),
+      accept: ({ socket }) => socket.end('accepted'),
       onRefused: (reason) => refused.push(reason),
       onFault: (_what, error) => faults.push(error),
       ...parts,
@@ -34,8 +34,7 @@ async function gate(parts: Partial<GateParts>, listener: RequestListener = () =>
   return { port, faults, refused };
 }
 
-const seat = { leave() {}, leaveWith() {} };
-const reservation = { until() {}, cancel() {} };
+const slot = { release() {} };
 
 it('cuts a socket whose request cannot be accepted, and reports why', async () => {
   const fault = new Error('a fault');

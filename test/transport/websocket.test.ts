@@ -2,40 +2,63 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CLOSE } from '../../src/protocol/close-reason.ts';
-import { closeText, type ToldWebSocket, websocketUpgrades } from '../../src/transport/websocket.ts';
+import { type UpgradeParts, websocketUpgrades } from '../../src/transport/upgrade.ts';
+import { closeText, type OwnedWebSocket, type WebSocketOwner } from '../../src/transport/websocket.ts';
 import { handshake, RawClient } from '../helpers/raw.ts';
 import { frame } from '../hostile/ask.ts';
+
+/** An owner that does nothing but what it is given. */
+function owner(websocket: OwnedWebSocket, own: Partial<WebSocketOwner>): WebSocketOwner {
+  const nothing = () => {};
+  const all = { onMessage: nothing, onPing: nothing, onPong: nothing };
+  const owner = { ...all, onFault: nothing, onClosing: nothing, onClose: nothing, ...own };
+  websocket.ownedBy(owner);
+  return owner;
+}
+
+/** A server whose WebSockets get these owners. */
+function serve(own: UpgradeParts['own']): Server {
+  const open = websocketUpgrades({
+    settings: { current: { limits: { maxPayloadBytes: 16_384 } } },
+    own,
+    onFault(what, error) {
+      throw new Error(what, { cause: error });
+    },
+  });
+  const slot = { release() {} };
+  const entry = {
+    rooms: [],
+    peer: { remoteAddress: '' },
+    since: undefined,
+    slot,
+    reservation: slot,
+  };
+  return createServer().on('upgrade', (request, socket, head) => open({ request, socket, head, entry }));
+}
 
 describe('what comes in one read', () => {
   let server: Server;
   afterEach(() => server.close());
 
   it.each([
-    ['ping', frame({ opcode: 9 })],
-    ['pong', frame({ opcode: 10, payload: 'p' })],
-    ['message', frame({ payload: '{}' })],
-    ['message', Buffer.concat([frame({ payload: '{}', fin: false }), frame({ opcode: 0 })])],
+    ['onPing', frame({ opcode: 9 })],
+    ['onPong', frame({ opcode: 10, payload: 'p' })],
+    ['onMessage', frame({ payload: '{}' })],
+    ['onMessage', Buffer.concat([frame({ payload: '{}', fin: false }), frame({ opcode: 0 })])],
   ])('is taken apart over as many turns, so that others have theirs: a %s of %j', async (event, bytes) => {
     const sent = 1000;
     let heard = 0;
     let inTurn = 0;
     let most = 0;
-    const upgrade = websocketUpgrades({
-      maxPayloadBytes: () => 16_384,
-      onFault(what, error) {
-        throw new Error(what, { cause: error });
-      },
-    });
-    const hear = (websocket: ToldWebSocket) =>
-      websocket.on(event, () => {
+    server = serve((websocket) => {
+      const hear = () => {
         heard++;
         if (++inTurn === 1) setImmediate(() => (inTurn = 0));
         most = Math.max(most, inTurn);
         if (heard === sent) websocket.terminate();
-      });
-    server = createServer().on('upgrade', (request, socket, head) =>
-      upgrade({ request, socket, head, onOpen: hear }),
-    );
+      };
+      return owner(websocket, { [event]: hear });
+    });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const address = server.address();
@@ -67,25 +90,16 @@ describe('closeText', () => {
 });
 
 it('ends the connection alone where the library fails to take a frame apart', async () => {
-  const upgrade = websocketUpgrades({
-    maxPayloadBytes: () => 16_384,
-    onFault(what, error) {
-      throw new Error(what, { cause: error });
-    },
-  });
-  const closed: number[] = [];
-  const onOpen = (websocket: ToldWebSocket) => {
+  let closed = 0;
+  const server = serve((websocket) => {
     // As it was seen once; the parser is not in the library's types.
     Object.assign(Reflect.get(websocket, '_receiver'), {
       getInfo() {
         throw new TypeError("Cannot read properties of undefined (reading '0')");
       },
     });
-    websocket.on('error', () => {}).on('close', (code) => closed.push(code));
-  };
-  const server = createServer().on('upgrade', (request, socket, head) =>
-    upgrade({ request, socket, head, onOpen }),
-  );
+    return owner(websocket, { onClose: () => void closed++ });
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
@@ -94,6 +108,6 @@ it('ends the connection alone where the library fails to take a frame apart', as
   client.say(frame({ payload: '{}' }));
   await client.closed;
   client.socket.destroy();
-  await expect.poll(() => closed).toHaveLength(1);
+  await expect.poll(() => closed).toBe(1);
   server.close();
 });

@@ -2,8 +2,8 @@ import type { WireFormat } from '../hub/frame.ts';
 
 const FIN_AND_TEXT = 0x81;
 /** Up to here a length fits in the second byte; 126 and 127 say that 2 or 8 bytes follow. */
-const LONGEST_IN_7_BITS = 125;
-const LONGEST_IN_16_BITS = 0xffff;
+const MAX_IN_7_BITS = 125;
+const MAX_IN_16_BITS = 0xffff;
 
 /**
  * A whole text frame of RFC 6455, section 5.2. A server's frames carry no mask, so the same bytes
@@ -32,8 +32,8 @@ export const websocketFormat: WireFormat = {
 };
 
 function headerLength(textBytes: number): number {
-  if (textBytes <= LONGEST_IN_7_BITS) return 2;
-  return textBytes <= LONGEST_IN_16_BITS ? 4 : 10;
+  if (textBytes <= MAX_IN_7_BITS) return 2;
+  return textBytes <= MAX_IN_16_BITS ? 4 : 10;
 }
 
 /**

@@ -8,15 +8,15 @@ import {
 } from 'node:http';
 import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Slot } from '../access/connection-limits.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal, type RefusalReason } from '../hub/errors.ts';
-import { ignoreUpgrade, isWebSocketUpgrade } from './ignored-upgrade.ts';
-import { Pipeline, type UnreadAnswers } from './pipeline.ts';
-import { writeProblem } from './raw-problem.ts';
-import { KEPT_HEADERS } from './request-head.ts';
+import { ignoreUpgrade, KEPT_HEADERS, Pipeline, type PipelineParts, type UnreadAnswers } from './pipeline.ts';
+import { writeProblem } from './problem.ts';
+import { isWebSocketUpgrade } from './upgrade.ts';
 
 /** How long sockets may take to end by themselves once the server has stopped. */
-const FAREWELL_MS = 1000;
+const CLOSE_MS = 1000;
 
 /** How long a peer may take nothing of an answer before its socket is cut. */
 const UNREAD_MS = 30_000;
@@ -37,12 +37,14 @@ const EXPIRED_PER_TURN = 32;
 /** What happens for each socket while there are too many is logged once in this time. */
 const QUIET_MS = 60_000;
 
-/** Read anew each time; `Infinity` is no limit. */
-export interface ListenerLimits {
-  /** TCP sockets, whatever they are used for. */
-  readonly sockets: number;
-  /** From the first byte of a request, or from the beginning of the connection, to the end of the headers. */
-  readonly headersSeconds: number;
+/** What the listener reads of the configuration in force; `Infinity` is no limit. */
+export interface ListenerSettings {
+  readonly limits: {
+    /** TCP sockets, whatever they are used for. */
+    readonly sockets: number;
+    /** From the first byte of a request, or from the beginning of the connection, to the end of the headers. */
+    readonly headersSeconds: number;
+  };
 }
 
 export interface ListenerParts {
@@ -50,9 +52,9 @@ export interface ListenerParts {
   /** Gets the requests for a WebSocket. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   readonly clock: Clock;
-  readonly limits: ListenerLimits;
-  /** Whether a socket from an address may stay: returns what to call when it has closed, or `undefined`. */
-  readonly takeSocket: (peerAddress: string | undefined) => (() => void) | undefined;
+  readonly settings: { readonly current: ListenerSettings };
+  /** Returns what to release when the socket has closed; `undefined`: its address has too many. */
+  readonly takeSocket: (peerAddress: string | undefined) => Slot | undefined;
   readonly unread: UnreadAnswers;
   /** Hears why, each time that a socket or a request was turned away here. */
   readonly onRefused: (reason: RefusalReason) => void;
@@ -63,6 +65,13 @@ export interface ListenerParts {
   readonly unreadMs?: number;
 }
 
+/** What is kept of an open socket. */
+interface OpenSocket {
+  readonly slot: Slot;
+  /** What is answered on it; absent before the first request and after an upgrade. */
+  pipeline: Pipeline | undefined;
+}
+
 /**
  * The TCP port and every socket on it, upgraded ones included, which Node's server forgets. Nothing
  * that happens on a socket throws into Node: what was not foreseen is reported and ends that socket.
@@ -70,41 +79,47 @@ export interface ListenerParts {
 export class Listener {
   readonly #server: Server;
   readonly #parts: ListenerParts;
-  /** What is answered on each socket; `undefined` before the first request and after an upgrade. */
-  readonly #sockets = new Map<Duplex, Pipeline | undefined>();
+  readonly #pipelineParts: PipelineParts;
+  readonly #sockets = new Map<Duplex, OpenSocket>();
   readonly #saidAt = new Map<string, number>();
   /** Sockets that did not send a request in time and are not answered yet. */
   readonly #expired: Socket[] = [];
 
   constructor(parts: ListenerParts) {
     this.#parts = parts;
-    const { limits, unreadMs = UNREAD_MS } = parts;
+    const { unread, clock, unreadMs = UNREAD_MS } = parts;
+    const answer = this.#answer.bind(this);
+    this.#pipelineParts = { answer, unread, clock, unreadMs };
+    const limits = () => parts.settings.current.limits;
     const server = createServer({
       // Node's own answer to a missing `Host` has no body.
       requireHostHeader: false,
       // The one setting that Node reads only when it begins to listen.
       connectionsCheckingInterval: Math.ceil(
-        Math.min(LONGEST_LOOK_MS, (limits.headersSeconds * 1000) / LOOKS_PER_DEADLINE),
+        Math.min(LONGEST_LOOK_MS, (limits().headersSeconds * 1000) / LOOKS_PER_DEADLINE),
       ),
-      IncomingMessage: requestClass((socket) => this.#sockets.get(socket)?.takesMore ?? true),
+      IncomingMessage: requestClass((socket) => this.#sockets.get(socket)?.pipeline?.takesMore ?? true),
     });
     this.#server = server;
     // Read by Node each time that it looks, so they follow a reload.
     Object.defineProperties(server, {
-      maxConnections: { get: () => limits.sockets },
-      headersTimeout: { get: () => headersMs(limits) },
-      requestTimeout: { get: () => (headersMs(limits) === 0 ? 0 : headersMs(limits) + BODY_MS) },
+      maxConnections: { get: () => limits().sockets },
+      headersTimeout: { get: () => headersMs(limits()) },
+      requestTimeout: { get: () => (headersMs(limits()) === 0 ? 0 : headersMs(limits()) + BODY_MS) },
     });
-    server.timeout = unreadMs;
     server.maxHeadersCount = KEPT_HEADERS;
     // Who sends all, and then the end of it, still gets the answers: not in Node's types.
     Object.assign(server, { httpAllowHalfOpen: true });
 
     // Before Node's own listener, which makes a parser. What it then finds is closed already.
-    server.prependListener('connection', (socket: Socket) => this.#take(socket));
+    const onClose = function (this: Socket) {
+      forget(this);
+    };
+    const forget = (socket: Socket) => this.#forget(socket);
+    server.prependListener('connection', (socket: Socket) => this.#take(socket, onClose));
     server.on('drop', () => {
       parts.onRefused('full');
-      this.#crowded('sockets', `all ${limits.sockets} sockets are taken (limits.sockets)`);
+      this.#crowded('sockets', `all ${limits().sockets} sockets are taken (limits.sockets)`);
     });
     const request = (incoming: IncomingMessage, response: ServerResponse) =>
       this.#safely(incoming.socket, () => this.#pipelineOf(incoming.socket).take(incoming, response));
@@ -142,7 +157,7 @@ export class Listener {
   close(): Promise<void> {
     if (!this.#server.listening) return Promise.resolve();
     return new Promise((resolve) => {
-      const cancel = this.#parts.clock.after(FAREWELL_MS, () => this.cut());
+      const cancel = this.#parts.clock.after(CLOSE_MS, () => this.cut());
       this.#server.close(() => {
         cancel();
         resolve();
@@ -157,30 +172,28 @@ export class Listener {
   }
 
   /** Closed without a word where its address has too many: an answer would need the socket to stay. */
-  #take(socket: Socket): void {
-    const leave = this.#parts.takeSocket(socket.remoteAddress);
-    if (!leave) {
+  #take(socket: Socket, onClose: () => void): void {
+    const slot = this.#parts.takeSocket(socket.remoteAddress);
+    if (!slot) {
       socket.destroy();
       this.#parts.onRefused('address');
       this.#crowded('address', `${socket.remoteAddress} has too many sockets (limits.connectionsPerAddress)`);
       return;
     }
-    this.#sockets.set(socket, undefined);
-    socket.on('close', () => {
-      this.#sockets.delete(socket);
-      leave();
-    });
+    this.#sockets.set(socket, { slot, pipeline: undefined });
+    socket.on('close', onClose);
+  }
+
+  #forget(socket: Socket): void {
+    this.#sockets.get(socket)?.slot.release();
+    this.#sockets.delete(socket);
   }
 
   #pipelineOf(socket: Socket): Pipeline {
-    const known = this.#sockets.get(socket);
-    if (known) return known;
-    const pipeline = new Pipeline(socket, {
-      answer: (request, response) => this.#answer(request, response),
-      unread: this.#parts.unread,
-      clock: this.#parts.clock,
-    });
-    this.#sockets.set(socket, pipeline);
+    const open = this.#sockets.get(socket);
+    if (open?.pipeline) return open.pipeline;
+    const pipeline = new Pipeline(socket, this.#pipelineParts);
+    if (open) open.pipeline = pipeline;
     return pipeline;
   }
 
@@ -199,14 +212,15 @@ export class Listener {
   #leaveHttp(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Nothing else is put into this server.
     if (!(socket instanceof Socket)) throw new TypeError('not a TCP socket');
-    const pipeline = this.#sockets.get(socket);
+    const open = this.#sockets.get(socket);
+    const pipeline = open?.pipeline;
     if (pipeline && !pipeline.takesMore) {
       this.#parts.onRefused('rate');
       pipeline.dropRest();
     } else if (pipeline?.isBusy) this.#refused(upgradeBehind(request), (it) => pipeline.refuseUpgrade(it));
     else if (request.method === 'CONNECT') this.#refused(noProxy(), (it) => writeProblem(socket, it));
     else if (isWebSocketUpgrade(request)) {
-      this.#sockets.set(socket, undefined);
+      if (open) open.pipeline = undefined;
       this.#parts.upgrade(request, socket, head);
     } else ignoreUpgrade(request, socket, (...it) => this.#pipelineOf(socket).take(...it));
   }
@@ -215,7 +229,7 @@ export class Listener {
   #answerFault(error: NodeJS.ErrnoException, socket: Duplex): void {
     if (error.code === 'ECONNRESET' || !(socket instanceof Socket)) socket.destroy();
     // Node reports it again for each later read.
-    else if (this.#sockets.get(socket)?.isEnding) return;
+    else if (this.#sockets.get(socket)?.pipeline?.isEnding) return;
     else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') this.#expire(socket);
     else this.#refuseMalformed(socket, refusalOf(error));
   }
@@ -247,7 +261,7 @@ export class Listener {
 
   /** Neither side has sent anything for a while. An answer that is not ready yet is not the peer's fault. */
   #onIdle(socket: Socket): void {
-    const pipeline = this.#sockets.get(socket);
+    const pipeline = this.#sockets.get(socket)?.pipeline;
     if (socket.writableLength > 0 || (pipeline && !pipeline.isBusy)) socket.destroy();
   }
 
@@ -292,7 +306,7 @@ function requestClass(takesMore: (socket: Socket) => boolean): typeof IncomingMe
 }
 
 /** 0 is none for Node. */
-function headersMs({ headersSeconds }: ListenerLimits): number {
+function headersMs({ headersSeconds }: ListenerSettings['limits']): number {
   return Number.isFinite(headersSeconds) ? Math.max(1, Math.round(headersSeconds * 1000)) : 0;
 }
 

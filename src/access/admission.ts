@@ -1,0 +1,279 @@
+import type { Connection, Peer } from '../hub/connection.ts';
+import { Refusal, shown } from '../hub/errors.ts';
+import {
+  DEVICE_ACCEPTS,
+  isDeviceName,
+  isExact,
+  isRoomName,
+  ROOM_ACCEPTS,
+  type RoomMatcher,
+  roomMatcher,
+} from '../hub/event.ts';
+import type { ClientAddress, ClientAddresses, HeaderSource } from './client-address.ts';
+import type { ConnectionLimiter, Slot } from './connection-limits.ts';
+import type { Origins } from './origins.ts';
+import type { RoomLimiter } from './room-limits.ts';
+
+/** Path and query as a `URL` has them; scheme and host are not looked at. */
+export type Target = Pick<URL, 'pathname' | 'searchParams'>;
+
+/** A request for a room as access control sees it, over WebSocket, SSE or plain HTTP. */
+export interface Caller extends HeaderSource {
+  readonly url: Target;
+  /** The other end of the socket; behind a proxy that is the proxy. */
+  readonly peerAddress: string | undefined;
+}
+
+/** What a request may have. */
+export interface Admitted {
+  readonly rooms: readonly string[];
+  readonly peer: Peer;
+  /** The id after which messages were missed. */
+  readonly since: string | undefined;
+}
+
+/** What a client that stays may have, and what was taken for it and has to be released. */
+export interface Entry extends Admitted {
+  /** Until the client is gone. */
+  readonly slot: Slot;
+  /** Counts its rooms until its join is over. */
+  readonly reservation: Slot;
+}
+
+/** What admission reads of the configuration in force. */
+export interface AccessSettings {
+  readonly clients: ClientAddresses;
+  readonly origins: Origins;
+  readonly rooms: RoomRules;
+}
+
+export interface AdmissionParts {
+  readonly settings: { readonly current: AccessSettings };
+  readonly connections: ConnectionLimiter;
+  readonly rooms: RoomLimiter;
+  /** Why no client is admitted at the moment. */
+  readonly closed: () => Refusal | undefined;
+  /** Why a room cannot be entered at the moment. */
+  readonly lockOf: (room: string) => Refusal | undefined;
+  /** Hears of each origin that was refused. */
+  readonly onOriginRefused: (origin: string, detail: string) => void;
+}
+
+/** How much of an origin that is refused is kept: enough to tell it from another. */
+const MAX_ORIGIN_CHARACTERS = 200;
+/** How much of a `User-Agent` is kept. */
+const MAX_USER_AGENT_CHARACTERS = 256;
+
+const NO_HEADERS: HeaderSource = { header: () => undefined };
+
+/**
+ * The one decision that guards rooms, for all representations. Checks in the order in which the answers
+ * matter: names (400), host (421), origin (403), the room's rule (401, 403), and last what passes by itself
+ * (503, 423). Every call throws a `Refusal`.
+ */
+export class Admission {
+  readonly #parts: AdmissionParts;
+  /** That of the client before: many clients have the same one, and then share it. */
+  #userAgent = '';
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts;
+  }
+
+  /** Why no client is admitted at the moment. */
+  get closed(): Refusal | undefined {
+    return this.#parts.closed();
+  }
+
+  /** For an answer that ends. */
+  check(caller: Caller): Admitted {
+    return this.#decide(caller).admitted;
+  }
+
+  /** For a client that stays: takes a slot for it. Throws a `Refusal` also where a limit is reached (503, 429). */
+  enter(caller: Caller): Entry {
+    const { connections, rooms: limiter } = this.#parts;
+    const { admitted, client } = this.#decide(caller);
+    limiter.checkConnect(admitted.rooms, client);
+    const slot = connections.take(client);
+    const reservation = limiter.reserve(admitted.rooms, client);
+    return { ...admitted, slot, reservation };
+  }
+
+  /**
+   * For a connection that subscribes to one more room: throws where the room's rule, or a limit, does not
+   * let it (403, 429, 503).
+   */
+  checkSubscribe(room: string, connection: Connection): void {
+    this.#parts.settings.current.rooms.checkSubscribe(room);
+    this.#parts.rooms.checkSubscribe(room, connection.rooms, this.#addressOf(connection));
+  }
+
+  /** Counts a room that a connection subscribes to, until its join is over. */
+  reserveRoom(room: string, connection: Connection): Slot {
+    return this.#parts.rooms.reserve([room], this.#addressOf(connection));
+  }
+
+  /** Throws a 403 where the room's rule does not let its members publish. */
+  checkPublish(room: string): void {
+    this.#parts.settings.current.rooms.checkPublish(room);
+  }
+
+  /** Host and origin alone, for what is not in a room. */
+  checkOrigin(caller: Caller): ClientAddress {
+    const { clients, origins } = this.#parts.settings.current;
+    const host = caller.header('host');
+    const origin = caller.header('origin');
+    const client = clients.of(caller.peerAddress, caller);
+    origins.checkHost(host);
+    try {
+      origins.check(origin, host, client.protocol);
+    } catch (refusal) {
+      if (refusal instanceof Refusal && origin !== undefined) {
+        this.#parts.onOriginRefused(origin.slice(0, MAX_ORIGIN_CHARACTERS), refusal.message);
+      }
+      throw refusal;
+    }
+    return client;
+  }
+
+  #addressOf({ peer }: Connection): ClientAddress {
+    return this.#parts.settings.current.clients.of(peer.remoteAddress, NO_HEADERS);
+  }
+
+  #decide(caller: Caller): { admitted: Admitted; client: ClientAddress } {
+    const { settings, rooms: limiter, closed, lockOf } = this.#parts;
+    const rooms = roomsOf(caller.url);
+    // Before each of them is looked up in all rules.
+    limiter.checkNumber(rooms);
+    const device = deviceOf(caller.url);
+    const client = this.checkOrigin(caller);
+    for (const room of rooms) settings.current.rooms.checkSubscribe(room);
+    const refusal = closed();
+    if (refusal) throw refusal;
+    const locks = rooms.map((room) => lockOf(room));
+    // A client that asks for several rooms gets those that are open; only where none is, it is refused.
+    if (locks.every((lock) => lock !== undefined)) throw locks[0];
+    const userAgent = this.#kept(caller.header('user-agent'));
+    const admitted = {
+      rooms,
+      // After a reconnect the header is newer than the address that the page was loaded with.
+      since: caller.header('last-event-id') || caller.url.searchParams.get('since') || undefined,
+      peer: { remoteAddress: client.address, ...(device && { device }), ...(userAgent && { userAgent }) },
+    };
+    return { admitted, client };
+  }
+
+  /** As much of a `User-Agent` as is kept with a connection. */
+  #kept(header: string | undefined): string | undefined {
+    const start = header?.slice(0, MAX_USER_AGENT_CHARACTERS);
+    // A slice alone would keep all of the header in memory.
+    if (start && start !== this.#userAgent) this.#userAgent = Buffer.from(start).toString();
+    return start && this.#userAgent;
+  }
+}
+
+/** The rooms that an address names: `/rooms/{room}`, or `/rooms?room=a&room=b`. Throws a `Refusal`. */
+export function roomsOf(url: Target): readonly string[] {
+  const [, top, name, ...rest] = url.pathname.split('/');
+  if (top !== 'rooms' || rest.length > 0) {
+    throw new Refusal(404, `there is nothing at ${shown(url.pathname)}: rooms are at /rooms/{room}`);
+  }
+  const names = name === undefined ? url.searchParams.getAll('room') : [decoded(name)];
+  if (names.length === 0) {
+    throw Refusal.invalid('room', 'no room is named: use /rooms/{room} or /rooms?room=a&room=b');
+  }
+  for (const room of names) {
+    if (isRoomName(room)) continue;
+    throw Refusal.invalid('room', `${shown(room)} is not a room name: ${ROOM_ACCEPTS}`);
+  }
+  return [...new Set(names)];
+}
+
+/** An empty device is none: pages with nothing to say must not share one. */
+function deviceOf(url: Target): string | undefined {
+  const device = url.searchParams.get('device') || undefined;
+  if (device !== undefined && !isDeviceName(device)) {
+    throw Refusal.invalid('device', `${shown(device)} is not a device: ${DEVICE_ACCEPTS}`);
+  }
+  return device;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    const accepts = '% stands before two hexadecimal digits';
+    throw Refusal.invalid('room', `${shown(text)} is not well encoded: ${accepts}`);
+  }
+}
+
+/** What the config file says of rooms: the first rule that matches counts. */
+export interface RoomRule {
+  readonly match: string;
+  readonly subscribe: 'anyone' | 'token' | 'nobody';
+  readonly publish: 'members' | 'token' | 'nobody';
+  /** How many messages are kept and shown. */
+  readonly history: number;
+  readonly historySeconds: number;
+  /** A client that does not keep up gets the latest tick instead of each, or is closed. */
+  readonly slow: 'latest' | 'close';
+}
+
+/** Where no rule matches. */
+const DEFAULTS = { history: 10, historySeconds: 3600 };
+
+/** Who may listen in a room, who may publish there, and how much of it is kept. */
+export class RoomRules {
+  readonly #rules: readonly { rule: RoomRule; index: number; matches: RoomMatcher }[];
+  readonly #named: ReadonlySet<string>;
+
+  constructor(rules: readonly RoomRule[]) {
+    this.#named = new Set(rules.map(({ match }) => match).filter(isExact));
+    this.#rules = rules.map((rule, index) => ({ rule, index, matches: roomMatcher(rule.match) }));
+  }
+
+  /** Whether a rule names the room exactly, not by a pattern. */
+  isNamed(room: string): boolean {
+    return this.#named.has(room);
+  }
+
+  /** How much of a room's messages is kept: how many, and how long in milliseconds. */
+  retentionOf(room: string): { readonly messages: number; readonly ms: number } {
+    const { history, historySeconds } = this.#find(room)?.rule ?? DEFAULTS;
+    return { messages: history, ms: historySeconds * 1000 };
+  }
+
+  /** Whether ticks may be replaced by newer ones for a client that does not keep up. */
+  conflates(room: string): boolean {
+    return this.#find(room)?.rule.slow !== 'close';
+  }
+
+  /** Throws a 401 or 403 `Refusal` where the caller may not listen in the room. */
+  checkSubscribe(room: string): void {
+    const found = this.#find(room);
+    if (!found || found.rule.subscribe === 'anyone') return;
+    const { rule, index } = found;
+    const line = `rooms[${index}].subscribe is "${rule.subscribe}"`;
+    if (rule.subscribe === 'token') {
+      throw new Refusal(401, `room "${room}" needs a token: ${line}`, {
+        headers: { 'WWW-Authenticate': 'Bearer' },
+      });
+    }
+    throw new Refusal(403, `nobody may listen in room "${room}": ${line}`);
+  }
+
+  /** Throws a 403 `Refusal`, naming the config line that would allow it, where members may not publish. */
+  checkPublish(room: string): void {
+    const found = this.#find(room);
+    if (found?.rule.publish === 'members') return;
+    const remedy = found
+      ? `rooms[${found.index}].publish is "${found.rule.publish}": "members" would allow it`
+      : `no rule of "rooms" matches it: {"match": "${room}", "publish": "members"} would allow it`;
+    throw new Refusal(403, `clients may not publish in room "${room}": ${remedy}`);
+  }
+
+  #find(room: string) {
+    return this.#rules.find(({ matches }) => matches(room));
+  }
+}

@@ -1,0 +1,294 @@
+import type { Duplex } from 'node:stream';
+import type { Entry } from '../access/admission.ts';
+import type { Slot } from '../access/connection-limits.ts';
+import { type Cancel, type Clock, instant } from '../clock.ts';
+import type { Connection } from '../hub/connection.ts';
+import type { Transport, WireFormat } from '../hub/frame.ts';
+import type { Hub } from '../hub/hub.ts';
+import type { Sink } from '../hub/outbox.ts';
+import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
+
+/** What every client is opened with. */
+export interface ClientParts {
+  readonly hub: Hub;
+  readonly heartbeat: Heartbeat;
+  readonly onConnected: (transport: Transport) => void;
+  readonly onFault: (what: string, error: unknown) => void;
+}
+
+/**
+ * Owner of one open connection: its socket, its connection in the hub, its slot, and the state of its
+ * heartbeat. It is the hub's sink: whole frames go to the socket as they are, the same bytes for every
+ * member of a room.
+ *
+ *     constructor ─▶ join ─▶ … ─▶ disconnect (the peer leaves, or is closed) ─▶ end (the socket has closed)
+ */
+export abstract class Client<Parts extends ClientParts = ClientParts> implements Sink, HeartbeatClient {
+  abstract readonly format: WireFormat;
+  readonly socket: Duplex;
+  readonly connection: Connection;
+  readonly pulse: Pulse;
+  protected readonly parts: Parts;
+  readonly #slot: Slot;
+
+  constructor(socket: Duplex, { peer, slot }: Entry, parts: Parts) {
+    this.socket = socket;
+    this.parts = parts;
+    this.#slot = slot;
+    this.connection = parts.hub.connect(peer, this);
+    this.pulse = parts.heartbeat.newPulse();
+    parts.heartbeat.add(this);
+  }
+
+  get bufferedBytes(): number {
+    return this.socket.writableLength;
+  }
+
+  write(bytes: Buffer): void {
+    if (this.socket.writable) this.socket.write(bytes);
+  }
+
+  whenTaken(callback: () => void): void {
+    if (this.socket.writable) this.socket.write('', (error) => error ?? callback());
+  }
+
+  abstract close(reason: CloseReason): void;
+
+  /** Whether the server has stopped reading from it. */
+  get isPaused(): boolean {
+    return false;
+  }
+
+  get takenBytes(): number {
+    // Every socket of Node counts; of another stream it is known at least when what waits changes.
+    const written = 'bytesWritten' in this.socket ? Number(this.socket.bytesWritten) : 0;
+    return written - this.socket.writableLength;
+  }
+
+  /** Enters the rooms; resolves when that is over. Never rejects. */
+  protected async join({ rooms, since, reservation }: Entry): Promise<void> {
+    const { hub, onConnected, onFault } = this.parts;
+    onConnected(this.format.name);
+    try {
+      await hub.join(this.connection, rooms, since);
+    } catch (error) {
+      onFault('a client could not join', error);
+    } finally {
+      reservation.release();
+    }
+  }
+
+  /** Nothing is to be delivered to it any more. */
+  protected disconnect(): void {
+    this.parts.hub.disconnect(this.connection);
+  }
+
+  /** Its socket has closed. */
+  protected end(): void {
+    this.disconnect();
+    this.parts.heartbeat.remove(this);
+    this.#slot.release();
+  }
+}
+
+/** What the heartbeat knows of a client, and asks of it. */
+export interface HeartbeatClient {
+  readonly connection: Connection;
+  readonly pulse: Pulse;
+  /** Absent on SSE: nothing can be asked of the peer there. */
+  ping?(): void;
+  /** Whether the server has stopped reading from it: its pongs are not heard then. */
+  readonly isPaused: boolean;
+  /** How many of the bytes that were sent the operating system has taken. */
+  readonly takenBytes: number;
+}
+
+/** Heartbeat state of one client; all instants in milliseconds on the monotonic clock. */
+export class Pulse {
+  pingAtMs: number;
+  /** When the ping left that is not answered yet. */
+  pingedAtMs: number | undefined;
+  /** When the last frame came in. */
+  seenAtMs: number;
+  /** At the last look, while the server does not read from it. */
+  takenBytes: number | undefined;
+  /** How many events had been sent at the last look, and since when there were no more. */
+  sent = 0;
+  quietSinceMs: number;
+
+  constructor(nowMs: number, heartbeatMs: number) {
+    this.pingAtMs = nowMs + heartbeatMs;
+    this.seenAtMs = nowMs;
+    this.quietSinceMs = nowMs;
+  }
+}
+
+/** How often all clients are looked at, as a part of the shorter of the two times, and at most. */
+const LOOKS_PER_TIME = 8;
+const MAX_LOOK_MS = 1000;
+
+/** How long looking may hold the event loop in one go, and after how many clients that is checked. */
+const SLICE_MS = 10;
+const CLIENTS_A_CHECK = 32;
+
+/** What the heartbeat reads of the configuration in force. */
+export interface HeartbeatSettings {
+  readonly server: {
+    /** How often each client is pinged. */
+    readonly heartbeatSeconds: number;
+    /** How long one may be silent. */
+    readonly idleSeconds: number;
+  };
+}
+
+export interface HeartbeatParts {
+  readonly clock: Clock;
+  readonly hub: Pick<Hub, 'close'>;
+  readonly settings: { readonly current: HeartbeatSettings };
+}
+
+/**
+ * The open clients, and signs of life both ways: every client is pinged regularly; where nothing else was
+ * sent it gets a `heartbeat` event as well, since a browser cannot see a ping; and one that is pinged and
+ * never answers is closed. One timer looks at all, so that a client costs no timer of its own.
+ */
+export class Heartbeat<Each extends HeartbeatClient = Client> {
+  readonly #parts: HeartbeatParts;
+  /** Until their sockets have closed. */
+  readonly #clients = new Set<Each>();
+  #cancel: Cancel | undefined;
+  /** Whether the look that goes on has found one that is not closed. */
+  #hasOpen = false;
+
+  constructor(parts: HeartbeatParts) {
+    this.#parts = parts;
+  }
+
+  /** Every client whose socket has not closed yet. */
+  get clients(): ReadonlySet<Each> {
+    return this.#clients;
+  }
+
+  get #heartbeatMs(): number {
+    return this.#parts.settings.current.server.heartbeatSeconds * 1000;
+  }
+
+  get #idleMs(): number {
+    return this.#parts.settings.current.server.idleSeconds * 1000;
+  }
+
+  /** The state of a client that begins now. */
+  newPulse(): Pulse {
+    return new Pulse(this.#parts.clock.monotonic(), this.#heartbeatMs);
+  }
+
+  add(client: Each): void {
+    this.#clients.add(client);
+    if (!this.#cancel) this.#lookLater();
+  }
+
+  remove(client: Each): void {
+    this.#clients.delete(client);
+  }
+
+  /** A frame came in, of whatever kind. */
+  seen({ connection, pulse }: Each): void {
+    connection.lastSeenAtMs = this.#parts.clock.now();
+    pulse.seenAtMs = this.#parts.clock.monotonic();
+  }
+
+  /** A pong came in. Answers whether a ping was out for it: a peer may send them unasked. */
+  ponged(client: Each): boolean {
+    this.seen(client);
+    const { connection, pulse } = client;
+    if (pulse.pingedAtMs === undefined) return false;
+    connection.roundTripMs = Math.round((pulse.seenAtMs - pulse.pingedAtMs) * 10) / 10;
+    pulse.pingedAtMs = undefined;
+    return true;
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  #lookLater(): void {
+    const { clock } = this.#parts;
+    const delayMs = Math.min(Math.min(this.#heartbeatMs, this.#idleMs) / LOOKS_PER_TIME, MAX_LOOK_MS);
+    const dueAtMs = clock.monotonic() + delayMs;
+    this.#cancel = clock.after(delayMs, () => {
+      this.#cancel = undefined;
+      this.#hasOpen = false;
+      this.#look(Math.max(clock.monotonic() - dueAtMs, 0), this.#clients.values());
+    });
+  }
+
+  /**
+   * Looks at the clients that are left, in slices: thousands may have come, and fall silent, in one moment.
+   * `lateMs`: a blocked loop or a stopped process hears nobody, and that is no silence of theirs.
+   */
+  #look(lateMs: number, clients: IterableIterator<Each>): void {
+    const { clock } = this.#parts;
+    const now = clock.monotonic();
+    let looked = 0;
+    for (const client of clients) {
+      if (!client.connection.closed) {
+        this.#hasOpen = true;
+        this.#lookAt(client, now, lateMs);
+      }
+      if (++looked % CLIENTS_A_CHECK === 0 && clock.monotonic() - now >= SLICE_MS) {
+        setImmediate(() => this.#look(lateMs, clients));
+        return;
+      }
+    }
+    // One that is closed asks for no look while its socket closes.
+    if (this.#hasOpen && !this.#cancel) this.#lookLater();
+  }
+
+  #lookAt(client: Each, now: number, lateMs: number): void {
+    const { connection, pulse } = client;
+    pulse.seenAtMs = Math.min(pulse.seenAtMs + lateMs, now);
+    this.#excusePaused(client, now);
+    if (client.ping && now - pulse.seenAtMs >= this.#idleMs) {
+      this.#parts.hub.close(
+        connection,
+        client.isPaused ? CLOSE.tooSlow : { ...CLOSE.noSign, retryAfterMs: 0 },
+      );
+      return;
+    }
+    if (now >= pulse.pingAtMs) this.#ping(client, now);
+    this.#breakSilence(client, now);
+  }
+
+  /**
+   * A peer that is not read from cannot be heard, so its silence does not count. What it is sent, a ping
+   * at least, is taken as long as it reads: that is its sign of life meanwhile. Without that one that
+   * never reads its replies, and so is never read from again, would stay for ever.
+   */
+  #excusePaused(client: Each, now: number): void {
+    const { pulse } = client;
+    const takenBytes = client.isPaused ? client.takenBytes : undefined;
+    if (takenBytes !== undefined && takenBytes !== pulse.takenBytes) pulse.seenAtMs = now;
+    pulse.takenBytes = takenBytes;
+  }
+
+  #ping(client: Each, now: number): void {
+    const { pulse } = client;
+    // From the ping that was due, not from now: looks come a little late, and that must not add up.
+    const late = Math.floor((now - pulse.pingAtMs) / this.#heartbeatMs);
+    pulse.pingAtMs += (late + 1) * this.#heartbeatMs;
+    pulse.pingedAtMs = now;
+    client.ping?.();
+  }
+
+  #breakSilence({ connection, pulse }: Each, now: number): void {
+    const { sent } = connection.outbox;
+    if (sent !== pulse.sent) {
+      pulse.sent = sent;
+      pulse.quietSinceMs = now;
+    } else if (now - pulse.quietSinceMs >= this.#heartbeatMs) {
+      pulse.quietSinceMs = now;
+      connection.send(JSON.stringify({ event: 'heartbeat', time: instant(this.#parts.clock.now()) }));
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { Refusal } from '../hub/errors.ts';
+
+/** An HTTP answer that says what went wrong, ready for a `Response` or a bare socket. */
+export interface Problem {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** JSON of RFC 9457. */
+  readonly body: string;
+}
+
+/** What is said of an error that was not meant for anybody's eyes. */
+const UNEXPECTED = new Refusal(500, 'the server failed here; its log says why');
+
+/**
+ * Formats whatever was thrown as a problem of RFC 9457: the one place that does so, for every way
+ * in. Anything but a `Refusal` becomes a 500 that reveals nothing; whoever caught it logs it.
+ */
+export function problem(error: unknown): Problem {
+  const refusal = error instanceof Refusal ? error : UNEXPECTED;
+  const { status, title, message: detail, details } = refusal;
+  const headers: Record<string, string> = {
+    'Content-Type': 'application/problem+json',
+    'Cache-Control': 'no-store',
+    ...details.headers,
+  };
+  if (details.retryAfterMs !== undefined)
+    headers['Retry-After'] = String(Math.max(1, Math.ceil(details.retryAfterMs / 1000)));
+  return {
+    status,
+    headers,
+    body: JSON.stringify({ type: 'about:blank', title, status, detail, errors: details.errors }),
+  };
+}
+
+/** The same as a `Response`. */
+export function problemResponse(error: unknown): Response {
+  const { status, headers, body } = problem(error);
+  return new Response(body, { status, headers });
+}
+
+/** How long a peer may take to read the last bytes for it, and to close its side, before its socket is cut. */
+const READ_MS = 3000;
+
+/**
+ * Answers on a bare socket with a problem of RFC 9457 and ends it: for requests that no
+ * `ServerResponse` was made for. A peer that goes on sending would lose the answer if the socket were
+ * closed at once (RFC 9112, 9.6), so what it sends is dropped for a while.
+ */
+export function writeProblem(socket: Duplex, error: unknown): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = problem(error);
+  const lines = Object.entries({
+    Connection: 'close',
+    'Content-Length': String(Buffer.byteLength(body)),
+    Vary: 'Accept, Origin',
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  // Without a listener a reset would end the process.
+  socket.on('error', () => socket.destroy());
+  destroySoon(socket);
+  socket.resume();
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`);
+}
+
+/**
+ * Destroys a socket that is ending, should its peer not let it. `Socket.setTimeout` would not do: each
+ * byte that the peer sends sets it back.
+ */
+export function destroySoon(socket: Duplex): void {
+  const timer = setTimeout(() => socket.destroy(), READ_MS);
+  timer.unref();
+  socket.once('close', () => clearTimeout(timer));
+}

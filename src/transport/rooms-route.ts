@@ -1,0 +1,287 @@
+import type { HttpBindings } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
+import { parseAccept } from 'hono/utils/accept';
+import {
+  type AccessSettings,
+  type Admission,
+  type Caller,
+  roomsOf,
+  type Target,
+} from '../access/admission.ts';
+import type { ClientAddress, ClientAddresses } from '../access/client-address.ts';
+import type { Origins } from '../access/origins.ts';
+import type { Clock } from '../clock.ts';
+import { Refusal, shown } from '../hub/errors.ts';
+import { eventText, type JsonText, type RoomEvent } from '../hub/event.ts';
+import type { Hub } from '../hub/hub.ts';
+import type { CurrentTicks } from '../hub/join.ts';
+import type { ClientParts } from './client.ts';
+import { SseClient, streamHeaders, streamRefusal } from './sse.ts';
+
+/** What Hono hands on of the Node request below it. */
+export type NodeEnv = { Bindings: Partial<HttpBindings> };
+
+export interface RoomsRouteParts {
+  readonly hub: Hub;
+  readonly clock: Clock;
+  readonly currentTicks: CurrentTicks;
+  readonly settings: { readonly current: AccessSettings };
+  readonly admission: Admission;
+  readonly clients: ClientParts;
+  readonly page: () => Response;
+}
+
+const METHODS = 'GET, HEAD, OPTIONS';
+
+const PREFLIGHT: Readonly<Record<string, string>> = {
+  'Access-Control-Allow-Methods': METHODS,
+  'Access-Control-Allow-Headers': 'Authorization, Last-Event-ID',
+  'Access-Control-Max-Age': '600',
+};
+
+/** How long the JSON representation waits for a tick that has to be read first. */
+const MAX_TICK_WAIT_MS = 2000;
+
+const DEFAULT_LIMIT = 10;
+const MAX_LIMIT = 1000;
+
+/** `/rooms` and `/time`: everything of a room's address but the upgrade. */
+export function roomsRoute(parts: RoomsRouteParts): Hono<NodeEnv> {
+  const { admission, clock, settings } = parts;
+  const app = new Hono<NodeEnv>();
+  for (const path of ['/rooms/*', '/time']) {
+    app.use(path, async (c, next) => {
+      await next();
+      // Refusals are formatted once for the whole server; here they are one of several representations.
+      if (!c.error) return;
+      for (const [name, value] of Object.entries(headersFor(c, settings.current)))
+        c.res.headers.set(name, value);
+    });
+    app.options(path, (c) => {
+      admission.checkOrigin(callerOf(c));
+      return new Response(null, {
+        status: 204,
+        headers: { ...headersFor(c, settings.current), ...PREFLIGHT },
+      });
+    });
+  }
+  app.get('/rooms/*', (c) => answer(c, parts));
+  app.get('/time', (c) => {
+    const caller = callerOf(c);
+    const time = timeAnswer(caller.url, clock);
+    admission.checkOrigin(caller);
+    return c.json({ ...time, t2: clock.now() }, 200, headersFor(c, settings.current));
+  });
+  app.all('/rooms/*', (c) => notAllowed(c, 'publish over WebSocket, or with POST /admin/broadcast'));
+  app.all('/time', (c) => notAllowed(c, 'it is asked for with GET'));
+  return app;
+}
+
+/** Answers only requests to a host that is this server's, see `Origins.checkHost`: 421 to the others. */
+export function hostCheck(settings: { readonly current: { readonly origins: Origins } }): MiddlewareHandler {
+  return (c, next) => {
+    settings.current.origins.checkHost(c.req.header('host'));
+    return next();
+  };
+}
+
+async function answer(c: Context<NodeEnv>, parts: RoomsRouteParts): Promise<Response> {
+  if (isLostUpgrade(c)) throw upgradeLost();
+  const representation = representationFor(c.req.header('accept'));
+  const caller = callerOf(c);
+  switch (representation) {
+    case 'html':
+      roomsOf(caller.url);
+      parts.settings.current.origins.checkHost(caller.header('host'));
+      return parts.page();
+    case 'sse':
+      return stream(c, caller, parts);
+    case 'json':
+      return snapshot(c, caller, parts);
+  }
+}
+
+async function snapshot(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Promise<Response> {
+  const limit = limitOf(caller.url);
+  const { rooms, since } = parts.admission.check(caller);
+  const [room, ...others] = rooms;
+  if (room === undefined || others.length > 0) {
+    throw new Refusal(400, 'JSON shows one room: ask for /rooms/{room}; several come over WebSocket or SSE');
+  }
+  const text = await roomSnapshot(room, since, limit, parts);
+  return new Response(text, {
+    headers: { 'Content-Type': 'application/json', ...headersFor(c, parts.settings.current) },
+  });
+}
+
+function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Response {
+  const headers = headersFor(c, parts.settings.current);
+  try {
+    if (c.req.method === 'HEAD') {
+      parts.admission.check(caller);
+      return streamHeaders(headers);
+    }
+    const outgoing = c.env?.outgoing;
+    if (!outgoing) throw new Refusal(501, 'a stream needs the Node server below: pass on its bindings');
+    SseClient.open(outgoing, headers, parts.admission.enter(caller), parts.clients);
+    return RESPONSE_ALREADY_SENT;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const told = streamRefusal(error, headers);
+    if (!told) throw error;
+    // For the count of refusals: the status does not tell.
+    c.error = error;
+    return told;
+  }
+}
+
+/** No upgrade to Node, since half of it is missing, but its sender meant one. */
+function isLostUpgrade(c: Context<NodeEnv>): boolean {
+  const upgrade = c.req.header('upgrade')?.toLowerCase() ?? 'websocket';
+  return upgrade === 'websocket' && c.req.header('sec-websocket-key') !== undefined;
+}
+
+function upgradeLost(): Refusal {
+  return new Refusal(
+    426,
+    'a WebSocket was asked for without "Upgrade: websocket" and "Connection: Upgrade": a proxy in between ' +
+      'has to pass them on (nginx: proxy_http_version 1.1, proxy_set_header Upgrade and Connection)',
+    { headers: { Upgrade: 'websocket' } },
+  );
+}
+
+/** What every representation carries; a page of an allowed origin may read it, refusals too. */
+function headersFor(c: Context<NodeEnv>, { origins, clients }: AccessSettings): Record<string, string> {
+  const { protocol } = clientAddressOf(c, clients);
+  const origin = origins.readableBy(c.req.header('origin'), c.req.header('host'), protocol);
+  return {
+    'Cache-Control': 'no-store',
+    Vary: 'Accept, Origin',
+    ...(origin !== undefined && {
+      'Access-Control-Allow-Origin': origin,
+      'Access-Control-Expose-Headers': 'Retry-After',
+    }),
+  };
+}
+
+/** The request as access control sees it. */
+function callerOf(c: Context): Caller {
+  return {
+    url: new URL(c.req.url),
+    header: (name) => c.req.header(name),
+    peerAddress: peerAddressOf(c),
+  };
+}
+
+function peerAddressOf(c: Context): string | undefined {
+  return c.env?.incoming?.socket.remoteAddress;
+}
+
+/** The client that sends a request; its address is `''` without the bindings of a Node server. */
+export function clientAddressOf(c: Context, clients: ClientAddresses): ClientAddress {
+  return clients.of(peerAddressOf(c), { header: (name) => c.req.header(name) });
+}
+
+function notAllowed(c: Context<NodeEnv>, instead: string): never {
+  throw new Refusal(405, `${c.req.method} does nothing here: ${instead}`, { headers: { Allow: METHODS } });
+}
+
+/** The clock for those who have no WebSocket: `t2` is put in last. */
+function timeAnswer(url: Target, clock: Clock): { t0: number | null; t1: number } {
+  const t1 = clock.now();
+  const text = url.searchParams.get('t0');
+  const t0 = text === null || text.trim() === '' ? null : Number(text);
+  if (t0 !== null && !Number.isFinite(t0)) {
+    throw Refusal.invalid('t0', `${shown(text)} is not a time: send milliseconds as a number`);
+  }
+  return { t0, t1 };
+}
+
+/** What a room's address gives without an upgrade. */
+export type Representation = 'json' | 'sse' | 'html';
+
+const OFFERED: ReadonlyMap<string, Representation> = new Map([
+  ['application/json', 'json'],
+  ['text/event-stream', 'sse'],
+  ['text/html', 'html'],
+]);
+
+/** What the ranges of `Accept` stand for here, the best first. */
+const RANGES: ReadonlyMap<string, readonly Representation[]> = new Map([
+  ['*/*', ['json', 'html', 'sse']],
+  ['application/*', ['json']],
+  ['text/*', ['html', 'sse']],
+]);
+
+/** Chooses by the `Accept` header, its q-values counted; JSON where it is silent. Throws a 406 `Refusal`. */
+export function representationFor(accept: string | undefined): Representation {
+  if (accept === undefined || accept.trim() === '') return 'json';
+  const accepted = parseAccept(accept).map(({ type, q }) => ({ type: type.toLowerCase(), q }));
+  const excluded = new Set(accepted.filter(({ q }) => q === 0).map(({ type }) => OFFERED.get(type)));
+  // `parseAccept` sorts by q and keeps the order of the header otherwise.
+  for (const { type, q } of accepted) {
+    if (q === 0) continue;
+    const exact = OFFERED.get(type);
+    const meant = exact ? [exact] : (RANGES.get(type) ?? []);
+    const representation = meant.find((each) => !excluded.has(each));
+    if (representation) return representation;
+  }
+  throw new Refusal(
+    406,
+    `a room comes as ${[...OFFERED.keys()].join(', ')} or over WebSocket, not as ${shown(accept)}`,
+  );
+}
+
+/** A room as it is now: the newest tick of each schedule, and messages, the newest last. */
+async function roomSnapshot(
+  room: string,
+  since: string | undefined,
+  limit: number,
+  { hub, currentTicks, clock }: RoomsRouteParts,
+): Promise<JsonText> {
+  const newest = hub.newestId;
+  const [{ resumed, messages }, ticks] = await Promise.all([
+    hub.history(room, since),
+    ticksNow(room, currentTicks, clock),
+  ]);
+  const connections = hub.memberCount(room);
+  // A client that polls on gets all of it page by page; one that begins gets the newest.
+  const page = resumed ? messages.slice(0, limit) : messages.slice(-limit);
+  const isCut = resumed && page.length < messages.length;
+  const last = isCut ? page.at(-1)?.id : newest;
+  const head = JSON.stringify({ room, connections, last, resumed }).slice(0, -1);
+  const events = page.map(({ event }) => event);
+  return `${head},"ticks":${list(ticks)},"events":${list(events)}}`;
+}
+
+/** Reads `?limit=`; throws a 400 `Refusal`. */
+function limitOf(url: Target): number {
+  const text = url.searchParams.get('limit');
+  if (text === null) return DEFAULT_LIMIT;
+  const limit = Number(text);
+  if (/^\d+$/.test(text) && limit >= 1 && limit <= MAX_LIMIT) return limit;
+  throw Refusal.invalid('limit', `${shown(text)} is not a limit: a whole number from 1 to ${MAX_LIMIT}`);
+}
+
+/** What is at hand, and what can be read soon; a live tick that comes meanwhile is at hand then. */
+async function ticksNow(room: string, currentTicks: CurrentTicks, clock: Clock): Promise<RoomEvent[]> {
+  const { ticks, coming } = currentTicks.request(room);
+  if (coming.length === 0) return [...ticks];
+  const read: RoomEvent[] = [];
+  const collect = (tick: RoomEvent | undefined) => void (tick && read.push(tick));
+  const all = Promise.all(coming.map((tick) => tick.then(collect)));
+  let cancel = () => {};
+  const timeout = new Promise<void>((resolve) => {
+    cancel = clock.after(MAX_TICK_WAIT_MS, resolve);
+  });
+  await Promise.race([all, timeout]);
+  cancel();
+  const atHand = currentTicks.request(room).ticks;
+  const known = new Set(atHand.map(({ tick }) => tick?.schedule));
+  return [...atHand, ...read.filter(({ tick }) => !known.has(tick?.schedule))];
+}
+
+function list(events: readonly RoomEvent[]): JsonText {
+  return `[${events.map(eventText).join(',')}]`;
+}
