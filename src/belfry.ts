@@ -1,170 +1,37 @@
-import type { EventEmitter } from 'node:events';
-import type { IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
-import type { Clock } from './clock.ts';
-import type { Config } from './config/schema.ts';
-import type { FeedKind } from './feed/feed.ts';
-import type { Sender, Target } from './hub/event.ts';
-import type { Published } from './hub/publisher.ts';
-import type { HubEvents } from './hub/views.ts';
-import type { Logger } from './observe/log.ts';
-import type { Applied } from './schedule/schedules.ts';
-import type { Action } from './transport/actions.ts';
+/** The API for programs that embed Belfry: what `import … from 'belfry'` gives. */
 
-/** What an embedding program may bring along. */
-export interface BelfryOptions {
-  /** More kinds of feed, beside the built-in ones. */
-  readonly feeds?: readonly FeedKind[];
-  /**
-   * Where `tokenEnv`, `BELFRY_ADMIN_TOKEN` and `${…}` are looked up, and `PATH` and the like for commands.
-   * Default: `process.env`.
-   */
-  readonly env?: NodeJS.ProcessEnv;
-  /** Where relative paths in the configuration start. Default: the working directory. */
-  readonly baseDirectory?: string;
-  /** Where the configuration is read from, for a reload. Default: there is none. */
-  readonly source?: DocumentSource;
-  /** Default: nothing is logged. */
-  readonly logger?: Logger;
-  readonly clock?: Clock;
-}
-
-/** A configuration that can be read again. */
-export interface DocumentSource {
-  /** What people call it, such as the file's name. */
-  readonly label: string;
-  /** Throws a `ConfigError` where it cannot be read. */
-  read(): unknown;
-}
-
-/** A message, as programs hear of it. */
-export interface HeardMessage {
-  readonly id: string;
-  readonly room: string;
-  readonly event: string;
-  /** RFC 3339. */
-  readonly time: string;
-  readonly data: unknown;
-  readonly from?: Sender;
-}
-
-/** Somebody came into a room, or left it. */
-export interface Presence {
-  readonly room: string;
-  readonly connection: string;
-  readonly device?: string;
-}
-
-/** What a program can listen to. */
-export interface Heard {
-  message: HeardMessage;
-  join: Presence;
-  leave: Presence;
-}
-
-/** Where a server listens. */
-export interface Started {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** What a reload did: names of schedules, and what it could not do. */
-export interface Reloaded extends Applied {
-  /** Keys that are different now and take effect with the next start only. */
-  readonly needsRestart: readonly string[];
-}
-
-/**
- * A whole server: `start` makes it listen, or put `fetch` and `upgrade` into a server of your own and
- * call `run`. It lives once: after `stop` make another one.
- */
-export interface Belfry {
-  /** What is in force. */
-  readonly config: Config;
-  /** The operator's token that was made for this run, where none is configured. */
-  readonly madeToken: string | undefined;
-  /**
-   * Starts the schedules without a port of its own. Call this or `start`, once: it rejects where the
-   * server is starting, runs or was stopped, and with an `AbortError` where `stop` is called meanwhile.
-   */
-  run(): Promise<void>;
-  /**
-   * As `run`, and listens on the configured address. Rejects with Node's error where it cannot; nothing
-   * is left of that then, and it may be called again.
-   */
-  start(): Promise<Started>;
-  /**
-   * Closes every connection over `server.drainSeconds`, then ends everything, also in the middle of a
-   * start; once `signal` aborts, at once. Leaves nothing running, no socket that came through `fetch` or
-   * `upgrade` either. Every call returns the same promise, and its signal counts.
-   */
-  stop(signal?: AbortSignal): Promise<void>;
-  /**
-   * Reads the configuration again and applies it, or throws a `Refusal` that lists its faults. Before
-   * the server runs nothing is started by it: what was read counts when `start` or `run` is called, and
-   * the lists of the answer are empty. Refused with 409 once it is stopping.
-   */
-  reload(): Promise<Reloaded>;
-  /** The schedule that is due first, and when, in milliseconds since the epoch. */
-  nextDue(): { schedule: string; due: number } | null;
-  /**
-   * Publishes to rooms, devices, connections or users; to every room where no target is named. Rejects
-   * with a `Refusal`, 503 where the server does not run.
-   */
-  publish(message: { target?: Target; event?: string; data: unknown }): Promise<Published>;
-  /**
-   * Calls `listener` for each message, join or leave from now on. Returns a function that removes it.
-   * There may be any number; one that throws harms nobody, and the log tells. Throws a `TypeError` for
-   * another name.
-   */
-  on<Name extends keyof Heard>(name: Name, listener: (heard: Heard[Name]) => void): () => void;
-  /** Adds an action that clients may ask for. Throws where the name is taken. */
-  action(name: string, handler: Action): void;
-  /**
-   * For HTTP requests that reach another server; SSE needs `@hono/node-server`'s bindings as `env`. Before
-   * the server runs and after it stopped it answers 503, and `/livez`.
-   */
-  fetch(request: Request, env?: object): Response | Promise<Response>;
-  /** For the `upgrade` event of another server; 503 where the server does not run. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-}
-
-/** `Belfry.on`. */
-export function listenTo<Name extends keyof Heard>(
-  events: EventEmitter<HubEvents>,
-  name: Name,
-  listener: (heard: Heard[Name]) => void,
-): () => void {
-  // A program may have a listener for each of its own users; Node would take eleven for a leak.
-  events.setMaxListeners(0);
-  // `name` and `listener` belong together by the type of `on`; a switch cannot follow that.
-  const hear = listener as (heard: Heard[keyof Heard]) => void;
-  // A function of its own for each call: a listener that was given twice is removed once.
-  const onMessage = (event: HubEvents['message'][0]) => hear(heardMessage(event));
-  const onPresence = (presence: HubEvents['join'][0]) => hear(heardPresence(presence));
-  switch (name) {
-    case 'message':
-      events.on('message', onMessage);
-      return () => void events.off('message', onMessage);
-    case 'join':
-      events.on('join', onPresence);
-      return () => void events.off('join', onPresence);
-    case 'leave':
-      events.on('leave', onPresence);
-      return () => void events.off('leave', onPresence);
-    default:
-      throw new TypeError(`there is no "${name}" to listen to: "message", "join" and "leave" are`);
-  }
-}
-
-/** A message in the words of `on`. */
-function heardMessage(event: HubEvents['message'][0]): HeardMessage {
-  const { id = '', room = '', event: name, time, data = 'null', from } = event;
-  return { id, room, event: name, time, data: JSON.parse(data), ...(from && { from }) };
-}
-
-/** A coming or going in the words of `on`. */
-function heardPresence({ room, connection }: HubEvents['join'][0]): Presence {
-  const { device } = connection.peer;
-  return { room, connection: connection.id, ...(device && { device }) };
-}
+export type {
+  Action,
+  ActionCall,
+  ActionClient,
+  Belfry,
+  BelfryEvents,
+  BelfryOptions,
+  DocumentSource,
+  Presence,
+  PublishedMessage,
+  Reloaded,
+  Started,
+} from './api.ts';
+export type { Cancel, Clock } from './clock.ts';
+export { ConfigError, type Fault } from './config/errors.ts';
+export type { Config } from './config/schema.ts';
+export {
+  type ClosableFeed,
+  type ComputedFeed,
+  type Feed,
+  type FeedContext,
+  FeedError,
+  type FeedKind,
+  feedKind,
+  type ReadFeed,
+  type Reason,
+} from './feed/feed.ts';
+export { type InputError, Refusal, type RefusalDetails, type RefusalReason } from './hub/errors.ts';
+export type { JsonText, RoomData, Sender, Target, Tick } from './hub/event.ts';
+export type { Published } from './hub/publisher.ts';
+export type { Logger } from './observe/log.ts';
+export type { CloseReason } from './protocol/close-reason.ts';
+export type { Applied } from './schedule/schedules.ts';
+export { createBelfry } from './server.ts';
+export type { Sent } from './transport/actions.ts';

@@ -2,11 +2,11 @@
 export type Cancel = () => void;
 
 /**
- * Where the time comes from. Whoever asks for the time is handed one of these, so that a day of
- * ticks is a test of milliseconds; `Date.now` stands nowhere else.
+ * Source of the time. Every part that needs the time is handed one of these, so that a day of ticks is
+ * a test of milliseconds; `Date.now` is called nowhere else.
  */
 export interface Clock {
-  /** Milliseconds since the Unix epoch as the wall shows them. May step in either direction. */
+  /** Milliseconds since the Unix epoch as a wall clock shows them. May step in either direction. */
   now(): number;
 
   /** Milliseconds since some fixed instant. Never steps; compared with `now` it shows a step. */

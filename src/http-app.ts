@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener, RequestError } from '@hono/node-server';
-import { type Handler, Hono } from 'hono';
+import { type Handler, Hono, type MiddlewareHandler } from 'hono';
 import { etag } from 'hono/etag';
+import type { Origins } from './access/origins.ts';
 import { type AdminParts, createAdmin } from './admin/app.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
 import { createPages, PAGE_PATHS } from './pages/pages.ts';
 import { headFault } from './transport/pipeline.ts';
 import { problem, problemResponse } from './transport/problem.ts';
-import { hostCheck, type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
+import { type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
 
 export interface HttpParts {
   readonly rooms: RoomsRouteParts;
@@ -109,5 +110,13 @@ export function requestListener(
     response.shouldKeepAlive = false;
     response.writeHead(status, { 'Content-Length': Buffer.byteLength(body), ...headers });
     response.end(body);
+  };
+}
+
+/** Answers only requests to a host that is this server's, see `Origins.checkHost`: 421 to the others. */
+export function hostCheck(settings: { readonly current: { readonly origins: Origins } }): MiddlewareHandler {
+  return (c, next) => {
+    settings.current.origins.checkHost(c.req.header('host'));
+    return next();
   };
 }

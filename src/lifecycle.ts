@@ -102,7 +102,7 @@ export class Lifecycle {
     return this.#stopping;
   }
 
-  /** Read anew after each `await`, since `stop` may have been called. */
+  /** Read again after each `await`, since `stop` may have been called. */
   get #isStarting(): boolean {
     return this.#phase === 'starting';
   }

@@ -1,6 +1,6 @@
 import type { TokenEntry } from './access/tokens.ts';
 import { refusedConfig } from './admin/server.ts';
-import type { DocumentSource, Reloaded } from './belfry.ts';
+import type { DocumentSource, Reloaded } from './api.ts';
 import { type Clock, instant } from './clock.ts';
 import { ConfigError, type Fault } from './config/errors.ts';
 import { shownConfig } from './config/redact.ts';

@@ -6,7 +6,7 @@ import { RoomMessageRates } from './access/rate-limits.ts';
 import { RoomLimiter } from './access/room-limits.ts';
 import type { TokenEntry } from './access/tokens.ts';
 import { FailedAttempts } from './admin/guard.ts';
-import { type Belfry, type BelfryOptions, listenTo } from './belfry.ts';
+import { addListener, type Belfry, type BelfryOptions, clientAction } from './api.ts';
 import { systemClock } from './clock.ts';
 import { sha256Of } from './config/fields.ts';
 import { parseConfig } from './config/parse.ts';
@@ -33,14 +33,16 @@ import { clientAddressOf } from './transport/rooms-route.ts';
 import { upgradeGate, websocketUpgrades } from './transport/upgrade.ts';
 import { WebSocketClient } from './transport/websocket.ts';
 
-export type { Belfry, BelfryOptions } from './belfry.ts';
-export { FeedError, type Reason } from './feed/feed.ts';
-
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
 /**
- * Puts a server together from a configuration in the form of `belfry.json`. Throws a `ConfigError`
- * that lists every fault. Nothing runs and no port is open until `start` or `run`.
+ * Makes a server from a configuration in the form of `belfry.json`. Nothing runs and no port is open until
+ * `start` or `run`. Throws a `ConfigError` that lists every fault of the configuration.
+ *
+ *     const belfry = createBelfry({ schedules: [{ name: 'clock', every: '3s', feed: { type: 'time' } }] });
+ *     const { port } = await belfry.start();
+ *     await belfry.publish({ target: { rooms: ['lobby'] }, data: 'hello' });
+ *     await belfry.stop();
  */
 export function createBelfry(document: unknown = {}, options: BelfryOptions = {}): Belfry {
   const { clock = systemClock, logger, env = process.env, baseDirectory = process.cwd() } = options;
@@ -250,11 +252,11 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       return hub.publish({ target, event, data: text });
     },
 
-    on: (name, listener) => listenTo(hub.events, name, listener),
+    on: (name, listener) => addListener(hub.events, name, listener),
 
-    action(name, handler) {
+    action(name, action) {
       if (actions.has(name)) throw new Error(`action "${name}" is there already`);
-      actions.set(name, handler);
+      actions.set(name, clientAction(action));
     },
 
     fetch: (request, bindings) => app.fetch(request, bindings),

@@ -30,7 +30,7 @@ export class Origins {
   }
 
   /**
-   * On a loopback address only the names of this machine are answered: a name of somebody else's
+   * On a loopback address only the names of this machine are answered: a foreign name
    * that leads here is how a page elsewhere would get in (DNS rebinding). Throws a 421 `Refusal`.
    */
   checkHost(host: string | undefined): void {

@@ -86,8 +86,9 @@ export class RoomLimiter {
   }
 
   /**
-   * For a connection that subscribes to one more. Throws a 403 `Refusal` where it is in enough, since
-   * waiting does not help it; a 429 and a 503 as above.
+   * Checks a connection that is about to subscribe to another room. Throws a `Refusal`: 403 where it is in
+   * `roomsPerConnection` rooms already, since waiting does not help; 429 where its address has opened too
+   * many rooms; 503 where there may be no more rooms.
    */
   checkSubscribe(room: string, joined: ReadonlySet<string>, client: LimitedClient): void {
     if (joined.has(room)) return;
@@ -105,7 +106,7 @@ export class RoomLimiter {
   /**
    * To be called when rooms are granted, and released when the join is over. Until then those that do not
    * exist, or end meanwhile, count for everybody; and new ones as opened by this address for as long as
-   * they exist, whoever else is in them.
+   * they exist, also with other clients in them.
    */
   reserve(rooms: readonly string[], client: LimitedClient): Slot {
     if (this.#isLimited(client)) this.#open(this.#newOf(rooms), client.address);

@@ -1,12 +1,12 @@
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
+import { createBelfry } from '../belfry.ts';
 import { systemClock } from '../clock.ts';
-import { describeSchedules, explainSchedule } from '../config/schedule.ts';
 import { applyOverrides } from '../config/load.ts';
 import { describeMemory } from '../config/memory-budget.ts';
+import { describeSchedules, explainSchedule } from '../config/schedule.ts';
 import type { Config } from '../config/schema.ts';
-import { createBelfry } from '../server.ts';
 import { CommandError, EXIT_FAILED, findNamed, orCommandError, type Terminal } from './command.ts';
 
 /** RFC 3339, the seconds optional. */

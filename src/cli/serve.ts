@@ -1,3 +1,4 @@
+import { type Belfry, createBelfry } from '../belfry.ts';
 import { instant, systemClock } from '../clock.ts';
 import { applyOverrides } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
@@ -5,7 +6,6 @@ import { FileWatch } from '../config/watch-file.ts';
 import { Refusal } from '../hub/errors.ts';
 import { isLoopback } from '../loopback.ts';
 import { createLogger, type Logger, neverBlock } from '../observe/log.ts';
-import { type Belfry, createBelfry } from '../server.ts';
 import type { Terminal } from './command.ts';
 import { findNamed, orCommandError } from './command.ts';
 
@@ -121,7 +121,7 @@ function banner({ label, host, port, config, next, madeToken }: BannerParts): st
   const base = config.server.publicUrl ?? local;
   const open = isLoopback(host)
     ? 'Only this machine can connect. To open it: --host 0.0.0.0, with BELFRY_ADMIN_TOKEN set.'
-    : `Whoever reaches ${host} can connect.`;
+    : `Any machine that reaches ${host} can connect.`;
   const token = madeToken
     ? ['A token for the admin API, made for this run:', `  export BELFRY_ADMIN_TOKEN=${madeToken}`]
     : ['The admin API takes the tokens that are configured; the lines below use BELFRY_ADMIN_TOKEN.'];

@@ -27,6 +27,8 @@ export class Connection {
   /** Shared where it holds less than two names, and so only changed where it holds more. */
   #rooms = NO_ROOMS;
 
+  #isClosed = false;
+
   constructor(id: string, peer: Peer, sink: Sink, context: OutboxContext, nowMs: number) {
     this.id = id;
     this.peer = peer;
@@ -52,9 +54,18 @@ export class Connection {
     else if (this.#rooms.has(name)) this.#rooms = NO_ROOMS;
   }
 
-  /** It was closed or lost: it gets nothing any more. */
+  /**
+   * The hub has closed it, or its socket is gone: nothing it asks for is acted on any more. A peer that has
+   * begun to close is not closed yet: its requests from before are still acted on, though it gets no replies.
+   */
   get closed(): boolean {
-    return this.outbox.isClosed;
+    return this.#isClosed;
+  }
+
+  /** Its socket is gone, or about to be. */
+  end(): void {
+    this.#isClosed = true;
+    this.outbox.discard();
   }
 
   get transport(): Transport {
@@ -72,6 +83,7 @@ export class Connection {
 
   /** Sends a `closing` event, then closes. */
   close(reason: CloseReason, room?: string): void {
+    this.#isClosed = true;
     this.outbox.close(reason, this.frame(closingText(reason, room)));
   }
 

@@ -63,7 +63,7 @@ export function sizedTexts(event: Omit<RoomEvent, 'room' | 'id'>): (room: string
 }
 
 /**
- * Whom something is addressed to: the union of what is named. No key at all is every room. What
+ * The receivers of a message: the union of what is named. No key at all is every room. What
  * reaches a client through its device, connection or user is for it alone: no room, no id, no history.
  */
 export interface Target {

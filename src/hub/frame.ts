@@ -9,7 +9,7 @@ export interface WireFormat {
   readonly name: Transport;
   /** `id` goes where the transport wants it besides the text: SSE has a line for it. */
   encode(text: JsonText, id?: string): Buffer;
-  /** How many bytes `encode` makes of a text on one line that has `textBytes` bytes of UTF-8. */
+  /** How many bytes `encode` makes of JSON on one line that has `textBytes` bytes of UTF-8. */
   length(textBytes: number, id?: string): number;
 }
 

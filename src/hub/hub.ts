@@ -157,7 +157,7 @@ export class Hub {
 
   /** The socket is gone. Does nothing the second time. */
   disconnect(connection: Connection): void {
-    connection.outbox.discard();
+    connection.end();
     for (const room of [...connection.rooms]) this.leave(connection, room);
     this.#connections.remove(connection);
   }
@@ -181,7 +181,7 @@ export class Hub {
     return this.#backpressure.ready();
   }
 
-  /** Where transports count the answers that their peers have not read: they are bounded with the queues. */
+  /** HTTP answers that are not read yet: they count towards `totalBufferedBytes`, as send queues do. */
   readonly unreadAnswers = {
     add: (answer: UnreadAnswer): void => {
       this.#outboxes.slowConsumers.add(answer);

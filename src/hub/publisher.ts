@@ -181,7 +181,13 @@ export class Publisher {
     let group: Pending[] = [];
     let entries = 0;
     for (const pending of publications) {
-      pending.rooms = await this.#roomsOf(pending.publication.target);
+      try {
+        pending.rooms = await this.#roomsOf(pending.publication.target);
+      } catch (error) {
+        // A program may have changed the target since it was checked.
+        pending.reject(error);
+        continue;
+      }
       group.push(pending);
       entries += pending.rooms.length;
       if (entries < MAX_ENTRIES) continue;

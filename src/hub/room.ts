@@ -53,7 +53,7 @@ export interface Delivery {
   readonly data: RoomData;
 }
 
-/** How far it went. Bytes as handed to the sockets, all connections together. */
+/** What a delivery reached. `bytes`: queued for all connections together; a slow client may be sent less. */
 export interface Delivered {
   readonly rooms: number;
   readonly connections: number;

@@ -7,7 +7,7 @@ import type { CloseReason } from '../protocol/close-reason.ts';
 import { ProcessMetrics } from './process-metrics.ts';
 import { type RunOutcomes, type ScheduleHistory, scheduleMetrics } from './schedule-metrics.ts';
 
-/** The parts that count for themselves, and are read when somebody asks for metrics. */
+/** The parts that count for themselves, and are read when metrics are requested. */
 export interface MetricsSources {
   readonly clock: Clock;
   readonly version: string;

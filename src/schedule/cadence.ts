@@ -189,7 +189,7 @@ function faultOf(text: string, { name, min, max, names }: Field): string | undef
   return undefined;
 }
 
-/** Every way of naming an n-th weekday of the month: what croner has for a plain weekday. */
+/** Croner keeps a bit for the first to the fifth weekday of a name in a month and one for the last: here all of them. */
 const EVERY_WEEK = 63;
 
 /** As cron has it: where days and weekdays are both restricted, one of the two is enough, unless `+` asks for both. */

@@ -285,13 +285,14 @@ export class Schedule implements Timed {
   #finishRun({ since, ...run }: RunStart, value: (at: number) => RoomData, tick?: DueTick): void {
     const { clock } = this.#context;
     const at = clock.now();
-    let tookMs = clock.monotonic() - since;
     let result: RunResult;
+    let tookMs: number | undefined;
     try {
       const data = value(at);
       tookMs = clock.monotonic() - since;
       result = this.#send(run, data, at, tick);
     } catch (error) {
+      tookMs ??= clock.monotonic() - since;
       result = { ...NOTHING_SENT, outcome: 'failed', error: this.#failed(run.due, error) };
     }
     this.history.add({ ...run, tookMs, ...result });

@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { Refusal } from '../hub/errors.ts';
+import type { RoomEvent } from '../hub/event.ts';
 import type { CurrentTicks, CurrentTicksOfRoom } from '../hub/join.ts';
 import type { PageQuery } from '../hub/views.ts';
-import type { RoomEvent } from '../hub/event.ts';
-import { Refusal } from '../hub/errors.ts';
 import { describeCadence, type Explanation, type PlannedRun, plannedRuns } from './explain.ts';
 import type { Report, ScheduleContext, ScheduleOptions, ScheduleState } from './options.ts';
 import { LatenessOfAll, type RunCounts, type RunEntry, type RunHistory, sumOf } from './run-history.ts';
@@ -98,6 +98,7 @@ export class Schedules implements CurrentTicks {
     this.#isStopped = true;
     for (const schedule of this.#schedules.values()) this.#end(schedule);
     const ended = Promise.all(this.#ending);
+    this.#removedCounts = this.#counts();
     this.#schedules = new Map();
     this.#context.timer.stop();
     let cancel = () => {};
@@ -199,8 +200,12 @@ export class Schedules implements CurrentTicks {
 
   /** What became of the instants of all schedules since the start, also of those that were removed. */
   totals(): RunCounts & { readonly lateness: ReturnType<LatenessOfAll['entry']> } {
+    return { ...this.#counts(), lateness: this.#context.lateness.entry() };
+  }
+
+  #counts(): RunCounts {
     const histories = [...this.#schedules.values()].map(({ history }) => history);
-    return { ...sumOf([this.#removedCounts, ...histories]), lateness: this.#context.lateness.entry() };
+    return sumOf([this.#removedCounts, ...histories]);
   }
 
   request(room: string): CurrentTicksOfRoom {

@@ -120,7 +120,10 @@ export class TickChain {
     return comesAgain;
   }
 
-  /** Whether viewers need a `status` of `changed`, since the clock was set back, before the tick of this instant. */
+  /**
+   * Whether a `status` of `changed` has to precede the tick of this instant, because the clock was set back
+   * and the tick is older than the last one that was sent. Once that is told, only if a client has asked since.
+   */
   needsChangedStatus(due: number): boolean {
     if (this.#isSetBack) return this.#wasRequested;
     return this.#sentDue !== null && due < this.#sentDue;

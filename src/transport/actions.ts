@@ -12,7 +12,7 @@ import type { ReplyError } from '../protocol/event.ts';
 export type Sent = Readonly<Record<string, unknown>>;
 
 /** One line of a client, already known to be an object with an action that exists. */
-export interface ActionCall {
+export interface ClientCall {
   readonly connection: Connection;
   readonly sent: Sent;
   /** When it came in, milliseconds since the epoch. */
@@ -25,7 +25,7 @@ export interface ActionCall {
  * What a client may ask for over WebSocket. Returns the reply's `data`; throws a `Refusal` for an
  * error reply; anything else that it throws is a 500 for the caller and a line in the log.
  */
-export type Action = (call: ActionCall) => unknown;
+export type ClientAction = (call: ClientCall) => unknown;
 
 /**
  * A line that works for this connection as things stand, in the place of one that names its action but is
@@ -44,14 +44,14 @@ const MAX_ECHOED = 1024;
 
 /** Reads and answers one line of a client. Never rejects. */
 export class ActionTable {
-  readonly #actions: ReadonlyMap<string, Action>;
+  readonly #actions: ReadonlyMap<string, ClientAction>;
   readonly #exampleOf: ExampleOf;
   readonly #clock: Clock;
   readonly #onRefused: (reason: RefusalReason) => void;
   readonly #onFault: (what: string, error: unknown) => void;
 
   constructor(options: {
-    actions: ReadonlyMap<string, Action>;
+    actions: ReadonlyMap<string, ClientAction>;
     /** For replies to lines whose action is known. */
     exampleOf: ExampleOf;
     clock: Clock;
@@ -106,7 +106,7 @@ export class ActionTable {
     return JSON.stringify({ reply, ref, time: instant(this.#clock.now()), ...answer });
   }
 
-  #actionOf({ action }: Sent): Action {
+  #actionOf({ action }: Sent): ClientAction {
     const found = typeof action === 'string' ? this.#actions.get(action) : undefined;
     if (found) return found;
     const what = action === undefined ? '"action" is missing: send one of' : `${shown(action)} is not one of`;
@@ -185,8 +185,8 @@ export interface ActionParts {
 }
 
 /** The actions that every server has. An embedding program adds its own to the map. */
-export function builtInActions({ hub, clock, access, roomRates }: ActionParts): Map<string, Action> {
-  async function publish({ connection, sent }: ActionCall) {
+export function builtInActions({ hub, clock, access, roomRates }: ActionParts): Map<string, ClientAction> {
+  async function publish({ connection, sent }: ClientCall) {
     const room = ownRoom(sent, connection, 403);
     access.checkPublish(room);
     if (sent.data === undefined) throw Refusal.invalid('data', '"data" is missing: send any JSON');
@@ -203,7 +203,7 @@ export function builtInActions({ hub, clock, access, roomRates }: ActionParts): 
     return { id, connections };
   }
 
-  async function subscribe({ connection, sent }: ActionCall) {
+  async function subscribe({ connection, sent }: ClientCall) {
     const room = namedRoom(sent);
     if (room === undefined) throw Refusal.invalid('room', '"room" is missing: name the room to subscribe to');
     const since = stringOf(sent, 'since', 'an id as a string') || undefined;
@@ -217,17 +217,17 @@ export function builtInActions({ hub, clock, access, roomRates }: ActionParts): 
     }
   }
 
-  function unsubscribe({ connection, sent }: ActionCall) {
+  function unsubscribe({ connection, sent }: ClientCall) {
     const room = ownRoom(sent, connection, 404);
     hub.leave(connection, room);
     return { room };
   }
 
-  function close({ connection, afterReply }: ActionCall): void {
+  function close({ connection, afterReply }: ClientCall): void {
     afterReply(() => hub.close(connection, CLOSE.normal));
   }
 
-  return new Map<string, Action>([
+  return new Map<string, ClientAction>([
     ['ping', () => {}],
     ['echo', ({ sent }) => sent.data ?? null],
     ['time', ({ sent, receivedAtMs }) => ({ t0: t0Of(sent), t1: receivedAtMs, t2: clock.now() })],

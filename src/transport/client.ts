@@ -97,6 +97,8 @@ export interface HeartbeatClient {
   readonly pulse: Pulse;
   /** Absent on SSE: nothing can be asked of the peer there. */
   ping?(): void;
+  /** Counts what has come of a message that is not complete; absent on SSE. */
+  countReceived?(): void;
   /** Whether the server has stopped reading from it: its pongs are not heard then. */
   readonly isPaused: boolean;
   /** How many of the bytes that were sent the operating system has taken. */
@@ -159,6 +161,7 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
   #cancel: Cancel | undefined;
   /** Whether the look that goes on has found one that is not closed. */
   #hasOpen = false;
+  #isStopped = false;
 
   constructor(parts: HeartbeatParts) {
     this.#parts = parts;
@@ -208,11 +211,14 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#cancel?.();
     this.#cancel = undefined;
   }
 
   #lookLater(): void {
+    // A look that goes on in slices may end later.
+    if (this.#isStopped) return;
     const { clock } = this.#parts;
     const delayMs = Math.min(Math.min(this.#heartbeatMs, this.#idleMs) / LOOKS_PER_TIME, MAX_LOOK_MS);
     const dueAtMs = clock.monotonic() + delayMs;
@@ -249,6 +255,7 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
     const { connection, pulse } = client;
     pulse.seenAtMs = Math.min(pulse.seenAtMs + lateMs, now);
     this.#excusePaused(client, now);
+    client.countReceived?.();
     if (client.ping && now - pulse.seenAtMs >= this.#idleMs) {
       this.#parts.hub.close(
         connection,

@@ -58,7 +58,7 @@ export interface ListenerParts {
   readonly unread: UnreadAnswers;
   /** Hears why, each time that a socket or a request was turned away here. */
   readonly onRefused: (reason: RefusalReason) => void;
-  /** Hears that newcomers are turned away, once a minute. */
+  /** Called when new sockets are closed because a limit is reached, once a minute. */
   readonly onCrowded: (detail: string) => void;
   readonly onFault: (what: string, error: unknown) => void;
   /** Default: 30 s. */
@@ -140,10 +140,10 @@ export class Listener {
       this.#server.once('error', reject);
       this.#server.listen(port, host, () => {
         this.#server.off('error', reject);
-        // No descriptor is left for a newcomer: those who are here stay, and later ones find room again.
+        // No descriptor is left for a new socket: open ones stay, and later ones are accepted again.
         this.#server.on('error', (error) =>
           this.#onceAMinute('accept', () =>
-            this.#parts.onFault('newcomers cannot be taken: raise the limit of open files', error),
+            this.#parts.onFault('new connections cannot be accepted: raise the limit of open files', error),
           ),
         );
         const address = this.#server.address();
@@ -280,7 +280,7 @@ export class Listener {
   }
 
   #crowded(kind: string, detail: string): void {
-    this.#onceAMinute(kind, () => this.#parts.onCrowded(`${detail}: newcomers are closed unheard`));
+    this.#onceAMinute(kind, () => this.#parts.onCrowded(`${detail}: new ones are closed without an answer`));
   }
 
   #onceAMinute(kind: string, say: () => void): void {

@@ -17,8 +17,9 @@ const REFUSAL_WAIT_MS = 5000;
 /** The same for the requests that were taken where the rest was not. */
 const LAST_ANSWERS_MS = 30_000;
 
-/** How long a client may take to close its side behind the last answer. */
+/** How long a client may take to close its side behind the last answer, and how much it may send meanwhile. */
 const CLIENT_CLOSE_MS = 3000;
+const CLIENT_CLOSE_BYTES = 65_536;
 
 /** Hears of unread answers while they are unread. Both calls do nothing the second time. */
 export interface UnreadAnswers {
@@ -68,6 +69,8 @@ export class Pipeline implements UnreadAnswer {
   #isEnding = false;
   /** The last answer has been written, and the server's side of the socket is closed. */
   #isAnswered = false;
+  /** Since then. */
+  #droppedBytes = 0;
 
   constructor(socket: Socket, parts: PipelineParts) {
     this.#socket = socket;
@@ -215,6 +218,13 @@ export class Pipeline implements UnreadAnswer {
     this.#cutAfter(CLIENT_CLOSE_MS);
   }
 
+  /** Reading costs time: a client that goes on behind its last answer is read from only so far. */
+  #drop(bytes: number): void {
+    if (!this.#isAnswered) return;
+    this.#droppedBytes += bytes;
+    if (this.#droppedBytes > CLIENT_CLOSE_BYTES) this.cut();
+  }
+
   #startNext(): void {
     if (!this.#socket.writable) {
       this.#waiting.length = 0;
@@ -237,7 +247,8 @@ export class Pipeline implements UnreadAnswer {
     // Without a listener a reset would end the process.
     this.#socket.on('error', () => this.cut());
     this.#socket.on('drain', () => this.#current?.response.emit('drain'));
-    // Bytes that nobody has read would turn the end into a reset, and answers might be lost.
+    // Unread bytes would turn the end into a reset, and answers might be lost.
+    this.#socket.on('data', (bytes: Buffer) => this.#drop(bytes.length));
     this.#socket.resume();
   }
 

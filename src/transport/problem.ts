@@ -15,7 +15,7 @@ const UNEXPECTED = new Refusal(500, 'the server failed here; its log says why');
 
 /**
  * Formats whatever was thrown as a problem of RFC 9457: the one place that does so, for every way
- * in. Anything but a `Refusal` becomes a 500 that reveals nothing; whoever caught it logs it.
+ * in. Anything but a `Refusal` becomes a 500 that reveals nothing; the caller logs it.
  */
 export function problem(error: unknown): Problem {
   const refusal = error instanceof Refusal ? error : UNEXPECTED;

@@ -1,6 +1,6 @@
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { type Context, Hono, type MiddlewareHandler } from 'hono';
+import { type Context, Hono } from 'hono';
 import { parseAccept } from 'hono/utils/accept';
 import {
   type AccessSettings,
@@ -10,7 +10,6 @@ import {
   type Target,
 } from '../access/admission.ts';
 import type { ClientAddress, ClientAddresses } from '../access/client-address.ts';
-import type { Origins } from '../access/origins.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { eventText, type JsonText, type RoomEvent } from '../hub/event.ts';
@@ -78,14 +77,6 @@ export function roomsRoute(parts: RoomsRouteParts): Hono<NodeEnv> {
   return app;
 }
 
-/** Answers only requests to a host that is this server's, see `Origins.checkHost`: 421 to the others. */
-export function hostCheck(settings: { readonly current: { readonly origins: Origins } }): MiddlewareHandler {
-  return (c, next) => {
-    settings.current.origins.checkHost(c.req.header('host'));
-    return next();
-  };
-}
-
 async function answer(c: Context<NodeEnv>, parts: RoomsRouteParts): Promise<Response> {
   if (isLostUpgrade(c)) throw upgradeLost();
   const representation = representationFor(c.req.header('accept'));
@@ -124,7 +115,14 @@ function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Re
     }
     const outgoing = c.env?.outgoing;
     if (!outgoing) throw new Refusal(501, 'a stream needs the Node server below: pass on its bindings');
-    SseClient.open(outgoing, headers, parts.admission.enter(caller), parts.clients);
+    const entry = parts.admission.enter(caller);
+    try {
+      SseClient.open(outgoing, headers, entry, parts.clients);
+    } catch (error) {
+      entry.slot.release();
+      entry.reservation.release();
+      throw error;
+    }
     return RESPONSE_ALREADY_SENT;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -178,7 +176,7 @@ function peerAddressOf(c: Context): string | undefined {
   return c.env?.incoming?.socket.remoteAddress;
 }
 
-/** The client that sends a request; its address is `''` without the bindings of a Node server. */
+/** Address and protocol of a request's client, as trusted proxies name them; `''` without a Node server's bindings. */
 export function clientAddressOf(c: Context, clients: ClientAddresses): ClientAddress {
   return clients.of(peerAddressOf(c), { header: (name) => c.req.header(name) });
 }

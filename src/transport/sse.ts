@@ -41,8 +41,6 @@ export class SseClient extends Client {
   ): void {
     const { socket } = response;
     if (!socket?.writable) {
-      entry.slot.release();
-      entry.reservation.release();
       throw new Refusal(
         400,
         'a stream cannot be pipelined behind another request: give it its own connection',

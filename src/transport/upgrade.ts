@@ -169,16 +169,14 @@ export function isWebSocketUpgrade({ headers }: IncomingMessage): boolean {
 /** How long a peer may take to answer a close frame before its socket is cut. */
 const CLOSE_TIMEOUT_MS = 3000;
 
-/** How many reads a frame may come in: each piece that waits costs more than it holds. */
-const MAX_READS = 256;
-
 /**
- * How many fragments a message may have: one for so many of the bytes that it may be large, between these
- * two. All fragments of a message are taken in one turn, and empty ones are in no rate.
+ * In how many reads a frame may come, and in how many frames a message: one for so many of the bytes that it
+ * may be large, between these two. Each costs some 750 bytes while it waits for the rest, all frames of a
+ * message are taken in one iteration of the event loop, and empty ones are in no rate.
  */
-const FRAGMENT_BYTES = 256;
-const MAX_FRAGMENTS = 4096;
-const MIN_FRAGMENTS = 64;
+const PIECE_BYTES = 256;
+const MAX_PIECES = 4096;
+const MIN_PIECES = 64;
 
 /** What upgrades read of the configuration in force. */
 export interface UpgradeSettings {
@@ -289,19 +287,18 @@ export function websocketUpgrades({ settings, own, onFault }: UpgradeParts): (up
     autoPong: false,
     perMessageDeflate: false,
     closeTimeout: CLOSE_TIMEOUT_MS,
-    maxBufferedChunks: MAX_READS,
     WebSocket: OwnedWebSocket,
   });
   // As `clientTracking: false` does where the server is made: it would keep a set and listen to each.
   Object.assign(helper.wss, { clients: undefined });
   const maxPayloadBytes = () => settings.current.limits.maxPayloadBytes;
+  const maxPieces = () =>
+    Math.floor(Math.min(Math.max(maxPayloadBytes() / PIECE_BYTES, MIN_PIECES), MAX_PIECES));
   // `ws` reads them at each upgrade, and takes 0 for no limit.
   Object.defineProperties(helper.wss.options, {
     maxPayload: { get: () => (Number.isFinite(maxPayloadBytes()) ? maxPayloadBytes() : 0) },
-    maxFragments: {
-      get: () =>
-        Math.floor(Math.min(Math.max(maxPayloadBytes() / FRAGMENT_BYTES, MIN_FRAGMENTS), MAX_FRAGMENTS)),
-    },
+    maxFragments: { get: maxPieces },
+    maxBufferedChunks: { get: maxPieces },
   });
   // Sooner than the helper's `onOpen`, which follows some microtasks later.
   helper.wss.on('connection', (websocket: OwnedWebSocket, handshake: unknown) => {

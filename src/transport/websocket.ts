@@ -14,6 +14,9 @@ import { websocketFormat } from './wire.ts';
 /** How many lines of one client may wait for the one before them, until its socket is paused. */
 const MAX_WAITING_LINES = 16;
 
+/** What each read takes that waits for the rest of its frame, beside its bytes: measured with reads of one byte. */
+const READ_BYTES = 750;
+
 /** RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code. */
 const MAX_REASON_BYTES = 123;
 
@@ -28,6 +31,7 @@ export interface WebSocketSettings {
   readonly limits: MessageLimits & {
     /** With so many bytes of lines waiting a client is not read from. */
     readonly maxPayloadBytes: number;
+    readonly maxBufferedBytes: number;
   };
 }
 
@@ -51,6 +55,12 @@ export interface WebSocketOwner {
 
 /** As much of the library's parser as is touched here; its types leave it out. */
 interface Receiver {
+  /** The reads of a frame that is not complete, and their bytes. */
+  readonly _buffers: readonly Buffer[];
+  readonly _bufferedBytes: number;
+  /** The frames of a message that is not complete, and their bytes. */
+  readonly _fragments: readonly Buffer[];
+  readonly _messageLength: number;
   startLoop(callback: (error?: Error) => void): void;
   destroy(error: unknown): void;
 }
@@ -76,9 +86,18 @@ export class OwnedWebSocket extends WebSocket {
   /** To be called when it is open. */
   ownedBy(owner: WebSocketOwner): void {
     this.#owner = owner;
+    this.#receiver.startLoop = guardedLoop;
+  }
+
+  /** What a message that is not complete keeps in memory. */
+  get halfReceivedBytes(): number {
+    const { _buffers, _bufferedBytes, _fragments, _messageLength } = this.#receiver;
+    return _bufferedBytes + _messageLength + READ_BYTES * (_buffers.length + _fragments.length);
+  }
+
+  get #receiver(): Receiver {
     // Made by the library when it opens, and not in its types.
-    const { _receiver: receiver } = this as unknown as { readonly _receiver: Receiver };
-    receiver.startLoop = guardedLoop;
+    return (this as unknown as { readonly _receiver: Receiver })._receiver;
   }
 
   /** The helper would copy every message, and keep its whole context for as long as the socket lives. */
@@ -138,6 +157,8 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
   #lines: Line[] | undefined;
   /** Of the lines that wait, and of the one that is acted on. */
   #lineBytes = 0;
+  /** Of a message that was not complete at the last look. */
+  #halfReceivedBytes = 0;
   /** From the beginning: nothing is acted on before the join is over. */
   #isWorking = true;
   /** Whether the peer has begun to close: its lines from before are still acted on. */
@@ -168,6 +189,16 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     this.#websocket.ping();
   }
 
+  /** A client may leave a message half sent for as long as it answers pings: it is counted meanwhile. */
+  countReceived(): void {
+    // At most half of what one connection may have unsent: a slow upload alone is no slow consumer.
+    const maxBytes = this.parts.settings.current.limits.maxBufferedBytes / 2;
+    const bytes = Math.min(this.#websocket.halfReceivedBytes, maxBytes);
+    if (bytes === this.#halfReceivedBytes) return;
+    this.#halfReceivedBytes = bytes;
+    this.#count(0);
+  }
+
   close(reason: CloseReason): void {
     this.#websocket.close(reason.code, closeText(reason));
   }
@@ -183,6 +214,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     if (this.connection.closed) return;
     const bytes = data.length;
     this.#lines ??= [];
+    this.#halfReceivedBytes = 0;
     this.#lines.push({ text: data.toString(), bytes, receivedAtMs: this.parts.clock.now(), refusal });
     this.#count(bytes);
     if (this.#isFull(1) || this.#hasUnread) this.#websocket.pause();
@@ -278,10 +310,10 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     return verdict === 'taken';
   }
 
-  /** The bytes of waiting lines are a part of what the connection keeps in memory. */
+  /** The bytes of lines that wait, or are not complete, are a part of what the connection keeps in memory. */
   #count(bytes: number): void {
     this.#lineBytes += bytes;
-    this.connection.outbox.waitForPeer(this.#lineBytes);
+    this.connection.outbox.waitForPeer(this.#lineBytes + this.#halfReceivedBytes);
   }
 
   /** Whether as much waits as may, or that part of it. */

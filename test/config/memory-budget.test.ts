@@ -14,19 +14,25 @@ const byDefault: Limits = {
   maxPayloadBytes: 16_384,
   maxBodyBytes: 1_048_576,
   totalHistoryBytes: 64 * MIB,
+  maxBufferedBytes: MIB,
   totalBufferedBytes: 256 * MIB,
 };
 
+/** An incomplete message is counted as unsent up to half of `maxBufferedBytes`, so the default is not a line of its own. */
+const COUNTED = (Object.keys(byDefault) as (keyof Limits)[]).filter(
+  (key) => key !== 'maxPayloadBytes' && key !== 'maxBufferedBytes',
+);
+
 describe('the most memory', () => {
-  test('that the defaults permit is below 1.5 GiB, and nothing to warn of where that is there', () => {
-    expect(mostMemory(byDefault)).toBeLessThan(1.5 * GIB);
+  test('that the defaults permit is below 3.2 GiB, and nothing to warn of where that is there', () => {
+    expect(mostMemory(byDefault)).toBeLessThan(3.2 * GIB);
     expect(describeMemory(byDefault, plenty).warning).toBeUndefined();
   });
 
   test('is told with what it is made of, and the parts make the whole', () => {
     const { lines } = describeMemory(byDefault, plenty);
     expect(lines[0]).toMatch(/^memory: at most \d+ MiB beside the program's own 90 MiB:$/);
-    expect(lines).toContain('  connections 20000 × 26 KiB, a message half received in each = 508 MiB');
+    expect(lines).toContain('  sockets 25000 × 112 KiB, requests that wait in each = 2735 MiB');
     const whole = Number(lines[0]?.match(/\d+/)?.[0]);
     const parts = lines.slice(1).map((line) => Number(line.match(/= (\d+) MiB$/)?.[1]));
     const total = parts.reduce((sum, part) => sum + part, 0);
@@ -34,12 +40,11 @@ describe('the most memory', () => {
     expect(total).toBeLessThan(whole + parts.length);
   });
 
-  test.each(Object.keys(byDefault) as (keyof Limits)[])('grows with limits.%s', (key) => {
-    // More connections leave fewer of the sockets to others, each of which takes less.
+  test.each(COUNTED)('grows with limits.%s', (key) => {
     expect(mostMemory({ ...byDefault, [key]: byDefault[key] * 2 })).toBeGreaterThan(mostMemory(byDefault));
   });
 
-  test.each(Object.keys(byDefault).filter((key) => !key.startsWith('rooms')))(
+  test.each([...COUNTED.filter((key) => !key.startsWith('rooms')), 'maxPayloadBytes'] as const)(
     'is any amount where limits.%s is none, and the warning names it',
     (key) => {
       const limits = { ...byDefault, [key]: Number.POSITIVE_INFINITY };
@@ -49,6 +54,14 @@ describe('the most memory', () => {
       expect(warning).toBe(`nothing bounds the memory: limits.${key} is 0`);
     },
   );
+
+  test('grows with a message that is larger than what counts as unsent of it', () => {
+    const payloads = [MIB / 2, 2 * MIB].map((maxPayloadBytes) =>
+      mostMemory({ ...byDefault, maxPayloadBytes }),
+    );
+    expect(payloads[0]).toBe(mostMemory(byDefault));
+    expect(payloads[1]).toBeGreaterThan(byDefault.sockets * 1.5 * MIB);
+  });
 
   test('counts no more rooms in a connection than there may be', () => {
     const limits = { ...byDefault, roomsPerConnection: Number.POSITIVE_INFINITY, rooms: 100 };

@@ -114,7 +114,7 @@ describe('the blocks of the documents', () => {
   test('have a command line that lets other machines connect', async () => {
     const line = (blocks('sh serve')[0] ?? '').trim().replace('--port 8080', '--port 0');
     const running = start('bash', ['-c', `${line} & wait`], { cwd: TOP, group: true });
-    await running.stderr.find((text) => text === 'Whoever reaches 0.0.0.0 can connect.');
+    await running.stderr.find((text) => text === 'Any machine that reaches 0.0.0.0 can connect.');
   });
 
   test('have lines for a page that receive ticks, and what they publish themselves', async () => {

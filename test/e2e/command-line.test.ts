@@ -39,7 +39,7 @@ describe('what serve prints', () => {
       args: ['--host', '0.0.0.0'],
       env: { BELFRY_ADMIN_TOKEN: 't0ken' },
     });
-    expect(banner).toContain('Whoever reaches 0.0.0.0 can connect.');
+    expect(banner).toContain('Any machine that reaches 0.0.0.0 can connect.');
     expect((await fetch(`${url}/livez`)).status).toBe(200);
   });
 
@@ -204,10 +204,9 @@ describe('check', () => {
     const limits = { ...counts, totalBufferedBytes: 1_048_576 };
     const { stdout, stderr } = await outcomeOf(['check', fileWith({ limits })]);
     expect(stdout.slice(1)).toEqual([
-      "memory: at most 212 MiB beside the program's own 90 MiB:",
-      '  connections 1024 × 26 KiB, a message half received in each = 26 MiB',
-      '  other sockets 1024 × 112 KiB, requests that wait in each = 112 MiB',
-      '  unsent limits.totalBufferedBytes = 1 MiB',
+      "memory: at most 298 MiB beside the program's own 90 MiB:",
+      '  sockets 2048 × 112 KiB, requests that wait in each = 224 MiB',
+      '  unsent or half received limits.totalBufferedBytes = 1 MiB',
       '  memberships 1024 × 1 rooms × 70 B = 1 MiB',
       '  history limits.totalHistoryBytes = 64 MiB',
       '  rooms 1 × 1 KiB = 1 MiB',

@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { type Belfry, type BelfryOptions, createBelfry } from '../../src/server.ts';
+import { type Belfry, type BelfryOptions, createBelfry } from '../../src/belfry.ts';
 
 export interface Embedded {
   readonly belfry: Belfry;

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createBelfry } from '../../src/server.ts';
+import { createBelfry } from '../../src/belfry.ts';
 import { embedded } from './embedded.ts';
 import { stream, visit } from './listeners.ts';
 import { emptyFolder, fileWith, start } from './process.ts';
@@ -71,6 +71,25 @@ describe('createBelfry', () => {
   test('refuses an action whose name is taken', () => {
     const belfry = createBelfry({}, { env: {} });
     expect(() => belfry.action('publish', () => null)).toThrow('action "publish" is there already');
+  });
+
+  test('keeps no slot for a stream that the host server cannot open', async () => {
+    const { belfry, url } = await embedded({ ...open, limits: { connections: 1 } });
+    const socket = { writable: true, remoteAddress: '203.0.113.1' };
+    const outgoing = {
+      socket,
+      writeHead() {
+        throw new Error('its headers are sent already');
+      },
+    };
+    const headers = { Host: '127.0.0.1', Accept: 'text/event-stream' };
+    const env = { incoming: { socket }, outgoing };
+    for (let asked = 0; asked < 3; asked++) {
+      const answer = await belfry.fetch(new Request('http://127.0.0.1/rooms/lobby', { headers }), env);
+      expect(answer.status).toBe(500);
+    }
+    const { received } = await visit(`${url}/rooms/lobby`);
+    expect(await received.find(({ event }) => event === 'hello')).toBeDefined();
   });
 
   test('answers an action that throws with 500, and goes on for all', async () => {

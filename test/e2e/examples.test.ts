@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { type Belfry, createBelfry } from '../../src/server.ts';
+import { type Belfry, createBelfry } from '../../src/belfry.ts';
 import { SocketGuest, StreamGuest } from '../helpers/guest.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 

@@ -4,8 +4,8 @@ import { type AddressInfo, connect } from 'node:net';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
+import { type Belfry, type BelfryOptions, createBelfry } from '../../src/belfry.ts';
 import { feedKind } from '../../src/feed/feed.ts';
-import { type Belfry, type BelfryOptions, createBelfry } from '../../src/server.ts';
 import { exchange, handshake, RawClient, request } from '../helpers/raw.ts';
 import { closingOf, stream, visit } from './listeners.ts';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { createBelfry } from '../../src/server.ts';
+import { createBelfry } from '../../src/belfry.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { type Answer, exchange, handshake, request } from '../helpers/raw.ts';
 import { type ConfigOf, startServer, type TestServer } from '../helpers/server.ts';

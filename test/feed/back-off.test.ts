@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { BackOff } from '../../src/feed/http.ts';
 import { FeedError } from '../../src/feed/feed.ts';
+import { BackOff } from '../../src/feed/http.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 /** How long nothing may be asked from now on. */

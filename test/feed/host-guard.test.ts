@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { HostGuard, isPublic } from '../../src/feed/host-guard.ts';
 import { FeedError } from '../../src/feed/feed.ts';
+import { HostGuard, isPublic } from '../../src/feed/host-guard.ts';
 
 describe('isPublic', () => {
   it.each([

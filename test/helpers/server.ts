@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { type Belfry, type BelfryOptions, createBelfry } from '../../src/server.ts';
+import { type Belfry, type BelfryOptions, createBelfry } from '../../src/belfry.ts';
 
 export interface TestServer {
   readonly belfry: Belfry;

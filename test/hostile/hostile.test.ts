@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { createBelfry } from '../../src/belfry.ts';
 import { ConfigError } from '../../src/config/errors.ts';
-import { createBelfry } from '../../src/server.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { handshake, request } from '../helpers/raw.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { SocketGuest } from '../helpers/guest.ts';
-import { exchange, handshake, RawClient, request } from '../helpers/raw.ts';
+import { clientFrame, exchange, handshake, RawClient, request } from '../helpers/raw.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
 /** Named as a proxy, a client on this machine is measured like any other. */
@@ -262,6 +262,23 @@ describe('limits', () => {
     }
   });
 
+  test('of unsent bytes hold for messages that are not complete as well', async () => {
+    await start({ totalBufferedBytes: 131_072 });
+    const guest = await join();
+    const half = clientFrame('x'.repeat(16_000)).subarray(0, -1);
+    const clients = Array.from({ length: 20 }, () => new RawClient(server.port).say(handshake()));
+    for (const client of clients) {
+      await client.until('"event":"hello"');
+      client.say(half);
+    }
+    const closed = () => clients.filter(({ heard }) => heard.includes('"code":4101'));
+    await vi.waitFor(() => expect(closed().length).toBeGreaterThanOrEqual(12), 5000);
+    expect((await guest.ask({ action: 'ping' })).error).toBeUndefined();
+    const stayed = clients.filter(({ heard }) => !heard.includes('"code":4101'));
+    expect(stayed.length).toBeGreaterThan(0);
+    for (const client of clients) client.socket.destroy();
+  });
+
   test('of sockets close one more unheard, and leave those who are there alone', async () => {
     await start({ sockets: 2 });
     const guest = await join();
@@ -270,7 +287,7 @@ describe('limits', () => {
       await expect(refused()).resolves.toMatchObject({ status: Number.NaN });
     expect((await guest.ask({ action: 'ping' })).error).toBeUndefined();
     expect(server.logged.map(({ msg }) => msg)).toEqual([
-      'all 2 sockets are taken (limits.sockets): newcomers are closed unheard',
+      'all 2 sockets are taken (limits.sockets): new ones are closed without an answer',
     ]);
     silent.destroy();
     await vi.waitFor(async () => expect((await refused('/rooms/a%00')).status).toBe(400));

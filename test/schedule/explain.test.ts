@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { calendar, interval } from '../../src/schedule/cadence.ts';
-import type { CadenceEntry } from '../../src/schedule/options.ts';
 import { cadenceWords, explain, explanationLines } from '../../src/schedule/explain.ts';
+import type { CadenceEntry } from '../../src/schedule/options.ts';
 import { schedule, start } from './fixture.ts';
 
 const cron = (pattern: string, timezone: string, from: string, count: number) =>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Feed, FeedError, type Reason } from '../../src/feed/feed.ts';
-import type { RoomEvent } from '../../src/hub/event.ts';
 import { Refusal } from '../../src/hub/errors.ts';
+import type { RoomEvent } from '../../src/hub/event.ts';
 import { calendar, interval } from '../../src/schedule/cadence.ts';
 import { explain } from '../../src/schedule/explain.ts';
 import { settled } from '../helpers/manual-clock.ts';
@@ -10,8 +10,8 @@ import {
   EVENT_BYTES,
   FakeFeed,
   HOUR_MS,
-  START,
   LOOKING_FOR_STEPS,
+  START,
   schedule,
   secondsOf,
   start,

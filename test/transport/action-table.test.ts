@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../src/hub/connection.ts';
 import { Refusal } from '../../src/hub/errors.ts';
-import { type Action, ActionTable } from '../../src/transport/actions.ts';
+import { ActionTable, type ClientAction } from '../../src/transport/actions.ts';
 import type { Received } from '../helpers/guest.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
@@ -11,7 +11,7 @@ function setUp() {
   const connection = fake as unknown as Connection; // of which an action table touches this much
   const table = new ActionTable({
     clock: new ManualClock(),
-    actions: new Map<string, Action>([
+    actions: new Map<string, ClientAction>([
       ['echo', ({ sent }) => sent.data],
       ['ping', () => {}],
     ]),

@@ -1,8 +1,8 @@
 import { Hono } from 'hono';
 import { describe, expect, it } from 'vitest';
 import { Origins } from '../../src/access/origins.ts';
+import { hostCheck } from '../../src/http-app.ts';
 import { problemResponse } from '../../src/transport/problem.ts';
-import { hostCheck } from '../../src/transport/rooms-route.ts';
 
 describe('hostCheck', () => {
   it.each([

@@ -43,6 +43,24 @@ describe('a client that says goodbye', () => {
     expect(heard).toEqual([1, 2, 3, 4, 5]);
   });
 
+  it('has what it said before acted on also where that takes a while', async () => {
+    const heard: unknown[] = [];
+    server.belfry.on('message', ({ data }) => heard.push(data));
+    let finish = () => {};
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    server.belfry.action('take-a-while', () => finished);
+    const client = await enter('slow');
+    const lines = [{ action: 'take-a-while' }, { action: 'publish', data: 'late' }];
+    const frames = lines.map((line) => clientFrame(JSON.stringify(line)));
+    client.say(Buffer.concat([...frames, clientFrame(NORMAL, CLOSE)]));
+    await client.all();
+    finish();
+    await vi.waitUntil(() => heard.length > 0);
+    expect(heard).toEqual(['late']);
+  });
+
   it('has left its rooms at once, although it keeps its socket open', async () => {
     const client = await enter('quiet');
     const left = new Promise<void>((resolve) => {

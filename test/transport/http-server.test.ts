@@ -136,7 +136,9 @@ describe('sockets', () => {
     await served.until('200 OK');
     for (let come = 0; come < 3; come++) expect(await new RawClient(port).say(request('/')).all()).toBe('');
     expect(refused).toEqual(['full', 'full', 'full']);
-    expect(crowded).toEqual(['all 3 sockets are taken (limits.sockets): newcomers are closed unheard']);
+    expect(crowded).toEqual([
+      'all 3 sockets are taken (limits.sockets): new ones are closed without an answer',
+    ]);
     // A reload that allows more is followed at once.
     changing.sockets = 4;
     expect(await new RawClient(port).say(request('/', { Connection: 'close' })).all()).toContain('200 OK');
@@ -157,7 +159,7 @@ describe('sockets', () => {
     const first = await open(port);
     for (let come = 0; come < 3; come++) expect(await new RawClient(port).say(request('/')).all()).toBe('');
     expect(crowded).toEqual([
-      '127.0.0.1 has too many sockets (limits.connectionsPerAddress): newcomers are closed unheard',
+      '127.0.0.1 has too many sockets (limits.connectionsPerAddress): new ones are closed without an answer',
     ]);
     first.reset();
     await vi.waitFor(() => expect(left).toBe(1));

@@ -84,7 +84,12 @@ function setUp({
     },
   };
   const heartbeat = { newPulse: () => {}, add: () => {}, remove: () => {}, seen: () => {}, ponged: onPong };
-  const limits = { messagesPerSecond: 1000, messageBurst: 1000, maxPayloadBytes: 16_384 };
+  const limits = {
+    messagesPerSecond: 1000,
+    messageBurst: 1000,
+    maxPayloadBytes: 16_384,
+    maxBufferedBytes: 1_048_576,
+  };
   const entry = {
     rooms: [],
     peer: { remoteAddress: '' },
