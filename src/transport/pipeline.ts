@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Cancel, Clock } from '../clock.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import type { UnreadAnswer } from '../hub/slow-consumers.ts';
-import { writeProblem } from './problem.ts';
+import { dropRest, writeProblem } from './problem.ts';
 
 /** How many requests of one socket may wait for the answer before them. Clients pipeline a few, if any. */
 const MAX_WAITING = 16;
@@ -17,9 +17,8 @@ const REFUSAL_WAIT_MS = 5000;
 /** The same for the requests that were taken where the rest was not. */
 const LAST_ANSWERS_MS = 30_000;
 
-/** How long a client may take to close its side behind the last answer, and how much it may send meanwhile. */
+/** How long a client may take to close its side behind the last answer. */
 const CLIENT_CLOSE_MS = 3000;
-const CLIENT_CLOSE_BYTES = 65_536;
 
 /** Hears of unread answers while they are unread. Both calls do nothing the second time. */
 export interface UnreadAnswers {
@@ -69,8 +68,6 @@ export class Pipeline implements UnreadAnswer {
   #isEnding = false;
   /** The last answer has been written, and the server's side of the socket is closed. */
   #isAnswered = false;
-  /** Since then. */
-  #droppedBytes = 0;
 
   constructor(socket: Socket, parts: PipelineParts) {
     this.#socket = socket;
@@ -215,14 +212,8 @@ export class Pipeline implements UnreadAnswer {
     this.#isEnding = true;
     this.#isAnswered = true;
     this.#socket.end();
+    dropRest(this.#socket);
     this.#cutAfter(CLIENT_CLOSE_MS);
-  }
-
-  /** Reading costs time: a client that goes on behind its last answer is read from only so far. */
-  #drop(bytes: number): void {
-    if (!this.#isAnswered) return;
-    this.#droppedBytes += bytes;
-    if (this.#droppedBytes > CLIENT_CLOSE_BYTES) this.cut();
   }
 
   #startNext(): void {
@@ -246,10 +237,9 @@ export class Pipeline implements UnreadAnswer {
   #listenInPlaceOfNode(): void {
     // Without a listener a reset would end the process.
     this.#socket.on('error', () => this.cut());
+    // What comes is not read before the last answer: a client might send a gigabyte a second.
+    if (!this.#isAnswered) this.#socket.pause();
     this.#socket.on('drain', () => this.#current?.response.emit('drain'));
-    // Unread bytes would turn the end into a reset, and answers might be lost.
-    this.#socket.on('data', (bytes: Buffer) => this.#drop(bytes.length));
-    this.#socket.resume();
   }
 
   #cutAfter(ms: number): void {

@@ -63,8 +63,24 @@ export function writeProblem(socket: Duplex, error: unknown): void {
   // Without a listener a reset would end the process.
   socket.on('error', () => socket.destroy());
   destroySoon(socket);
-  socket.resume();
+  dropRest(socket);
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`);
+}
+
+/** How much of what a peer goes on sending behind its last answer is read: reading more would cost too much. */
+const MAX_DROPPED_BYTES = 65_536;
+
+/**
+ * Reads and drops what a peer still sends, and destroys the socket where that is too much. Unread bytes
+ * would turn the end of the socket into a reset, and answers might be lost.
+ */
+export function dropRest(socket: Duplex): void {
+  let leftBytes = MAX_DROPPED_BYTES;
+  socket.on('data', (bytes: Buffer) => {
+    leftBytes -= bytes.length;
+    if (leftBytes < 0) socket.destroy();
+  });
+  socket.resume();
 }
 
 /**
