@@ -19,8 +19,11 @@ const FAILING = {
   command: ['timeout', 'no answer within 0.5 s'],
 };
 const GOOD = ['http', 'file', 'message', 'time'];
-/** A busy machine may stand still for a quarter of a second once; feeds that held up others would do so all the time. */
-const MAX_MISSED = 1;
+/**
+ * A busy machine may stand still for a quarter of a second, and other tests run beside this one. Feeds that
+ * held up others would cost half of the thirty instants.
+ */
+const MAX_MISSED = 3;
 
 type Answering = (request: IncomingMessage, response: ServerResponse) => void;
 
