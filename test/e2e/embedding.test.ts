@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createBelfry } from '../../src/belfry.ts';
+import { type ActionClient, createBelfry } from '../../src/belfry.ts';
 import { embedded } from './embedded.ts';
 import { stream, visit } from './listeners.ts';
 import { emptyFolder, fileWith, start } from './process.ts';
@@ -71,6 +71,33 @@ describe('createBelfry', () => {
   test('refuses an action whose name is taken', () => {
     const belfry = createBelfry({}, { env: {} });
     expect(() => belfry.action('publish', () => null)).toThrow('action "publish" is there already');
+  });
+
+  test('hands an action what it may know of its client, as a copy', async () => {
+    const { belfry, url } = await embedded(open);
+    const clients: ActionClient[] = [];
+    belfry.action('look', ({ client }) => void clients.push(client));
+    const visitor = await visit(`${url}/rooms/lobby?device=desk`);
+    visitor.send({ action: 'look', ref: 'a' });
+    await visitor.received.find(({ ref }) => ref === 'a');
+    const [client] = clients;
+    expect(client).toEqual({
+      id: expect.stringMatching(/^[0-9a-f]{8}-/),
+      device: 'desk',
+      rooms: ['lobby'],
+      remoteAddress: '127.0.0.1',
+    });
+  });
+
+  test('lives on where a program changes a target after the call', async () => {
+    const { belfry } = await embedded(open);
+    const rooms: string[] = ['lobby'];
+    const changed = belfry.publish({ target: { rooms }, data: 1 });
+    // What a program without types can do.
+    rooms[0] = 5 as unknown as string;
+    await changed.catch(() => {});
+    const { id } = await belfry.publish({ target: { rooms: ['lobby'] }, data: 2 });
+    expect(id).toEqual(expect.any(String));
   });
 
   test('keeps no slot for a stream that the host server cannot open', async () => {
