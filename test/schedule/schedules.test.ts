@@ -236,6 +236,28 @@ describe('a clock that is set', () => {
     expect(schedules.request('lobby').ticks).toMatchObject([{ tick: { due: at(6) } }]);
   });
 
+  it('counts how long a computed value took that then throws', () => {
+    const feed: Feed = {
+      compute() {
+        clock.advance(50);
+        throw new Error('no');
+      },
+    };
+    const { clock, schedules } = start(schedule({ feed }));
+    clock.advance(3000);
+    const [[, history] = []] = schedules.histories();
+    expect(history?.feedDuration.sum).toBeCloseTo(0.05);
+  });
+
+  it('keeps the totals of its runs when it is stopped', async () => {
+    const { clock, schedules } = start(schedule({}));
+    clock.advance(6000);
+    const before = schedules.totals();
+    expect(before.runs.sent).toBeGreaterThan(0);
+    await schedules.stop();
+    expect(schedules.totals()).toEqual(before);
+  });
+
   it('while a feed is read changes nothing of how long that took', async () => {
     const slowly = new FakeFeed();
     const { clock, schedules } = start(schedule({ feed: slowly }));

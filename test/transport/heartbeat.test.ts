@@ -218,6 +218,29 @@ describe('Heartbeat', () => {
     expect(fake.roundTripMs).toBe(12.3);
   });
 
+  it('asks for no look more when it is stopped between two slices', async () => {
+    const { clock, heartbeat, add } = setUp();
+    const monotonic = clock.monotonic.bind(clock);
+    let busyMs = 0;
+    clock.monotonic = () => monotonic() + busyMs;
+    const all = Array.from({ length: 1000 }, () => add('is silent'));
+    for (const { link } of all) {
+      const { ping } = link;
+      link.ping = () => {
+        busyMs += 0.1;
+        ping();
+      };
+    }
+    const pinged = () => all.filter(({ pings }) => pings.length > 0).length;
+    clock.advance(25_000);
+    const first = pinged();
+    expect(first).toBeLessThan(1000);
+    heartbeat.stop();
+    while (pinged() < 1000) await settled();
+    await settled();
+    expect(clock.pending).toBe(0);
+  });
+
   it('looks at very many in slices, at each of them once', async () => {
     const { clock, heartbeat, add } = setUp();
     const monotonic = clock.monotonic.bind(clock);
