@@ -81,6 +81,8 @@ export class Listener {
   readonly #parts: ListenerParts;
   readonly #pipelineParts: PipelineParts;
   readonly #sockets = new Map<Duplex, OpenSocket>();
+  /** In place of Node's method on each socket: one function, since a socket has to be small. */
+  readonly #destroySoon: (this: Socket) => void;
   readonly #saidAt = new Map<string, number>();
   /** Sockets that did not send a request in time and are not answered yet. */
   readonly #expired: Socket[] = [];
@@ -90,6 +92,10 @@ export class Listener {
     const { unread, clock, unreadMs = UNREAD_MS } = parts;
     const answer = this.#answer.bind(this);
     this.#pipelineParts = { answer, unread, clock, unreadMs };
+    const pipelineOf = (socket: Socket) => this.#pipelineOf(socket);
+    this.#destroySoon = function () {
+      pipelineOf(this).endSoon();
+    };
     const limits = () => parts.settings.current.limits;
     const server = createServer({
       // Node's own answer to a missing `Host` has no body.
@@ -121,8 +127,8 @@ export class Listener {
       parts.onRefused('full');
       this.#crowded('sockets', `all ${limits().sockets} sockets are taken (limits.sockets)`);
     });
-    const request = (incoming: IncomingMessage, response: ServerResponse) =>
-      this.#safely(incoming.socket, () => this.#pipelineOf(incoming.socket).take(incoming, response));
+    const request = ({ socket }: IncomingMessage, response: ServerResponse<IncomingMessage>) =>
+      this.#safely(socket, () => this.#pipelineOf(socket).take(response));
     server.on('request', request);
     server.on('checkExpectation', request);
     for (const event of ['upgrade', 'connect']) {
@@ -194,6 +200,7 @@ export class Listener {
     if (open?.pipeline) return open.pipeline;
     const pipeline = new Pipeline(socket, this.#pipelineParts);
     if (open) open.pipeline = pipeline;
+    socket.destroySoon = this.#destroySoon;
     return pipeline;
   }
 
@@ -222,7 +229,7 @@ export class Listener {
     else if (isWebSocketUpgrade(request)) {
       if (open) open.pipeline = undefined;
       this.#parts.upgrade(request, socket, head);
-    } else ignoreUpgrade(request, socket, (...it) => this.#pipelineOf(socket).take(...it));
+    } else ignoreUpgrade(request, socket, (response) => this.#pipelineOf(socket).take(response));
   }
 
   /** What is not HTTP is told so, behind the answers to what was. */

@@ -28,19 +28,18 @@ export interface UnreadAnswers {
 
 export interface PipelineParts {
   /** Answers a request. Never throws, and resolves when all of the answer has been written. */
-  readonly answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  readonly answer: (request: IncomingMessage, response: Answer) => Promise<void>;
   readonly unread: UnreadAnswers;
   readonly clock: Pick<Clock, 'after'>;
   /** After so long without a byte in either direction Node's server emits `timeout` for the socket. */
   readonly unreadMs: number;
 }
 
-interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-}
+/** The answer to a request, which names its request. */
+type Answer = ServerResponse<IncomingMessage>;
 
-interface Waiting extends Exchange {
+interface Waiting {
+  readonly answer: Answer;
   readonly headBytes: number;
 }
 
@@ -57,9 +56,9 @@ interface Waiting extends Exchange {
 export class Pipeline implements UnreadAnswer {
   readonly #socket: Socket;
   readonly #parts: PipelineParts;
-  #current: Exchange | undefined;
-  /** The newest request that was taken: a fault of the parser may be one of its body. */
-  #newest: Exchange | undefined;
+  #current: Answer | undefined;
+  /** To the newest request that was accepted: a fault of the parser may be one of its body. */
+  #newest: Answer | undefined;
   readonly #waiting: Waiting[] = [];
   #waitingHeadBytes = 0;
   /** Written behind the answers. */
@@ -72,7 +71,6 @@ export class Pipeline implements UnreadAnswer {
   constructor(socket: Socket, parts: PipelineParts) {
     this.#socket = socket;
     this.#parts = parts;
-    socket.destroySoon = () => this.#endSoon();
   }
 
   /** Whether an answer is unfinished. */
@@ -101,19 +99,18 @@ export class Pipeline implements UnreadAnswer {
   }
 
   /** Answers a request when all before it are answered; at once, if there are none. */
-  take(request: IncomingMessage, response: ServerResponse): void {
+  take(answer: Answer): void {
     if (!this.takesMore) return;
-    const exchange = { request, response };
-    this.#newest = exchange;
-    if (this.isBusy) this.#wait(exchange);
-    else this.#start(exchange);
+    this.#newest = answer;
+    if (this.isBusy) this.#wait(answer);
+    else this.#start(answer);
   }
 
-  #wait({ request, response }: Exchange): void {
+  #wait(answer: Answer): void {
     // Node has parsed them to look for `Expect`, and parses them again when they are read.
-    Object.assign(request, { headers: undefined });
-    const bytes = headBytes(request);
-    this.#waiting.push({ request, response, headBytes: bytes });
+    Object.assign(answer.req, { headers: undefined });
+    const bytes = headBytes(answer.req);
+    this.#waiting.push({ answer, headBytes: bytes });
     this.#waitingHeadBytes += bytes;
   }
 
@@ -130,7 +127,7 @@ export class Pipeline implements UnreadAnswer {
     }
     this.#isEnding = true;
     this.#listenInPlaceOfNode();
-    last.response.shouldKeepAlive = false;
+    last.answer.shouldKeepAlive = false;
     this.#cutAfter(LAST_ANSWERS_MS);
   }
 
@@ -160,13 +157,13 @@ export class Pipeline implements UnreadAnswer {
 
   /** Refuses what could not be parsed: either the rest of the newest request, or what came behind it. */
   refuseMalformed(refusal: Refusal): void {
-    const { request, response } = this.#newest ?? {};
-    if (!request || !response || request.complete) this.refuse(refusal);
-    else if (this.#waiting.at(-1)?.request === request) {
+    const newest = this.#newest;
+    if (!newest || newest.req.complete) this.refuse(refusal);
+    else if (this.#waiting.at(-1)?.answer === newest) {
       // Nothing more is taken, so that its bytes count no more.
       this.#waiting.pop();
       this.refuse(refusal);
-    } else if (response.headersSent) this.cut();
+    } else if (newest.headersSent) this.cut();
     else {
       this.#isEnding = true;
       writeProblem(this.#socket, refusal);
@@ -174,23 +171,24 @@ export class Pipeline implements UnreadAnswer {
   }
 
   get #isStreaming(): boolean {
-    return this.#current !== undefined && isStream(this.#current.response);
+    return this.#current !== undefined && isStream(this.#current);
   }
 
-  #start(exchange: Exchange): void {
-    const { request, response } = exchange;
-    this.#current = exchange;
-    // Here and not for every socket of the server: one that becomes a WebSocket needs no timer.
-    this.#socket.setTimeout(this.#parts.unreadMs);
-    response.once('close', () => this.#onClose());
-    void this.#parts.answer(request, response).then(() => this.#onWritten(response));
+  #start(answer: Answer): void {
+    this.#current = answer;
+    // A timer costs 300 bytes, and most answers are finished before: a stream and a WebSocket get none.
+    setImmediate(() => {
+      if (this.#current === answer && !this.#isStreaming) this.#socket.setTimeout(this.#parts.unreadMs);
+    });
+    answer.on('close', () => this.#onClose());
+    void this.#parts.answer(answer.req, answer).then(() => this.#onWritten(answer));
   }
 
-  #onWritten(response: ServerResponse): void {
-    if (isStream(response)) {
+  #onWritten(answer: Answer): void {
+    if (isStream(answer)) {
       // They would wait for as long as the stream lasts, and in vain.
       if (this.#waiting.length > 0) this.cut();
-    } else if (response.writableEnded && !response.writableFinished && this.unsentBytes > 0) {
+    } else if (answer.writableEnded && !answer.writableFinished && this.unsentBytes > 0) {
       this.#parts.unread.add(this);
     }
   }
@@ -204,11 +202,11 @@ export class Pipeline implements UnreadAnswer {
   }
 
   /**
-   * Called by Node when the answer that ends the connection has been written. A socket that is closed while
+   * For Node to call when the answer that ends the connection has been written. A socket that is closed while
    * its client still sends is reset, and the client may never read its answers: so the client's side stays
    * open for a while, and what comes is dropped (RFC 9112, 9.6).
    */
-  #endSoon(): void {
+  endSoon(): void {
     this.#isEnding = true;
     this.#isAnswered = true;
     this.#socket.end();
@@ -224,7 +222,7 @@ export class Pipeline implements UnreadAnswer {
     const next = this.#waiting.shift();
     if (next) {
       this.#waitingHeadBytes -= next.headBytes;
-      this.#start(next);
+      this.#start(next.answer);
     }
     // The one that waited was malformed.
     else this.#endWithRefusal();
@@ -239,7 +237,7 @@ export class Pipeline implements UnreadAnswer {
     this.#socket.on('error', () => this.cut());
     // What comes is not read before the last answer: a client might send a gigabyte a second.
     if (!this.#isAnswered) this.#socket.pause();
-    this.#socket.on('drain', () => this.#current?.response.emit('drain'));
+    this.#socket.on('drain', () => this.#current?.emit('drain'));
   }
 
   #cutAfter(ms: number): void {
@@ -249,7 +247,7 @@ export class Pipeline implements UnreadAnswer {
 }
 
 /** An answer without an end, which takes the connection with it: server-sent events. */
-function isStream({ headersSent, writableEnded, shouldKeepAlive }: ServerResponse): boolean {
+function isStream({ headersSent, writableEnded, shouldKeepAlive }: Answer): boolean {
   return headersSent && !writableEnded && !shouldKeepAlive;
 }
 
@@ -262,7 +260,7 @@ function isStream({ headersSent, writableEnded, shouldKeepAlive }: ServerRespons
 export function ignoreUpgrade(
   request: IncomingMessage,
   socket: Socket,
-  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  answer: (response: ServerResponse<IncomingMessage>) => void,
 ): void {
   const { headers } = request;
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) {
@@ -282,7 +280,7 @@ export function ignoreUpgrade(
     if (socket.writableLength > 0) socket.destroy();
   });
   socket.resume();
-  answer(request, response);
+  answer(response);
 }
 
 function destroy(this: Socket): void {

@@ -56,7 +56,7 @@ export class SseClient extends Client {
     // Half a connection is none: a client that has ended its side listens no more. It may have done so
     // while its request waited behind another answer.
     if (socket.readableEnded) socket.end();
-    else socket.once('end', endWithPeer);
+    else socket.on('end', endWithPeer);
     void new SseClient(response, socket, entry, parts).join(entry);
   }
 
