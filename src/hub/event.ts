@@ -16,52 +16,6 @@ export interface RoomEvent extends EventHead {
   readonly data?: JsonText;
 }
 
-/** The event as the JSON object that clients get. */
-export function eventText(event: RoomEvent): JsonText {
-  return sizedText(event, 0).text;
-}
-
-/** An event as JSON, and how many bytes of UTF-8 that is. */
-export interface SizedText {
-  readonly text: JsonText;
-  readonly bytes: number;
-}
-
-/** As `eventText`, with its size. `dataBytes`: the size of `data`, where it is known already. */
-export function sizedText(
-  event: RoomEvent,
-  dataBytes = event.data === undefined ? 0 : Buffer.byteLength(event.data),
-): SizedText {
-  const { data, tick, ...head } = event;
-  const headText = JSON.stringify(head);
-  const tickText = tick && JSON.stringify(tick);
-  // Room names, event names and ids are ASCII; the name that a client gave its device may not be.
-  let bytes = head.from === undefined ? headText.length : Buffer.byteLength(headText);
-  // `data` is JSON already and may be large. Only the head is cut, since cutting a joined string copies it.
-  let text = headText.slice(0, -1);
-  if (data !== undefined) {
-    text += `,"data":${data}`;
-    bytes += ',"data":'.length + dataBytes;
-  }
-  if (tickText !== undefined) {
-    text += `,"tick":${tickText}`;
-    bytes += ',"tick":'.length + tickText.length;
-  }
-  return { text: `${text}}`, bytes };
-}
-
-/** The JSON of one event for many rooms, which differs by the room's name alone. */
-export function sizedTexts(event: Omit<RoomEvent, 'room' | 'id'>): (room: string) => SizedText {
-  const { text, bytes } = sizedText(event);
-  // Cut, and so copied, once for all rooms.
-  const shared = text.slice(1);
-  // A room's name is ASCII, with nothing that JSON would escape.
-  return (room) => ({
-    text: `{"room":"${room}",${shared}`,
-    bytes: bytes + '"room":"",'.length + room.length,
-  });
-}
-
 /**
  * The receivers of a message: the union of what is named. No key at all is every room. What
  * reaches a client through its device, connection or user is for it alone: no room, no id, no history.

@@ -32,7 +32,7 @@ import {
 /** So many lines of clients are acted on in one iteration of the event loop, those of all together. */
 const MAX_LINES_PER_ITERATION = 64;
 
-export interface HubOptions extends RoomsOptions {
+export interface HubOptions extends Omit<RoomsOptions, 'scheduler'> {
   readonly log: Log;
   readonly currentTicks: CurrentTicks;
   /** Name and version of the server, for `hello`. */
@@ -94,7 +94,7 @@ export class Hub {
       maxPerIteration: MAX_LINES_PER_ITERATION,
       isBlocked: () => scheduler.isBacklogged,
     });
-    this.#rooms = new Rooms(options);
+    this.#rooms = new Rooms({ ...options, scheduler });
     const parts = { ...options, rooms: this.#rooms, scheduler, events: this.events };
     this.#publisher = new Publisher({
       ...parts,
@@ -197,9 +197,8 @@ export class Hub {
     return this.#rooms.haveMembers(patterns);
   }
 
-  /** Queues the event for the members of the rooms at once. Never throws because of a member. */
+  /** See `Rooms.deliver`. */
   deliver(delivery: Delivery): Delivered {
-    this.#outboxes.scheduler.newRound();
     return this.#rooms.deliver(delivery);
   }
 

@@ -14,12 +14,11 @@ import {
   type JsonText,
   roomsMatcher,
   type Sender,
-  sizedText,
   type Target,
   targetRooms,
 } from './event.ts';
 import type { FlushScheduler } from './flush-scheduler.ts';
-import { Encoding } from './frame.ts';
+import { Encoding, sizedText } from './frame.ts';
 import type { CloseRoom, Room, RoomClosed, Rooms } from './room.ts';
 import type { CurrentSettings } from './settings.ts';
 import type { HubEmitter } from './views.ts';

@@ -3,16 +3,9 @@ import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { inSlices } from './backpressure.ts';
 import type { Connection } from './connection.ts';
 import { Refusal, retryAfterMs } from './errors.ts';
-import {
-  isExact,
-  type RoomData,
-  type RoomEvent,
-  type RoomMatcher,
-  roomsMatcher,
-  type SizedText,
-  sizedTexts,
-} from './event.ts';
-import { Encoding, type Transport } from './frame.ts';
+import { isExact, type RoomData, type RoomEvent, type RoomMatcher, roomsMatcher } from './event.ts';
+import type { FlushScheduler } from './flush-scheduler.ts';
+import { Encoding, type SizedText, sizedTexts, type Transport } from './frame.ts';
 import type { CurrentSettings } from './settings.ts';
 
 /** A lock keeps a closed room shut. */
@@ -125,6 +118,7 @@ export class Room {
 export interface RoomsOptions {
   readonly clock: Clock;
   readonly settings: CurrentSettings;
+  readonly scheduler: Pick<FlushScheduler, 'newRound'>;
   /** Called with each room that has come to exist. */
   readonly onRoomMade?: (room: string) => void;
   /** Called with each room that has ceased to exist, until the server stops. */
@@ -229,8 +223,9 @@ export class Rooms {
     return false;
   }
 
-  /** Queues an event for the members of all rooms that match. */
+  /** Queues an event for the members of all rooms that match, as a round of its own. Never throws because of a member. */
   deliver({ rooms: patterns, event, data }: Delivery): Delivered {
+    this.#options.scheduler.newRound();
     let rooms = 0;
     let connections = 0;
     let bytes = 0;

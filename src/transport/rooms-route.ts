@@ -12,7 +12,8 @@ import {
 import type { ClientAddress, ClientAddresses } from '../access/client-address.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal, shown } from '../hub/errors.ts';
-import { eventText, type JsonText, type RoomEvent } from '../hub/event.ts';
+import type { JsonText, RoomEvent } from '../hub/event.ts';
+import { eventText } from '../hub/frame.ts';
 import type { Hub } from '../hub/hub.ts';
 import type { CurrentTicks } from '../hub/join.ts';
 import type { ClientParts } from './client.ts';

@@ -3,7 +3,8 @@ import { Rooms } from '../../src/hub/room.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { hubSettings } from './fixture.ts';
 
-const rooms = () => new Rooms({ clock: new ManualClock(), settings: hubSettings() });
+const rooms = () =>
+  new Rooms({ clock: new ManualClock(), settings: hubSettings(), scheduler: { newRound() {} } });
 const namesOf = (matching: Iterable<{ name: string }>) => [...matching].map(({ name }) => name).sort();
 
 describe('the rooms that patterns describe', () => {
