@@ -4,8 +4,7 @@ import type { Delivered, Delivery } from '../hub/room.ts';
 import type { Cadence } from './cadence.ts';
 import type { Count } from './count.ts';
 import type { LatenessOfAll } from './run-history.ts';
-import type { Timer } from './timer.ts';
-import type { MissedPolicy } from './timer-slot.ts';
+import type { MissedPolicy, Timer } from './timer.ts';
 
 /** A cadence as the config file writes it: durations and patterns as they stand there. */
 export type CadenceEntry = { readonly every: string } | { readonly cron: string; readonly timezone: string };

@@ -9,7 +9,8 @@ import type { CadenceEntry, ScheduleContext, ScheduleOptions, ScheduleState } fr
 import { type Counters, type LatenessEntry, type Run, RunHistory } from './run-history.ts';
 import { type PublicStatus, Status } from './status.ts';
 import { CurrentTick, type DueTick, TickChain } from './tick-chain.ts';
-import type { MissedPolicy, Timed, TimerSlot } from './timer-slot.ts';
+import type { MissedPolicy, Timed } from './timer.ts';
+import type { TimerSlot } from './timer-slot.ts';
 
 /** A schedule as the admin API shows it: plain data, instants as RFC 3339. */
 export interface ScheduleEntry extends PublicStatus {
@@ -97,10 +98,10 @@ export class Schedule implements Timed {
   /** `before`: as given to the constructor; it is stopped, and this one replaces it. */
   start(before?: Schedule): void {
     // An instant that the timer is about to call for `before` is called for this one.
-    const after = Math.min(this.#context.clock.now(), (before?.next ?? Number.POSITIVE_INFINITY) - 1);
+    const afterMs = Math.min(this.#context.clock.now(), (before?.next ?? Number.POSITIVE_INFINITY) - 1);
     before?.stop();
     this.#lastSlot = before ? before.#lastSlot : undefined;
-    if (!this.#status.isPaused) this.#enterTimer(after);
+    if (!this.#status.isPaused) this.#enterTimer(afterMs);
     this.#status.start(before?.options);
   }
 
@@ -240,8 +241,8 @@ export class Schedule implements Timed {
     return this.#source instanceof FeedReader ? this.#source : undefined;
   }
 
-  #enterTimer(after: number): void {
-    this.#slot = this.#context.timer.add(this, { after, before: this.#lastSlot });
+  #enterTimer(afterMs: number): void {
+    this.#slot = this.#context.timer.add(this, { afterMs, before: this.#lastSlot });
     this.#lastSlot = this.#slot;
   }
 

@@ -1,36 +1,16 @@
 import type { Cadence } from './cadence.ts';
-import type { Count } from './count.ts';
-
-/**
- * What happens to instants that passed while nothing could run (a blocked loop, a suspended machine,
- * a clock set forward). `latest`: the newest of them is run, however late. `skip`: none is run that is
- * more than a second late or nearer to its successor than to itself. The rest is counted as missed.
- */
-export type MissedPolicy = 'latest' | 'skip';
-
-/** What is called when an instant is due. What it throws is reported, and stops no other. */
-export interface Timed {
-  readonly cadence: Cadence;
-  readonly missed: MissedPolicy;
-  /** This instant is due now, or was due and is to be run late. At most one call in one turn. */
-  due(due: number): void;
-  /** So many instants passed and will not be run; called before `due`. */
-  passedOver(missed: Count): void;
-  /** The clock was set: milliseconds, negative for back. Called before anything is due by the new time. */
-  stepped(ms: number): void;
-}
 
 /** An instant that was called. */
 interface Call {
-  readonly due: number;
-  /** When, by the clock as it is set now. */
-  readonly at: number;
+  readonly dueMs: number;
+  /** When it was called, by the clock as it is set now. */
+  readonly atMs: number;
 }
 
 /** How many of the newest calls are kept, the one with the latest instant among them. */
 const MAX_CALLS = 3;
 
-/** By how much an instant may have been called too early, at most, without being called again. */
+/** An instant that was called too early by no more than this is not called again. */
 const MAX_EARLY_MS = 10_000;
 
 /** A call that came later than this says nothing of the instants before it. */
@@ -47,73 +27,75 @@ const MAX_LATE_MS = 60_000;
  * clock that ticks every second does not stand still until the old time has come back.
  */
 export class TimerSlot {
-  readonly timed: Timed;
-  /** The number of the slot: those due at one instant come in this order. */
+  readonly cadence: Cadence;
+  /** The number of the slot: those due at one instant are called in this order. */
   readonly order: number;
   /** The instant it waits for; null: there will be none. */
-  at: number | null;
-  /** The sum of the steps of the clock that `at` and `#calls` contain, milliseconds. */
-  #steps: number;
+  atMs: number | null;
+  /** The sum of the steps of the clock that `atMs` and `#calls` contain. */
+  #stepsMs: number;
   #calls: readonly Call[];
 
-  /** Waits for the first instant after `after` that `before`, which it replaces, was not called for. */
-  constructor(timed: Timed, order: number, after: number, steps: number, before?: TimerSlot) {
-    this.timed = timed;
+  /** Waits for the first instant after `afterMs` that `before`, which it replaces, was not called for. */
+  constructor(cadence: Cadence, order: number, afterMs: number, stepsMs: number, before?: TimerSlot) {
+    this.cadence = cadence;
     this.order = order;
-    this.#steps = steps;
-    this.#calls = before ? before.#callsAfter(steps) : [];
-    this.at = this.#skipDone(timed.cadence.next(after), 0);
+    this.#stepsMs = stepsMs;
+    this.#calls = before ? before.#callsAfter(stepsMs) : [];
+    this.atMs = this.#skipDone(cadence.next(afterMs), 0);
   }
 
-  /** Records that it was called for `due`, at `at` by the clock. */
-  called(due: number, at: number): void {
+  /** Records that it was called for `dueMs`, at `atMs` by the clock. */
+  called(dueMs: number, atMs: number): void {
     const latest = this.#calls.reduce<Call | undefined>(
-      (found, call) => (found && found.due > call.due ? found : call),
+      (found, call) => (found && found.dueMs > call.dueMs ? found : call),
       undefined,
     );
     const kept = this.#calls.slice(0, MAX_CALLS - 1);
     if (latest && !kept.includes(latest)) kept.push(latest);
-    this.#calls = [{ due, at }, ...kept];
+    this.#calls = [{ dueMs, atMs }, ...kept];
   }
 
   /**
-   * What it waits for by the clock as it is set now: `steps` is the sum of all steps, `seenUntil` the last
+   * What it waits for by the clock as it is set now: `stepsMs` is the sum of all steps, `seenUntilMs` the last
    * look before those that are new. A step is noticed some time after it, and what is due between comes late.
    */
-  afterSteps(steps: number, seenUntil: number): number | null {
-    const step = steps - this.#steps;
-    if (step === 0) return this.at;
-    const next = step < 0 ? this.timed.cadence.next(seenUntil) : this.at;
-    const from = this.at === null || (next !== null && next < this.at) ? next : this.at;
-    return this.#skipDone(from, step);
+  afterSteps(stepsMs: number, seenUntilMs: number): number | null {
+    const stepMs = stepsMs - this.#stepsMs;
+    if (stepMs === 0) return this.atMs;
+    const nextMs = stepMs < 0 ? this.cadence.next(seenUntilMs) : this.atMs;
+    const fromMs = this.atMs === null || (nextMs !== null && nextMs < this.atMs) ? nextMs : this.atMs;
+    return this.#skipDone(fromMs, stepMs);
   }
 
   /** Takes the steps into account; returns what was new of them. */
-  settle(steps: number, seenUntil: number): number {
-    const step = steps - this.#steps;
-    this.at = this.afterSteps(steps, seenUntil);
-    this.#calls = this.#callsAfter(steps);
-    this.#steps = steps;
-    return step;
+  settle(stepsMs: number, seenUntilMs: number): number {
+    const stepMs = stepsMs - this.#stepsMs;
+    this.atMs = this.afterSteps(stepsMs, seenUntilMs);
+    this.#calls = this.#callsAfter(stepsMs);
+    this.#stepsMs = stepsMs;
+    return stepMs;
   }
 
   /** The instant, or the first one after those that were called in time by the clock of a step later. */
-  #skipDone(from: number | null, step: number): number | null {
-    let done = Number.NEGATIVE_INFINITY;
-    for (const { due, at } of this.#calls) if (due > done && this.#wasInTime(due, at + step)) done = due;
-    return from !== null && from <= done ? this.timed.cadence.next(done) : from;
+  #skipDone(fromMs: number | null, stepMs: number): number | null {
+    let doneMs = Number.NEGATIVE_INFINITY;
+    for (const { dueMs, atMs } of this.#calls) {
+      if (dueMs > doneMs && this.#wasInTime(dueMs, atMs + stepMs)) doneMs = dueMs;
+    }
+    return fromMs !== null && fromMs <= doneMs ? this.cadence.next(doneMs) : fromMs;
   }
 
   /** The calls by the clock after all these steps. */
-  #callsAfter(steps: number): Call[] {
-    return this.#calls.map(({ due, at }) => ({ due, at: at + steps - this.#steps }));
+  #callsAfter(stepsMs: number): Call[] {
+    return this.#calls.map(({ dueMs, atMs }) => ({ dueMs, atMs: atMs + stepsMs - this.#stepsMs }));
   }
 
-  #wasInTime(due: number, at: number): boolean {
-    const earlyMs = due - at;
+  #wasInTime(dueMs: number, atMs: number): boolean {
+    const earlyMs = dueMs - atMs;
     if (earlyMs <= 0) return -earlyMs < MAX_LATE_MS;
     if (earlyMs > MAX_EARLY_MS) return false;
-    const next = this.timed.cadence.next(due);
-    return next === null || earlyMs <= 2 * (next - due);
+    const nextMs = this.cadence.next(dueMs);
+    return nextMs === null || earlyMs <= 2 * (nextMs - dueMs);
   }
 }

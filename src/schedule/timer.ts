@@ -1,7 +1,26 @@
 import type { Cancel, Clock } from '../clock.ts';
 import type { Cadence } from './cadence.ts';
 import { type Count, CountBudget } from './count.ts';
-import { type Timed, TimerSlot } from './timer-slot.ts';
+import { TimerSlot } from './timer-slot.ts';
+
+/**
+ * What happens to instants that passed while nothing could run (a blocked loop, a suspended machine,
+ * a clock set forward). `latest`: the newest of them is run, however late. `skip`: none is run that is
+ * more than a second late or nearer to its successor than to itself. The others count as missed.
+ */
+export type MissedPolicy = 'latest' | 'skip';
+
+/** What is called when an instant is due. What it throws is reported, and stops no other. */
+export interface Timed {
+  readonly cadence: Cadence;
+  readonly missed: MissedPolicy;
+  /** This instant is due now, or was due and is to be run late. At most one call in one event-loop iteration. */
+  due(dueMs: number): void;
+  /** So many instants passed and will not be run; called before `due`. */
+  passedOver(missed: Count): void;
+  /** The clock was set: milliseconds, negative for back. Called before anything is due by the new time. */
+  stepped(ms: number): void;
+}
 
 export interface TimerListener {
   /** The wall clock was set: milliseconds, negative for back. */
@@ -22,18 +41,18 @@ const MIN_STEP_MS = 250;
 /** How late `skip` still runs an instant, if the cadence is slow. */
 const MAX_SKIP_LATE_MS = 1000;
 
-/** After this time a wake goes on in the next turn of the loop. */
+/** After this time the work of a wake goes on in the next iteration of the event loop. */
 const SLICE_MS = 8;
 
-/** So many are called in one turn all the same: what is due together leaves in one write. */
+/** So many are called in one iteration all the same: what is due together leaves in one write. */
 const MIN_CALLS_PER_SLICE = 50;
 
-/** What counting may cost until all that is due has been called: for all together, and for one of them. */
+/** See `CountBudget`: for all slots together until all that is due has been called, and for one of them. */
 const MAX_COUNTING = 1000;
 const MAX_COUNTING_ONE = 50;
 
 /** A slot that waits for an instant. */
-type Waiting = TimerSlot & { at: number };
+type Waiting = TimerSlot & { atMs: number };
 
 /**
  * One timer for all schedules: it sleeps until the earliest instant that is due, then looks at the
@@ -52,7 +71,7 @@ export class Timer {
   readonly clockSteps = { forward: 0, back: 0 };
   readonly #clock: Clock;
   readonly #listener: TimerListener;
-  readonly #slots = new Set<TimerSlot>();
+  readonly #slots = new Map<TimerSlot, Timed>();
   /** Those that wait for an instant, latest first, so that the earliest is taken from the end. */
   #waiting: Waiting[] = [];
   /** Those that have yet to take a step of the clock into account. */
@@ -63,13 +82,13 @@ export class Timer {
   #isRunning = false;
   #cancel: Cancel | undefined;
   /** How far the wall clock was from the monotonic one at the last look; that moves only when it steps. */
-  #offset = 0;
+  #offsetMs = 0;
   /** When that was, on the monotonic clock. */
-  #lookedAt = 0;
+  #lookedAtMs = 0;
   /** The look before the first step that some slot has yet to take into account: the step came after it. */
-  #steppedAfter: number | undefined;
+  #steppedAfterMs: number | undefined;
   /** The sum of all steps. */
-  #steps = 0;
+  #stepsMs = 0;
   #counting = new CountBudget(MAX_COUNTING);
 
   /** `listener` must not throw. */
@@ -82,21 +101,24 @@ export class Timer {
   start(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    this.#lookedAt = this.#clock.monotonic();
-    this.#offset = this.#clock.now() - this.#lookedAt;
+    this.#lookedAtMs = this.#clock.monotonic();
+    this.#offsetMs = this.#clock.now() - this.#lookedAtMs;
     this.#arm();
   }
 
   /**
-   * From the first instant after `after` on, now if not given, `timed` is called; where that has passed,
+   * From the first instant after `afterMs` on, now if not given, `timed` is called; where that has passed,
    * at once. `before`: the slot that this one replaces, removed or not: what was called there is not
    * called again after a small correction of the clock.
    */
-  add(timed: Timed, { after, before }: { after?: number; before?: TimerSlot | undefined } = {}): TimerSlot {
+  add(
+    timed: Timed,
+    { afterMs, before }: { afterMs?: number; before?: TimerSlot | undefined } = {},
+  ): TimerSlot {
     this.start();
-    const now = this.look();
-    const slot = new TimerSlot(timed, this.#nextOrder++, after ?? now, this.#steps, before);
-    this.#slots.add(slot);
+    const nowMs = this.look();
+    const slot = new TimerSlot(timed.cadence, this.#nextOrder++, afterMs ?? nowMs, this.#stepsMs, before);
+    this.#slots.set(slot, timed);
     this.#enter(slot);
     if (this.#waiting.at(-1) === slot) this.#arm();
     return slot;
@@ -112,12 +134,12 @@ export class Timer {
   /** Forgets all slots; leaves no timer. */
   stop(): void {
     this.#isRunning = false;
-    this.#steppedAfter = undefined;
+    this.#steppedAfterMs = undefined;
     this.#slots.clear();
     this.#unsettled.clear();
     this.#broken.clear();
     this.#waiting = [];
-    this.#disarm();
+    this.#arm();
   }
 
   /**
@@ -125,38 +147,38 @@ export class Timer {
    * none. True by the clock as it stands now, also where it was set since the last look.
    */
   next(slot: TimerSlot): number | null {
-    const { now, offset, stepMs } = this.#reading();
-    const steppedAfter = this.#steppedAfter ?? (stepMs === 0 ? undefined : this.#lookedAt);
-    const at = slot.afterSteps(this.#steps + stepMs, seenUntil(now, offset, steppedAfter));
+    const { nowMs, offsetMs, stepMs } = this.#reading();
+    const steppedAfterMs = this.#steppedAfterMs ?? (stepMs === 0 ? undefined : this.#lookedAtMs);
+    const atMs = slot.afterSteps(this.#stepsMs + stepMs, seenUntilMs(nowMs, offsetMs, steppedAfterMs));
     // Of several that have passed only the last will be called.
-    return at === null || at > now ? at : (slot.timed.cadence.previous(now) ?? at);
+    return atMs === null || atMs > nowMs ? atMs : (slot.cadence.previous(nowMs) ?? atMs);
   }
 
   /** Looks at the clock: a step is reported, and what is due by the new time is called in a moment. Returns the time. */
   look(): number {
-    const { now, monotonic, offset, stepMs } = this.#reading();
-    const before = this.#lookedAt;
-    this.#offset = offset;
-    this.#lookedAt = monotonic;
-    if (stepMs === 0) return now;
+    const { nowMs, monotonicMs, offsetMs, stepMs } = this.#reading();
+    const beforeMs = this.#lookedAtMs;
+    this.#offsetMs = offsetMs;
+    this.#lookedAtMs = monotonicMs;
+    if (stepMs === 0) return nowMs;
     this.clockSteps[stepMs < 0 ? 'back' : 'forward']++;
-    this.#steps += stepMs;
-    this.#steppedAfter ??= before;
+    this.#stepsMs += stepMs;
+    this.#steppedAfterMs ??= beforeMs;
     this.#waiting = [];
-    this.#unsettled = new Set(this.#slots);
+    this.#unsettled = new Set(this.#slots.keys());
     this.#arm();
     this.#listener.stepped(stepMs);
-    return now;
+    return nowMs;
   }
 
   /** The clocks, and by how much the wall clock was set since the last look. */
-  #reading(): { now: number; monotonic: number; offset: number; stepMs: number } {
-    const now = this.#clock.now();
-    const monotonic = this.#clock.monotonic();
-    const offset = now - monotonic;
-    const movedMs = Math.round(offset - this.#offset);
+  #reading(): { nowMs: number; monotonicMs: number; offsetMs: number; stepMs: number } {
+    const nowMs = this.#clock.now();
+    const monotonicMs = this.#clock.monotonic();
+    const offsetMs = nowMs - monotonicMs;
+    const movedMs = Math.round(offsetMs - this.#offsetMs);
     const isStep = this.#isRunning && Math.abs(movedMs) >= MIN_STEP_MS;
-    return { now, monotonic, offset, stepMs: isStep ? movedMs : 0 };
+    return { nowMs, monotonicMs, offsetMs, stepMs: isStep ? movedMs : 0 };
   }
 
   #wake(): void {
@@ -172,71 +194,73 @@ export class Timer {
 
   /** One slice of the work; `#arm` brings the next. */
   #work(): void {
-    const now = this.look();
-    const steps = this.#steps;
-    const startedAt = this.#clock.monotonic();
-    const passedMs = () => this.#clock.monotonic() - startedAt;
+    const nowMs = this.look();
+    const stepsMs = this.#stepsMs;
+    const startedAtMs = this.#clock.monotonic();
+    const passedMs = () => this.#clock.monotonic() - startedAtMs;
 
     for (const slot of this.#broken) this.#unsettled.add(slot);
     for (const slot of this.#unsettled) {
-      this.#settle(slot, now);
-      if (steps !== this.#steps || passedMs() >= SLICE_MS) return;
+      this.#settle(slot, nowMs);
+      // A step that was noticed meanwhile makes all of them unsettled again.
+      if (stepsMs !== this.#stepsMs || passedMs() >= SLICE_MS) return;
     }
-    this.#steppedAfter = undefined;
+    this.#steppedAfterMs = undefined;
     let called = 0;
-    let askingMs = 0;
-    for (let slot = this.#waiting.at(-1); slot && slot.at <= now; slot = this.#waiting.at(-1)) {
+    let cadencesMs = 0;
+    for (let slot = this.#waiting.at(-1); slot && slot.atMs <= nowMs; slot = this.#waiting.at(-1)) {
       this.#waiting.pop();
-      const before = passedMs();
-      const due = this.#take(slot, slot.at, now);
-      askingMs += passedMs() - before;
-      if (due !== undefined) this.#safely(() => slot.timed.due(due));
+      const beforeMs = passedMs();
+      const dueMs = this.#take(slot, slot.atMs, nowMs);
+      cadencesMs += passedMs() - beforeMs;
+      if (dueMs !== undefined) this.#safely(() => this.#slots.get(slot)?.due(dueMs));
       called++;
-      if (askingMs >= SLICE_MS || (called >= MIN_CALLS_PER_SLICE && passedMs() >= SLICE_MS)) return;
+      if (cadencesMs >= SLICE_MS || (called >= MIN_CALLS_PER_SLICE && passedMs() >= SLICE_MS)) return;
     }
     this.#counting = new CountBudget(MAX_COUNTING);
   }
 
-  #settle(slot: TimerSlot, now: number): void {
+  #settle(slot: TimerSlot, nowMs: number): void {
     this.#unsettled.delete(slot);
-    let step = 0;
-    this.#asking(slot, () => {
-      step = slot.settle(this.#steps, seenUntil(now, this.#offset, this.#steppedAfter));
-      if (this.#broken.has(slot)) slot.at = slot.timed.cadence.next(now);
+    let stepMs = 0;
+    this.#askCadence(slot, () => {
+      stepMs = slot.settle(this.#stepsMs, seenUntilMs(nowMs, this.#offsetMs, this.#steppedAfterMs));
+      if (this.#broken.has(slot)) slot.atMs = slot.cadence.next(nowMs);
       this.#broken.delete(slot);
       this.#enter(slot);
     });
-    if (step !== 0) this.#safely(() => slot.timed.stepped(step));
+    if (stepMs !== 0) this.#safely(() => this.#slots.get(slot)?.stepped(stepMs));
   }
 
   /** The instant that is to be called now; its slot waits for the next one already. */
-  #take(slot: TimerSlot, first: number, now: number): number | undefined {
-    const { cadence, missed: policy } = slot.timed;
-    let due = first;
+  #take(slot: TimerSlot, firstMs: number, nowMs: number): number | undefined {
+    const { cadence } = slot;
+    const timed = this.#slots.get(slot);
+    let dueMs = firstMs;
     let missed: Count = { count: 0, exact: true };
     let isSkipped = false;
-    const isAnswered = this.#asking(slot, () => {
-      let next = cadence.next(due);
-      if (next !== null && next <= now) {
-        due = cadence.previous(now) ?? due;
+    const isDone = this.#askCadence(slot, () => {
+      let nextMs = cadence.next(dueMs);
+      if (nextMs !== null && nextMs <= nowMs) {
+        dueMs = cadence.previous(nowMs) ?? dueMs;
         const budget = new CountBudget(MAX_COUNTING_ONE, this.#counting);
-        missed = due === next ? { count: 1, exact: true } : instantsBetween(cadence, first, due, budget);
-        next = cadence.next(due);
+        missed =
+          dueMs === nextMs ? { count: 1, exact: true } : instantsBetween(cadence, firstMs, dueMs, budget);
+        nextMs = cadence.next(dueMs);
       }
-      isSkipped = policy === 'skip' && now - due > maxSkipLateMs(due, next);
-      if (!isSkipped) slot.called(due, now);
-      slot.at = next;
+      isSkipped = timed?.missed === 'skip' && nowMs - dueMs > maxSkipLateMs(dueMs, nextMs);
+      if (!isSkipped) slot.called(dueMs, nowMs);
+      slot.atMs = nextMs;
       this.#enter(slot);
     });
-    if (!isAnswered) return undefined;
-    const { count, exact } = missed;
-    const left = isSkipped ? { count: count + 1, exact } : missed;
-    if (left.count > 0 || !exact) this.#safely(() => slot.timed.passedOver(left));
-    return isSkipped ? undefined : due;
+    if (!isDone) return undefined;
+    if (isSkipped) missed = { ...missed, count: missed.count + 1 };
+    if (missed.count > 0 || !missed.exact) this.#safely(() => timed?.passedOver(missed));
+    return isSkipped ? undefined : dueMs;
   }
 
   /** False: its cadence threw. It is asked again at the next wake. */
-  #asking(slot: TimerSlot, ask: () => void): boolean {
+  #askCadence(slot: TimerSlot, ask: () => void): boolean {
     const isDone = this.#safely(ask);
     if (!isDone) this.#broken.add(slot);
     return isDone;
@@ -265,47 +289,44 @@ export class Timer {
     this.#waiting.splice(low, 0, slot);
   }
 
+  /** Sets the timer for the next wake; while stopped it leaves none. */
   #arm(): void {
-    this.#disarm();
-    if (!this.#isRunning) return;
-    const earliest = this.#waiting.at(-1)?.at ?? Number.POSITIVE_INFINITY;
-    const untilMs = this.#unsettled.size > 0 ? 0 : earliest - this.#clock.now();
-    const delayMs = Math.min(Math.max(untilMs, 0), MAX_SLEEP_MS);
-    this.#cancel = this.#clock.after(delayMs, () => this.#wake());
-  }
-
-  #disarm(): void {
     this.#cancel?.();
     this.#cancel = undefined;
+    if (!this.#isRunning) return;
+    const earliestMs = this.#waiting.at(-1)?.atMs ?? Number.POSITIVE_INFINITY;
+    const untilMs = this.#unsettled.size > 0 ? 0 : earliestMs - this.#clock.now();
+    const delayMs = Math.min(Math.max(untilMs, 0), MAX_SLEEP_MS);
+    this.#cancel = this.#clock.after(delayMs, () => this.#wake());
   }
 }
 
 function isWaiting(slot: TimerSlot): slot is Waiting {
-  return slot.at !== null;
+  return slot.atMs !== null;
 }
 
 /** Those due at one instant come in the order in which they were added. */
 function isLater(slot: Waiting, than: Waiting): boolean {
-  return slot.at > than.at || (slot.at === than.at && slot.order > than.order);
+  return slot.atMs > than.atMs || (slot.atMs === than.atMs && slot.order > than.order);
 }
 
 /** What is due after this may not have been called: the last look before the steps, as the clock is set now. */
-function seenUntil(now: number, offset: number, steppedAfter: number | undefined): number {
-  return steppedAfter === undefined ? now : Math.min(Math.floor(steppedAfter + offset), now);
+function seenUntilMs(nowMs: number, offsetMs: number, steppedAfterMs: number | undefined): number {
+  return steppedAfterMs === undefined ? nowMs : Math.min(Math.floor(steppedAfterMs + offsetMs), nowMs);
 }
 
-function maxSkipLateMs(due: number, next: number | null): number {
-  return next === null ? MAX_SKIP_LATE_MS : Math.min(MAX_SKIP_LATE_MS, (next - due) / 2);
+function maxSkipLateMs(dueMs: number, nextMs: number | null): number {
+  return nextMs === null ? MAX_SKIP_LATE_MS : Math.min(MAX_SKIP_LATE_MS, (nextMs - dueMs) / 2);
 }
 
-/** How many instants lie from `first` on and before `due`: there are two at least. */
-function instantsBetween(cadence: Cadence, first: number, due: number, budget: CountBudget): Count {
+/** How many instants lie from `firstMs` on and before `dueMs`: there are two at least. */
+function instantsBetween(cadence: Cadence, firstMs: number, dueMs: number, budget: CountBudget): Count {
   if (cadence.count) {
-    const counted = cadence.count(first, due, budget);
+    const counted = cadence.count(firstMs, dueMs, budget);
     return counted.exact || counted.count > 0 ? counted : { count: 1, exact: false };
   }
   let count = 1;
-  let at = cadence.next(first);
-  for (; at !== null && at < due && budget.spend(1); at = cadence.next(at)) count++;
-  return { count, exact: at === null || at >= due };
+  let atMs = cadence.next(firstMs);
+  for (; atMs !== null && atMs < dueMs && budget.spend(1); atMs = cadence.next(atMs)) count++;
+  return { count, exact: atMs === null || atMs >= dueMs };
 }

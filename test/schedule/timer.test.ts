@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Cadence, calendar, interval } from '../../src/schedule/cadence.ts';
 import type { Count } from '../../src/schedule/count.ts';
-import { Timer } from '../../src/schedule/timer.ts';
-import type { MissedPolicy, Timed } from '../../src/schedule/timer-slot.ts';
+import { type MissedPolicy, type Timed, Timer } from '../../src/schedule/timer.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 const START = Date.parse('2026-11-20T18:00:00Z');
@@ -76,7 +75,7 @@ describe('Timer', () => {
   it('calls at once for an instant that has passed since it was asked to begin', () => {
     const { clock, timer } = setup(500);
     const listener = new Listener(interval(3000));
-    timer.add(listener, { after: START - 1 });
+    timer.add(listener, { afterMs: START - 1 });
     expect(listener.seconds).toEqual([]);
     clock.advance(0);
     expect(listener.seconds).toEqual([0]);
