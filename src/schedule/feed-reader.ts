@@ -3,14 +3,13 @@ import { FeedError, type ReadFeed } from '../feed/feed.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
 import type { CurrentTick } from './tick-chain.ts';
 
-/** Returns what a read gave, or throws why there is none. */
+/** Returns the value that was read, or throws the error of the read. */
 export type ReadValue = () => JsonText;
 
 /**
- * Reads one feed for its schedule, one read open at a time: for runs, and for the current tick that
- * clients ask for. A run goes first: a read for clients is aborted and gives way to it. The functions
- * that take the value are called once, unless the read is cancelled, and must not throw; no promise
- * rejects.
+ * Reads one feed for its schedule: for runs, and for the current tick that clients ask for. Only one read
+ * is open at a time; a run aborts the read for clients that is under way. The callbacks that get the value
+ * are called once, unless the read is cancelled, and must not throw; no promise rejects.
  */
 export class FeedReader {
   readonly #clock: Clock;
@@ -33,27 +32,33 @@ export class FeedReader {
     return this.#running;
   }
 
-  /** Whether the feed has not come to the end of a read, aborted or not. */
+  /** Whether the feed has not ended a read, aborted or not. */
   get isOpen(): boolean {
     return this.#reading?.isOpen ?? false;
   }
 
-  /** Whether a run has waited in vain for the end of a read that was aborted. */
+  /** Whether a run was given up because a read that was aborted has not ended yet. */
   get isStuck(): boolean {
     return this.#isBlocked && !this.#running;
   }
 
   /**
-   * What a client that joins now can wait for: the value that is read for those before it, or nothing
-   * after a run, whose tick is sent live. Undefined: nothing is under way.
+   * What a client that joins now can wait for: the value that is read for the clients before it, or the end
+   * of a run, whose tick is sent live. Undefined: nothing is under way.
    */
   get coming(): Promise<CurrentTick | undefined> | undefined {
     return this.#requested ?? this.#running?.then(() => undefined);
   }
 
-  /** Reads for a run. Not while one is under way, nor while the feed is stuck. */
-  run(tick: Tick, take: (value: ReadValue) => void): Promise<void> {
-    // Not the reading itself: each would keep the one before it, and so all there ever were.
+  /** Reads for a run; not to be called while one is under way. Fails at once while the feed is stuck. */
+  run(tick: Tick, onValue: (value: ReadValue) => void): Promise<void> {
+    if (this.isStuck) {
+      onValue(() => {
+        throw new FeedError('timeout', 'the read before does not end, although aborted');
+      });
+      return Promise.resolve();
+    }
+    // Only its promise: each reading would otherwise keep the one before it, and so all there ever were.
     const cleared = this.isOpen ? this.cancel() : undefined;
     const reading = this.#read(async (signal) => {
       if (cleared) {
@@ -64,17 +69,20 @@ export class FeedReader {
       }
       return this.#feed.read(tick, signal);
     });
-    this.#running = settle(reading, take).finally(() => {
+    this.#running = settle(reading, onValue).finally(() => {
       this.#running = undefined;
     });
     return this.#running;
   }
 
-  /** Reads for clients that ask for the current tick. Not while a read is open. */
-  request(tick: Tick, take: (value: ReadValue) => CurrentTick | undefined): Promise<CurrentTick | undefined> {
+  /** Reads for clients that ask for the current tick; not to be called while a read is open. */
+  request(
+    tick: Tick,
+    onValue: (value: ReadValue) => CurrentTick | undefined,
+  ): Promise<CurrentTick | undefined> {
     const reading = this.#read((signal) => this.#feed.read(tick, signal));
     // Where a run took the place of this read, the clients wait for its end.
-    const requested = settle(reading, take).then(
+    const requested = settle(reading, onValue).then(
       async (current) => current ?? this.#running?.then(() => undefined),
     );
     this.#requested = requested.finally(() => {
@@ -83,7 +91,7 @@ export class FeedReader {
     return this.#requested;
   }
 
-  /** Aborts what is being read; its value is dropped. Resolves when the feed has come to its end. */
+  /** Aborts what is being read; its value is dropped. Resolves when the feed has ended the read. */
   async cancel(): Promise<void> {
     this.#reading?.cancel();
     await this.#reading?.ended;
@@ -95,11 +103,11 @@ export class FeedReader {
   }
 }
 
-/** Resolves to undefined after `cancel`. */
-async function settle<Taken>(
+/** Resolves to what `onValue` returns; to undefined after `cancel`. */
+async function settle<Result>(
   reading: Reading,
-  take: (value: ReadValue) => Taken,
-): Promise<Taken | undefined> {
+  onValue: (value: ReadValue) => Result,
+): Promise<Result | undefined> {
   let value: ReadValue;
   try {
     const text = await reading.value;
@@ -109,16 +117,16 @@ async function settle<Taken>(
       throw error;
     };
   }
-  return reading.isCancelled ? undefined : take(value);
+  return reading.isCancelled ? undefined : onValue(value);
 }
 
 /** One read of a feed, with a time limit that holds even where the feed ignores its signal. */
 class Reading {
   /** Rejects when the feed does, and at once when the time is up or the reading is cancelled. */
   readonly value: Promise<JsonText>;
-  /** Resolves when the feed has come to its end, which may be after `value`. */
+  /** Resolves when the feed has ended the read, which may be after `value`. */
   readonly ended: Promise<void>;
-  /** Whether the feed has not come to its end. */
+  /** Whether the feed has not ended the read. */
   isOpen = true;
   isCancelled = false;
   readonly #abort = new AbortController();
@@ -139,7 +147,7 @@ class Reading {
     signal.addEventListener('abort', stopTimer, { once: true });
     this.ended = feed.then(ignore, ignore);
     this.value = Promise.race([feed, aborted]);
-    // A rejection is heard where the value is awaited, if it is.
+    // Where no code awaits the value, its rejection must not end the process.
     this.value.catch(ignore);
   }
 

@@ -2,17 +2,17 @@ import { createHistogram } from 'node:perf_hooks';
 import { instant } from '../clock.ts';
 import type { Count } from './count.ts';
 
-/** `unheard`: when the value was there, no connection was. */
+/** `unheard`: when the value came, no client was connected any more. */
 export type RunOutcome = 'sent' | 'unchanged' | 'unheard' | 'failed';
 
 /** One run; instants in milliseconds since the epoch. */
 export interface Run {
-  readonly due: number;
-  readonly started: number;
-  /** How long it took to get the value, on the clock that never steps. */
+  readonly dueMs: number;
+  readonly startedMs: number;
+  /** How long it took to get the value, on the monotonic clock. */
   readonly tookMs: number;
-  /** When the tick left; null where none did. */
-  readonly sent: number | null;
+  /** When the tick was sent; null where none was. */
+  readonly sentMs: number | null;
   readonly manual: boolean;
   readonly rooms: number;
   readonly connections: number;
@@ -22,17 +22,17 @@ export interface Run {
 }
 
 /** A run as the admin API shows it; instants as RFC 3339. */
-export interface RunEntry extends Omit<Run, 'due' | 'started' | 'sent' | 'tookMs'> {
+export interface RunEntry extends Omit<Run, 'dueMs' | 'startedMs' | 'sentMs' | 'tookMs'> {
   /** Grows with each run of a schedule; the cursor of a page. */
   readonly id: string;
   readonly due: string;
   readonly started: string;
   readonly sent: string | null;
-  /** From `due` to `sent`; null where nothing left. */
+  /** From `due` to `sent`; null where nothing was sent. */
   readonly lateMs: number | null;
 }
 
-/** What became of instants. Those with no listener are no runs. */
+/** What became of the due instants. Those at which no client listened are not counted. */
 export interface RunCounts {
   /** Runs, by hand included, by what came of them. */
   readonly runs: Readonly<Record<RunOutcome, number>>;
@@ -97,16 +97,17 @@ export class RunHistory implements RunCounts {
   }
 
   add(run: Run): void {
-    const { due, sent, manual, outcome, tookMs } = run;
+    const { dueMs, sentMs, manual, outcome, tookMs } = run;
     this.#newest[this.#count++ % MAX_RUNS] = run;
     this.runs[outcome]++;
     this.feedDuration.observe(tookMs / 1000);
-    if (sent === null) return;
+    if (sentMs === null) return;
     this.#lastSent = run;
     if (manual) return;
-    this.lateness.observe((sent - due) / 1000);
-    this.#newestLateness.add(sent - due);
-    this.#latenessOfAll.add(sent - due);
+    const lateMs = sentMs - dueMs;
+    this.lateness.observe(lateMs / 1000);
+    this.#newestLateness.add(lateMs);
+    this.#latenessOfAll.add(lateMs);
   }
 
   addMissed({ count, exact }: Count): void {
@@ -132,8 +133,8 @@ export class RunHistory implements RunCounts {
   /** The tick sent last; null before the first. */
   get last(): { due: string; sent: string; rooms: number; connections: number } | null {
     if (!this.#lastSent) return null;
-    const { due, sent, rooms, connections } = this.#lastSent;
-    return { due: instant(due), sent: instant(sent ?? due), rooms, connections };
+    const { dueMs, sentMs, rooms, connections } = this.#lastSent;
+    return { due: instant(dueMs), sent: instant(sentMs ?? dueMs), rooms, connections };
   }
 
   get counters(): Counters {
@@ -155,14 +156,14 @@ export class RunHistory implements RunCounts {
   }
 }
 
-function runEntry(id: number, { tookMs, ...run }: Run): RunEntry {
+function runEntry(id: number, { dueMs, startedMs, sentMs, tookMs: _, ...run }: Run): RunEntry {
   return {
     ...run,
     id: String(id),
-    due: instant(run.due),
-    started: instant(run.started),
-    sent: run.sent === null ? null : instant(run.sent),
-    lateMs: run.sent === null ? null : run.sent - run.due,
+    due: instant(dueMs),
+    started: instant(startedMs),
+    sent: sentMs === null ? null : instant(sentMs),
+    lateMs: sentMs === null ? null : sentMs - dueMs,
   };
 }
 

@@ -1,7 +1,6 @@
 import { instant } from '../clock.ts';
-import { type ComputedFeed, type Feed, FeedError } from '../feed/feed.ts';
-import type { RoomData, RoomEvent } from '../hub/event.ts';
-import { type RoomMatcher, roomsMatcher } from '../hub/event.ts';
+import type { ComputedFeed, Feed } from '../feed/feed.ts';
+import { type RoomData, type RoomEvent, type RoomMatcher, roomsMatcher } from '../hub/event.ts';
 import type { Cadence } from './cadence.ts';
 import type { Count } from './count.ts';
 import { FeedReader } from './feed-reader.ts';
@@ -30,26 +29,27 @@ export interface ScheduleEntry extends PublicStatus {
   readonly lateness: LatenessEntry | null;
 }
 
-/** What one schedule has for a client that asks what is current in a room. */
+/** What is current of one schedule in a room. */
 export interface CurrentOfSchedule {
   /** Its `status`, unless it is `ok`. */
-  readonly status?: RoomEvent | undefined;
-  /** At most one of these two. */
-  readonly tick?: RoomEvent;
-  /** As `CurrentTicksOfRoom.coming`. */
-  readonly coming?: Promise<RoomEvent | undefined>;
+  readonly status: RoomEvent | undefined;
+  /** A promise where the tick has to be read first: as in `CurrentTicksOfRoom.coming`. */
+  readonly tick: RoomEvent | Promise<RoomEvent | undefined> | undefined;
 }
 
-/** The beginning of a run; `since` is `started` on the clock that never steps. */
-type RunStart = Pick<Run, 'due' | 'manual' | 'started'> & { readonly since: number };
+/** The beginning of a run; `sinceMs` is `startedMs` on the monotonic clock. */
+type RunStart = Pick<Run, 'dueMs' | 'manual' | 'startedMs'> & { readonly sinceMs: number };
 
-type RunResult = Pick<Run, 'sent' | 'rooms' | 'connections' | 'bytes' | 'outcome' | 'error'>;
+/** Makes a value at the time that is given; throws where there is none. */
+type MakeValue = (atMs: number) => RoomData;
 
-const NOTHING_SENT = { sent: null, rooms: 0, connections: 0, bytes: 0 };
+type RunResult = Pick<Run, 'sentMs' | 'rooms' | 'connections' | 'bytes' | 'outcome' | 'error'>;
+
+const NOTHING_SENT = { sentMs: null, rooms: 0, connections: 0, bytes: 0 };
 
 /**
- * One schedule: gets a value for each due instant while a client listens, sends it as a tick, and keeps
- * the promise of `previous`. Nothing that its feed does reaches another schedule.
+ * One schedule: while a client listens, it gets a value for each due instant and sends it as a tick.
+ * Nothing that its feed does reaches another schedule.
  */
 export class Schedule implements Timed {
   readonly name: string;
@@ -61,19 +61,19 @@ export class Schedule implements Timed {
   readonly history: RunHistory;
   readonly #context: ScheduleContext;
   readonly #feed: Feed;
-  /** What gives the values: the feed itself where it is computed. */
+  /** Where the values come from: the feed itself where it is computed. */
   readonly #source: ComputedFeed | FeedReader;
   readonly #status: Status;
   readonly #chain: TickChain;
   /** Absent while paused or stopped. */
   #slot: TimerSlot | undefined;
-  /** The newest slot, also of the schedule before: what was called there is not called again in the next. */
+  /** The newest slot, also of the schedule that this one replaced: the next one continues it. */
   #lastSlot: TimerSlot | undefined;
   /** Set by a stop; resolves when the feed has ended. */
   #ended: Promise<void> | undefined;
-  /** The newest instant that has no value: a client that joins does not try it again. */
-  #failedDue: number | null = null;
-  /** The run by hand that is waited for; never rejects. */
+  /** The newest instant whose value could not be had: it is not tried again for a client that joins. */
+  #failedDueMs: number | null = null;
+  /** The run by hand that is under way; never rejects. */
   #manualRun: Promise<void> | undefined;
 
   /**
@@ -89,7 +89,7 @@ export class Schedule implements Timed {
     this.#context = context;
     this.#status = new Status(options, context, before ? before.#status : undefined);
     this.#chain = new TickChain(options, before ? before.#chain : undefined);
-    this.history = before ? before.history : new RunHistory(context.lateness);
+    this.history = before?.history ?? new RunHistory(context.lateness);
     const feed = options.makeFeed();
     this.#feed = feed;
     this.#source = 'compute' in feed ? feed : new FeedReader(context.clock, feed, options.timeoutMs);
@@ -144,14 +144,14 @@ export class Schedule implements Timed {
   }
 
   /** Called by the timer. */
-  due(due: number): void {
-    // A schedule that was called in the same turn may have paused this one.
+  due(dueMs: number): void {
+    // A schedule that was called before in the same iteration may have paused this one.
     if (!this.#slot || !this.#context.hub.anyone(this.options.rooms)) return;
     if (this.#reader?.running || this.#reader?.isStuck) {
       this.history.addOverlapped();
       this.#context.report.overlapped(this.name);
     } else {
-      this.#startRun(due, false);
+      this.#startRun(dueMs, false);
     }
   }
 
@@ -164,7 +164,7 @@ export class Schedule implements Timed {
 
   /** Called by the timer. The `status` is sent at once: the next tick may be a day away. */
   stepped(ms: number): void {
-    this.#failedDue = null;
+    this.#failedDueMs = null;
     if (ms > 0 || this.#chain.setBack(this.next)) this.#status.sendChanged('clock');
   }
 
@@ -180,8 +180,8 @@ export class Schedule implements Timed {
   entry(): ScheduleEntry {
     const { describedCadence, feedType, event, rooms } = this.options;
     const next: string[] = [];
-    for (let at = this.next; at !== null && next.length < 3; at = this.cadence.next(at))
-      next.push(instant(at));
+    for (let atMs = this.next; atMs !== null && next.length < 3; atMs = this.cadence.next(atMs))
+      next.push(instant(atMs));
     return {
       name: this.name,
       cadence: describedCadence,
@@ -210,23 +210,23 @@ export class Schedule implements Timed {
     if (current instanceof CurrentTick) return { status, tick: current.replay(room, !this.#slot) };
     // A run shows its value only if it sends it.
     if (!current || this.#reader?.running) this.#chain.notShown();
-    return current ? { status, coming: this.#comingTick(current, room) } : { status };
+    return { status, tick: current && this.#comingTick(current, room) };
   }
 
   #requestTick(): CurrentTick | Promise<CurrentTick | undefined> | undefined {
-    const now = this.#context.clock.now();
-    const next = this.next;
+    const nowMs = this.#context.clock.now();
+    const nextMs = this.next;
     this.#chain.requested();
-    const known = this.#slot ? this.#chain.current(now, next) : this.#chain.newest;
+    const known = this.#slot ? this.#chain.current(nowMs, nextMs) : this.#chain.newest;
     const current = known ?? this.#reader?.coming;
     if (current || !this.#slot || this.#reader?.isOpen) return current;
-    const due = this.#newestDue(now, next);
-    if (due === null || due === this.#failedDue) return undefined;
-    const tick = this.#chain.tick(due, false, next);
+    const dueMs = this.#newestDue(nowMs, nextMs);
+    if (dueMs === null || dueMs === this.#failedDueMs) return undefined;
+    const tick = this.#chain.tick(dueMs, false, nextMs);
     const source = this.#source;
     if (source instanceof FeedReader)
-      return source.request(tick.tick, (value) => this.#finishRequest(due, value));
-    return this.#finishRequest(due, (at) => source.compute(tick.tick, at), tick);
+      return source.request(tick.tick, (value) => this.#finishRequest(dueMs, value));
+    return this.#finishRequest(dueMs, (atMs) => source.compute(tick.tick, atMs), tick);
   }
 
   /** A client that gets no tick here has had a live one meanwhile, or has not been shown the value. */
@@ -241,11 +241,13 @@ export class Schedule implements Timed {
     return this.#source instanceof FeedReader ? this.#source : undefined;
   }
 
+  /** Waits for the first instant after `afterMs`. */
   #enterTimer(afterMs: number): void {
     this.#slot = this.#context.timer.add(this, { afterMs, before: this.#lastSlot });
     this.#lastSlot = this.#slot;
   }
 
+  /** Resolves when what is being read has ended. */
   async #leaveTimer(): Promise<void> {
     if (this.#slot) this.#context.timer.remove(this.#slot);
     this.#slot = undefined;
@@ -255,84 +257,76 @@ export class Schedule implements Timed {
   async #runByHand(): Promise<void> {
     await this.#reader?.running;
     if (this.#ended) return;
-    const now = this.#context.clock.now();
-    const due = this.#newestDue(now, this.next) ?? now;
-    if (!this.#reader?.isStuck) return this.#startRun(due, true);
-    this.#finishRun(this.#runStart(due, true), () => {
-      throw new FeedError('timeout', 'the read before does not end, although aborted');
-    });
+    const nowMs = this.#context.clock.now();
+    await this.#startRun(this.#newestDue(nowMs, this.next) ?? nowMs, true);
   }
 
   /** A computed value is sent on return, one that is read when this resolves. */
-  #startRun(due: number, manual: boolean): Promise<void> | undefined {
-    const start = this.#runStart(due, manual);
-    const tick = this.#chain.tick(due, manual, this.next);
+  #startRun(dueMs: number, manual: boolean): Promise<void> | undefined {
+    const { clock } = this.#context;
+    const start = { dueMs, manual, startedMs: clock.now(), sinceMs: clock.monotonic() };
+    const tick = this.#chain.tick(dueMs, manual, this.next);
     const source = this.#source;
     if (source instanceof FeedReader) return source.run(tick.tick, (value) => this.#finishRun(start, value));
-    this.#finishRun(start, (at) => source.compute(tick.tick, at), tick);
+    this.#finishRun(start, (atMs) => source.compute(tick.tick, atMs), tick);
     return undefined;
   }
 
-  #runStart(due: number, manual: boolean): RunStart {
-    const { clock } = this.#context;
-    return { due, manual, started: clock.now(), since: clock.monotonic() };
-  }
-
   /**
-   * `value` is called with the time, and throws where there is none. `tick`: the one that a value was
-   * computed for. For a value that was read it is made now, because `previous` and `next` may have moved
-   * since the read began.
+   * `tick`: the one that a value was computed for. For a value that was read it is made now, because
+   * `previous` and `next` may have moved since the read began.
    */
-  #finishRun({ since, ...run }: RunStart, value: (at: number) => RoomData, tick?: DueTick): void {
+  #finishRun(start: RunStart, value: MakeValue, tick?: DueTick): void {
+    const { sinceMs, ...run } = start;
     const { clock } = this.#context;
-    const at = clock.now();
+    const atMs = clock.now();
     let result: RunResult;
     let tookMs: number | undefined;
     try {
-      const data = value(at);
-      tookMs = clock.monotonic() - since;
-      result = this.#send(run, data, at, tick);
+      const data = value(atMs);
+      tookMs = clock.monotonic() - sinceMs;
+      result = this.#send(start, data, atMs, tick);
     } catch (error) {
-      tookMs ??= clock.monotonic() - since;
-      result = { ...NOTHING_SENT, outcome: 'failed', error: this.#failed(run.due, error) };
+      tookMs ??= clock.monotonic() - sinceMs;
+      result = { ...NOTHING_SENT, outcome: 'failed', error: this.#failed(run.dueMs, error) };
     }
     this.history.add({ ...run, tookMs, ...result });
   }
 
   /** Sends a value, unless every client has it. Throws where it is too large. */
-  #send({ due, manual }: Pick<Run, 'due' | 'manual'>, data: RoomData, at: number, tick?: DueTick): RunResult {
+  #send({ dueMs, manual }: RunStart, data: RoomData, atMs: number, tick?: DueTick): RunResult {
     const { when, rooms } = this.options;
     if (when === 'changed' && !manual && this.#chain.isUnchanged(data)) {
       this.#chain.extend(this.next);
       this.#status.succeeded();
       return { ...NOTHING_SENT, outcome: 'unchanged', error: null };
     }
-    const { event } = this.#keep(tick ?? this.#chain.tick(due, manual, this.next), data, at);
-    if (this.#chain.needsChangedStatus(due)) this.#status.sendChanged('clock');
+    const { event } = this.#keep(tick ?? this.#chain.tick(dueMs, manual, this.next), data, atMs);
+    if (this.#chain.needsChangedStatus(dueMs)) this.#status.sendChanged('clock');
     const delivered = this.#context.hub.deliver({ rooms, event, data });
-    if (delivered.connections === 0) return { ...delivered, sent: null, outcome: 'unheard', error: null };
-    this.#chain.sent(due);
-    return { ...delivered, sent: at, outcome: 'sent', error: null };
+    if (delivered.connections === 0) return { ...delivered, sentMs: null, outcome: 'unheard', error: null };
+    this.#chain.sent(dueMs);
+    return { ...delivered, sentMs: atMs, outcome: 'sent', error: null };
   }
 
   /** As `#finishRun`, for a value that goes to the clients that asked for it. */
-  #finishRequest(due: number, value: (at: number) => RoomData, tick?: DueTick): CurrentTick | undefined {
-    const at = this.#context.clock.now();
+  #finishRequest(dueMs: number, value: MakeValue, tick?: DueTick): CurrentTick | undefined {
+    const atMs = this.#context.clock.now();
     try {
-      const data = value(at);
-      return this.#keep(tick ?? this.#chain.tick(due, false, this.next), data, at);
+      const data = value(atMs);
+      return this.#keep(tick ?? this.#chain.tick(dueMs, false, this.next), data, atMs);
     } catch (error) {
-      this.#failed(due, error);
+      this.#failed(dueMs, error);
       return undefined;
     }
   }
 
   /** Makes a value the current one. Throws where it is too large. */
-  #keep(tick: DueTick, data: RoomData, at: number): CurrentTick {
+  #keep(tick: DueTick, data: RoomData, atMs: number): CurrentTick {
     const current = new CurrentTick(this.options.event, tick, {
       data,
-      at,
-      until: this.#slot ? tick.next : this.cadence.next(at),
+      atMs,
+      untilMs: this.#slot ? tick.nextMs : this.cadence.next(atMs),
       maxBytes: this.#context.settings.current.limits.eventBytes,
     });
     this.#chain.keep(current);
@@ -341,8 +335,8 @@ export class Schedule implements Timed {
   }
 
   /** Returns what is kept of the error. */
-  #failed(due: number, error: unknown): string {
-    this.#failedDue = due;
+  #failed(dueMs: number, error: unknown): string {
+    this.#failedDueMs = dueMs;
     return this.#status.failed(error);
   }
 
@@ -350,7 +344,7 @@ export class Schedule implements Timed {
    * The newest instant that was due: the one before the instant that the timer will call next, which may
    * have passed. After a change of cadence that may be one of the cadence before.
    */
-  #newestDue(now: number, next: number | null): number | null {
-    return this.#chain.newestDue(this.cadence.previous(next === null ? now : next - 1), now);
+  #newestDue(nowMs: number, nextMs: number | null): number | null {
+    return this.#chain.newestDue(this.cadence.previous(nextMs === null ? nowMs : nextMs - 1), nowMs);
   }
 }

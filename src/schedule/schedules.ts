@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextIteration } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Refusal } from '../hub/errors.ts';
 import type { RoomEvent } from '../hub/event.ts';
@@ -216,10 +216,10 @@ export class Schedules implements CurrentTicks {
     const coming: Promise<RoomEvent | undefined>[] = [];
     for (const schedule of this.#schedules.values()) {
       if (!schedule.reaches(room)) continue;
-      const current = schedule.request(room);
-      if (current.status) statuses.push(current.status);
-      if (current.tick) ticks.push(current.tick);
-      if (current.coming) coming.push(current.coming);
+      const { status, tick } = schedule.request(room);
+      if (status) statuses.push(status);
+      if (tick instanceof Promise) coming.push(tick);
+      else if (tick) ticks.push(tick);
     }
     return { statuses, ticks, coming };
   }
@@ -227,12 +227,12 @@ export class Schedules implements CurrentTicks {
   /** The same items; after each slice of time the event loop does its other work. */
   async *#inSlices<Item>(items: Iterable<Item>): AsyncGenerator<Item> {
     const { clock } = this.#context;
-    let endsAt = clock.monotonic() + SLICE_MS;
+    let endsAtMs = clock.monotonic() + SLICE_MS;
     for (const item of items) {
       yield item;
-      if (clock.monotonic() < endsAt) continue;
-      await nextTurn();
-      endsAt = clock.monotonic() + SLICE_MS;
+      if (clock.monotonic() < endsAtMs) continue;
+      await nextIteration();
+      endsAtMs = clock.monotonic() + SLICE_MS;
     }
   }
 

@@ -53,17 +53,17 @@ export class Watching {
 
   /** A run due now that took as long and left so late. */
   ran(schedule: string, { lateMs = 0, tookMs = 0, manual = false } = {}): void {
-    const due = this.clock.now();
-    this.#add(schedule, { due, tookMs, sent: due + lateMs, manual, outcome: 'sent' });
+    const dueMs = this.clock.now();
+    this.#add(schedule, { dueMs, tookMs, sentMs: dueMs + lateMs, manual, outcome: 'sent' });
   }
 
   /** A run that sent nothing. */
   ranInVain(schedule: string, outcome: RunOutcome, tookMs = 0): void {
-    this.#add(schedule, { due: 0, tookMs, sent: null, manual: false, outcome });
+    this.#add(schedule, { dueMs: 0, tookMs, sentMs: null, manual: false, outcome });
   }
 
-  #add(schedule: string, run: Pick<Run, 'due' | 'tookMs' | 'sent' | 'manual' | 'outcome'>): void {
-    this.history(schedule).add({ ...run, started: 0, rooms: 0, connections: 0, bytes: 0, error: null });
+  #add(schedule: string, run: Pick<Run, 'dueMs' | 'tookMs' | 'sentMs' | 'manual' | 'outcome'>): void {
+    this.history(schedule).add({ ...run, startedMs: 0, rooms: 0, connections: 0, bytes: 0, error: null });
   }
 
   /** The value of a series as it is written, such as `belfry_rooms` or `x_total{code="1"}`. */
