@@ -16,7 +16,7 @@ import {
   Rooms,
   type RoomsOptions,
 } from './room.ts';
-import { SlowConsumers, type UnreadAnswer } from './slow-consumers.ts';
+import { SlowConsumers } from './slow-consumers.ts';
 import {
   type ConnectionEntry,
   type ConnectionsQuery,
@@ -29,7 +29,7 @@ import {
   roomEntries,
 } from './views.ts';
 
-/** So many lines of clients are acted on in one iteration of the event loop, those of all together. */
+/** So many lines are acted on in one iteration of the event loop, those of all clients together. */
 const MAX_LINES_PER_ITERATION = 64;
 
 export interface HubOptions extends Omit<RoomsOptions, 'scheduler'> {
@@ -39,7 +39,7 @@ export interface HubOptions extends Omit<RoomsOptions, 'scheduler'> {
   readonly server: string;
   /** Begins the id of each connection, and is different for each process. */
   readonly processId: string;
-  /** Called with faults that no caller is told of: a listener that threw, a log that cannot be read. */
+  /** Called with faults that reach no caller: a listener that threw, a log that cannot be read. */
   readonly onFault: (what: string, error: unknown) => void;
 }
 
@@ -152,7 +152,7 @@ export class Hub {
     const room = this.#rooms.get(name);
     room?.remove(connection);
     if (room) this.#rooms.left(room);
-    this.events.tell('leave', { room: name, connection });
+    this.events.notify('leave', { room: name, connection });
   }
 
   /** The socket is gone. Does nothing the second time. */
@@ -162,37 +162,31 @@ export class Hub {
     this.#connections.remove(connection);
   }
 
-  /** Tells a connection why, closes it, and forgets it. Does nothing the second time. */
-  close(connection: Connection, reason: CloseReason, room?: string): void {
+  /** Sends a connection the reason, closes it, and forgets it. Does nothing the second time. */
+  close(connection: Connection, { retryAfterMs: after, ...rest }: CloseReason, room?: string): void {
     if (connection.closed) return;
-    const told = reason.reconnect
-      ? { ...reason, retryAfterMs: reason.retryAfterMs ?? retryAfterMs(0, 1) }
-      : reason;
-    connection.close(told, room);
+    const reason = rest.reconnect ? { ...rest, retryAfterMs: after ?? retryAfterMs(0, 1) } : rest;
+    connection.close(reason, room);
     this.disconnect(connection);
-    this.events.tell('close', { connection, reason: told });
+    this.events.notify('close', { connection, reason });
   }
 
   /**
-   * Backpressure: to be awaited before a line of a client is acted on. `undefined`: it may be at once;
-   * otherwise resolves when what is due has been written.
+   * Backpressure: to be awaited before a line of a client is acted on. `undefined`: it may be acted on at
+   * once; otherwise resolves when what is due has been written.
    */
   ready(): Promise<void> | undefined {
     return this.#backpressure.ready();
   }
 
   /** HTTP answers that are not read yet: they count towards `totalBufferedBytes`, as send queues do. */
-  readonly unreadAnswers = {
-    add: (answer: UnreadAnswer): void => {
-      this.#outboxes.slowConsumers.add(answer);
-      this.#outboxes.slowConsumers.grew(answer.unsentBytes);
-    },
-    remove: (answer: UnreadAnswer): void => this.#outboxes.slowConsumers.remove(answer),
-  };
+  get unreadAnswers(): Pick<SlowConsumers, 'add' | 'remove'> {
+    return this.#outboxes.slowConsumers;
+  }
 
   // Ticks
 
-  /** Whether a connection is in a room that matches one of the patterns. */
+  /** Whether any connection is in a room that matches one of the patterns. */
   anyone(patterns: readonly string[]): boolean {
     return this.#rooms.haveMembers(patterns);
   }

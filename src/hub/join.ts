@@ -164,7 +164,7 @@ export class Joins {
     if (connection.closed) return;
     const room = this.#options.rooms.open(name);
     room.add(connection);
-    this.#options.events.tell('join', { room: room.name, connection });
+    this.#options.events.notify('join', { room: room.name, connection });
   }
 
   /** A history that cannot be read is a gap: the client still gets what comes from now on. */

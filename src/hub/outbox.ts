@@ -7,12 +7,12 @@ import type { SlowConsumers, UnsentQueue } from './slow-consumers.ts';
 /** What the hub needs of a socket; one implementation for each transport. */
 export interface Sink {
   readonly format: WireFormat;
-  /** Bytes that were written and that the operating system has not taken yet. */
+  /** Bytes that were written and that the operating system has not accepted yet. */
   readonly bufferedBytes: number;
   /** Whole frames only. Does nothing once the socket is gone. */
   write(bytes: Buffer): void;
-  /** Calls back once when all that was written has been taken; never, where the socket is gone first. */
-  whenTaken(callback: () => void): void;
+  /** Calls back once when the operating system has accepted all that was written; never, where the socket is gone first. */
+  whenDrained(callback: () => void): void;
   /** Ends the connection after what was written; the peer may be gone already. */
   close(reason: CloseReason): void;
 }
@@ -22,35 +22,35 @@ export interface OutboxContext {
   readonly settings: CurrentSettings;
   readonly scheduler: FlushScheduler;
   readonly slowConsumers: SlowConsumers;
-  /** Called with a socket that threw: it is of no use any more. */
+  /** Called with the id of a connection whose socket threw: it cannot be used any more. */
   readonly onBroken: (connection: string, error: unknown) => void;
   /** Totals since start. */
   readonly totals: { events: number; bytes: number; conflated: number };
 }
 
-/** A batch of so many bytes is written whole, also where `conflateAboveBytes` is less. */
+/** A batch of no more bytes is written whole, also where `conflateAboveBytes` is less. */
 const SMALL_BATCH_BYTES = 4096;
 
-/** From here on a frame is written by itself: copying it would cost more, and others share its bytes. */
+/** A frame of so many bytes is written by itself: copying it would cost more, and other sockets share its bytes. */
 const LARGE_FRAME_BYTES = 4096;
 
-/** A frame that waits for its socket, and how many older ones it has replaced. */
+/** A frame that waits for its socket, and how many older ticks it has replaced. */
 interface Waiting {
   readonly frame: Frame;
   readonly replaced: number;
 }
 
-/** What a connection has while it joins or its peer does not keep up; nearly all have none most of the time. */
+/** What an outbox keeps while its connection joins or its peer does not keep up. */
 class Backlog {
-  /** Set from `hold` to `release`. */
+  /** Frames that wait for `release`; set by `hold`. */
   held: Frame[] | undefined;
   heldBytes = 0;
-  /** In the order in which they will leave; set while the peer does not keep up. */
+  /** By what they replace, in the order in which they will leave; set while the peer does not keep up. */
   waiting: Map<unknown, Waiting> | undefined;
   waitingBytes = 0;
-  /** Of the peer's own lines. */
+  /** Of the peer's own lines that are not acted on yet. */
   inboundBytes = 0;
-  /** Whether the sink will call back when it is empty, and the next piece follows then. */
+  /** Whether the sink will call back when it is empty; the next frames are written then. */
   isDraining = false;
 
   get bytes(): number {
@@ -96,14 +96,9 @@ export class Outbox implements Flushable, UnsentQueue {
     this.#context = context;
   }
 
-  /** Nothing is taken any more. */
-  get isClosed(): boolean {
-    return this.#isClosed;
-  }
-
   /**
-   * What the operating system has not taken yet: in the socket, in this iteration's batch, waiting or
-   * held back; and what waits of the peer's own lines.
+   * What the operating system has not accepted yet: in the socket, in this iteration's batch, waiting or
+   * held back; and the peer's own lines that wait.
    */
   get unsentBytes(): number {
     return (this.#batch?.length ?? 0) + this.#queuedBytes;
@@ -143,17 +138,20 @@ export class Outbox implements Flushable, UnsentQueue {
   /** So many bytes of the peer's lines wait until it reads its replies: they count like unsent ones. */
   waitForPeer(inboundBytes: number): void {
     if (this.#isClosed) return;
-    const backlog = this.#makeBacklog();
-    const grownBytes = inboundBytes - backlog.inboundBytes;
-    backlog.inboundBytes = inboundBytes;
+    this.#backlog ??= new Backlog();
+    const grownBytes = inboundBytes - this.#backlog.inboundBytes;
+    this.#backlog.inboundBytes = inboundBytes;
     this.#watch(grownBytes);
   }
 
-  /** From here on frames are kept back, until `release` says what comes before them. */
+  /** From here on frames are held back until `release`. */
   hold(): void {
-    if (!this.#isClosed) this.#makeBacklog().held ??= [];
+    if (this.#isClosed) return;
+    this.#backlog ??= new Backlog();
+    this.#backlog.held ??= [];
   }
 
+  /** Sends `first`, and behind it what was held back. */
   release(first: readonly Frame[]): void {
     if (this.#isClosed) return;
     const backlog = this.#backlog;
@@ -199,17 +197,12 @@ export class Outbox implements Flushable, UnsentQueue {
     this.#use(() => this.#sink.close(reason));
   }
 
-  /** The socket is gone, or about to be: what is queued is dropped. */
+  /** The socket is gone, or about to be: drops what is queued. */
   discard(): void {
     this.#isClosed = true;
     this.#batch = undefined;
     this.#backlog = undefined;
     this.#context.slowConsumers.remove(this);
-  }
-
-  #makeBacklog(): Backlog {
-    this.#backlog ??= new Backlog();
-    return this.#backlog;
   }
 
   /** Asked for each write: mostly nothing waits in the socket, and the settings are not read. */
@@ -235,14 +228,14 @@ export class Outbox implements Flushable, UnsentQueue {
     }
     const { bufferedBytes } = this.#sink;
     if (bufferedBytes === 0 || this.#isClosed) return;
-    slowConsumers.add(this);
-    slowConsumers.grew(Math.min(bufferedBytes, bytes.length));
+    slowConsumers.add(this, Math.min(bufferedBytes, bytes.length));
   }
 
-  /** What was to leave in this iteration waits for its place in the socket. */
+  /** Moves the frames of this iteration's batch to those that wait for the socket. */
   #queueBatch(batch: Batch): void {
     this.#batch = undefined;
-    const backlog = this.#makeBacklog();
+    this.#backlog ??= new Backlog();
+    const backlog = this.#backlog;
     backlog.waiting ??= new Map();
     const beforeBytes = backlog.waitingBytes;
     for (const frame of batch.frames()) this.#wait(backlog, backlog.waiting, frame);
@@ -276,13 +269,12 @@ export class Outbox implements Flushable, UnsentQueue {
       this.#watch(0);
     } else if (backlog?.waiting) {
       backlog.isDraining = true;
-      this.#use(() => this.#sink.whenTaken(() => this.#onTaken()));
+      this.#use(() => this.#sink.whenDrained(() => this.#onDrained()));
     }
     return bytes;
   }
 
-  /** The socket has room again. */
-  #onTaken(): void {
+  #onDrained(): void {
     const backlog = this.#backlog;
     if (!backlog) return;
     backlog.isDraining = false;
@@ -319,19 +311,15 @@ export class Outbox implements Flushable, UnsentQueue {
     return length;
   }
 
-  /** What is queued is counted, whichever side it waits for: the peer or the log. */
+  /** To be called when what is queued has changed: while there is something, it counts as unsent. */
   #watch(grownBytes: number): void {
     const { slowConsumers } = this.#context;
     if (this.#backlog && !this.#backlog.isNeeded) this.#backlog = undefined;
-    if (this.#queuedBytes === 0 && !this.isBehind) {
-      slowConsumers.remove(this);
-      return;
-    }
-    slowConsumers.add(this);
-    if (grownBytes > 0) slowConsumers.grew(grownBytes);
+    if (this.#queuedBytes === 0 && !this.isBehind) slowConsumers.remove(this);
+    else slowConsumers.add(this, grownBytes);
   }
 
-  /** A socket that throws must not end the round in which others get theirs. */
+  /** A socket that throws must not keep a flush from the other sockets. */
   #use(act: () => void): void {
     try {
       act();

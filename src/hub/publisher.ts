@@ -54,7 +54,7 @@ export type Command =
 /** A publication in the queue. */
 interface Pending {
   readonly publication: Publication;
-  /** The rooms that it goes to, known when it is sent: one message for each. */
+  /** The rooms that it goes to, found just before it is numbered: one message for each. */
   rooms: readonly string[];
   resolve(published: Published): void;
   reject(error: unknown): void;
@@ -66,17 +66,16 @@ interface PendingCommand {
   reject(error: unknown): void;
 }
 
-/** So many messages are numbered by one append, or as many more as the last publication of it makes. */
+/** So many messages are numbered by one append; the last publication of it may make it more. */
 const MAX_ENTRIES = 1000;
 
-/**
- * So many bytes of messages become due before they have to be written: about what a server copies into
- * sockets in one slice.
- */
+/** Delivery waits for the sockets above so many unwritten bytes: about what is copied into them in one slice. */
 const MAX_DUE_BYTES = 8 * 1024 * 1024;
 
-/** After so many appends everything else in the event loop gets its share. */
-const APPENDS_PER_ITERATION = 64;
+/** After so many rounds of its queue the publisher waits for the next iteration of the event loop. */
+const ROUNDS_PER_ITERATION = 64;
+
+const NOTHING_APPENDED: Appended = { messages: [], stored: Promise.resolve() };
 
 export interface PublisherOptions {
   readonly clock: Clock;
@@ -86,7 +85,7 @@ export interface PublisherOptions {
   readonly connections: Connections;
   readonly scheduler: FlushScheduler;
   readonly events: HubEmitter;
-  /** Called with why the log could not be read or written; clients are told only that it could not. */
+  /** Called with why the log could not be read or written; clients learn only that it could not. */
   readonly onFault: (what: string, error: unknown) => void;
   /** Performs a command, between two publications. */
   readonly perform: (command: Command) => Promise<RoomClosed | undefined>;
@@ -102,18 +101,18 @@ export class Publisher {
   readonly #options: PublisherOptions;
   #queue: (Pending | PendingCommand)[] = [];
   #isWorking = false;
-  #appends = 0;
+  #rounds = 0;
   #newest: Position = { position: 0, id: '' };
   /** Messages delivered since start. */
   delivered = 0;
-  /** Of messages that were delivered and not written yet, all connections together. */
+  /** Of messages that were delivered and are not written yet, for all connections together. */
   #dueBytes = 0;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
   }
 
-  /** Finds the position in the log from which all goes on. */
+  /** Reads the position of the newest message from the log. */
   async start(): Promise<void> {
     this.#newest = await this.#options.log.head();
   }
@@ -153,54 +152,51 @@ export class Publisher {
   async #work(): Promise<void> {
     while (this.#queue.length > 0) {
       // A program that publishes in a loop, and awaits each answer, would keep all else waiting.
-      if (++this.#appends % APPENDS_PER_ITERATION === 0) await nextIteration();
+      if (++this.#rounds % ROUNDS_PER_ITERATION === 0) await nextIteration();
       const items = this.#queue;
       this.#queue = [];
-      let publications: Pending[] = [];
+      let group: Pending[] = [];
+      let entries = 0;
       for (const item of items) {
         if ('publication' in item) {
-          publications.push(item);
-          continue;
+          if (!(await this.#findRooms(item))) continue;
+          group.push(item);
+          entries += item.rooms.length;
+          if (entries < MAX_ENTRIES) continue;
         }
-        if (publications.length > 0) await this.#send(publications);
-        publications = [];
-        await this.#options.perform(item.command).then(item.resolve, item.reject);
+        await this.#send(group);
+        group = [];
+        entries = 0;
+        if ('command' in item) await this.#options.perform(item.command).then(item.resolve, item.reject);
       }
-      if (publications.length > 0) await this.#send(publications);
+      await this.#send(group);
     }
     this.#isWorking = false;
   }
 
-  /**
-   * Sends publications with as few appends as it takes. Answers to each; never rejects. Goes no faster
-   * than what it causes is written: that is what its callers wait for.
-   */
-  async #send(publications: readonly Pending[]): Promise<void> {
-    const time = instant(this.#options.clock.now());
-    let group: Pending[] = [];
-    let entries = 0;
-    for (const pending of publications) {
-      try {
-        pending.rooms = await this.#roomsOf(pending.publication.target);
-      } catch (error) {
-        // A program may have changed the target since it was checked.
-        pending.reject(error);
-        continue;
-      }
-      group.push(pending);
-      entries += pending.rooms.length;
-      if (entries < MAX_ENTRIES) continue;
-      await this.#sendGroup(group, time);
-      group = [];
-      entries = 0;
+  /** False, and rejected, where a program has changed the target since it was checked. */
+  async #findRooms(pending: Pending): Promise<boolean> {
+    try {
+      pending.rooms = await this.#roomsOf(pending.publication.target);
+      return true;
+    } catch (error) {
+      pending.reject(error);
+      return false;
     }
-    if (group.length > 0) await this.#sendGroup(group, time);
   }
 
-  async #sendGroup(group: readonly Pending[], time: string): Promise<void> {
-    const { onFault } = this.#options;
+  /**
+   * Numbers the messages of a group with one append, and delivers them. Answers to each publication; never
+   * rejects. Resolves no sooner than its deliveries are written: that makes senders wait for slow ones.
+   */
+  async #send(group: readonly Pending[]): Promise<void> {
+    if (group.length === 0) return;
+    const { log, clock, onFault } = this.#options;
+    const time = instant(clock.now());
     try {
-      const { messages, stored } = await this.#append(group.flatMap((pending) => entriesOf(pending, time)));
+      const entries = group.flatMap((pending) => entriesOf(pending, time));
+      // What goes to devices, connections or users alone needs no number.
+      const { messages, stored } = entries.length > 0 ? await log.append(entries) : NOTHING_APPENDED;
       stored.catch((error) => onFault('messages could not be stored', error));
       let from = 0;
       for (const pending of group) {
@@ -208,23 +204,18 @@ export class Publisher {
         const own = messages.slice(from, from + rooms.length);
         from += own.length;
         const published = await this.#deliver(pending, own, time);
-        // Delivery does not wait for the disk; the sender is told only when the message is safe.
+        // Delivery does not wait for the disk, the answer does.
         stored.then(
           () => resolve(published),
-          (cause) => reject(notTaken('the message was delivered but not stored', cause)),
+          (cause) => reject(unavailable('the message was delivered but not stored', cause)),
         );
       }
     } catch (cause) {
       onFault('messages could not be numbered', cause);
-      for (const { reject } of group) reject(notTaken('the message could not be numbered: try again', cause));
+      for (const { reject } of group) {
+        reject(unavailable('the message could not be numbered: try again', cause));
+      }
     }
-  }
-
-  /** What is for devices, connections or users alone needs no number, and so no log. */
-  async #append(entries: readonly Entry[]): Promise<Appended> {
-    return entries.length > 0
-      ? this.#options.log.append(entries)
-      : { messages: [], stored: Promise.resolve() };
   }
 
   /** The rooms of a target by name: those named exactly, and those that exist and match a pattern. */
@@ -246,7 +237,7 @@ export class Publisher {
     return { clock, sliceMs: settings.current.limits.fanoutSliceMs };
   }
 
-  /** What a publication to these rooms reaches now; `found`: the connections that its target names. */
+  /** What a publication to these rooms reaches at this moment; `found`: the connections that its target names. */
   async #outcome(
     target: Target,
     names: readonly string[],
@@ -307,7 +298,7 @@ export class Publisher {
       const sized = sizedText(event, dataBytes);
       this.#dueBytes += room.deliver(event, { above: { position, except }, sized }).bytes;
     }
-    this.#options.events.tell('message', event);
+    this.#options.events.notify('message', event);
   }
 }
 
@@ -318,30 +309,34 @@ function deliverDirectly(
   except: ReadonlySet<string>,
   time: string,
 ): void {
-  const { event, data, from } = publication;
   const names = new Set(rooms);
-  const encoding = new Encoding({ event, time, data, ...(from && { from }) });
+  const encoding = new Encoding(unaddressed(publication, time));
   for (const connection of named) {
     if (except.has(connection.id) || isInOneOf(connection, names)) continue;
     connection.outbox.push(encoding.in(connection.outbox.format));
   }
 }
 
-function entriesOf({ publication, rooms }: Pending, time: string): Entry[] {
-  const { event, data, from } = publication;
-  return rooms.map((room) => ({ room, event, time, data, ...(from && { from }) }));
-}
-
-function isInOneOf({ rooms }: Connection, names: ReadonlySet<string | undefined>): boolean {
+function isInOneOf({ rooms }: Connection, names: ReadonlySet<string>): boolean {
   for (const room of rooms) if (names.has(room)) return true;
   return false;
 }
 
-function notTaken(message: string, cause: unknown): Refusal {
+function entriesOf({ publication, rooms }: Pending, time: string): Entry[] {
+  const message = unaddressed(publication, time);
+  return rooms.map((room) => ({ room, ...message }));
+}
+
+/** The message of a publication, before it is in a room. */
+function unaddressed({ event, data, from }: Publication, time: string): Omit<Entry, 'room'> {
+  return { event, time, data, ...(from && { from }) };
+}
+
+function unavailable(message: string, cause: unknown): Refusal {
   return new Refusal(503, message, { reason: 'internal', cause });
 }
 
-/** What every publication has to pass, whatever way it came. Throws `Refusal`. */
+/** Checks what is published, whichever way it came. Throws a `Refusal`. */
 function checkPublication(publication: Publication, eventBytes: number): void {
   const { event, target, data, from } = publication;
   if (!isEventName(event)) {

@@ -4,23 +4,23 @@ import type { CurrentSettings } from './settings.ts';
 /** How often queues are checked while nothing else happens. */
 const CHECK_MS = 500;
 
-/** Queues are checked when they have grown by this part of `totalBufferedBytes`, all together. */
+/** Queues are checked when all of them together have grown by this part of `totalBufferedBytes`. */
 const CHECKS_PER_TOTAL = 16;
 
-/** So many are closed in one check at most, about 5 ms; the next check follows at once. */
+/** So many are closed in one check, which takes about 5 ms; the next check follows at once. */
 const MAX_CLOSED_PER_CHECK = 256;
 
-/** The queue of a connection: its peer takes less than it is sent, or it waits for the log. */
+/** The send queue of a connection: its peer reads more slowly than it is sent, or a join waits for the log. */
 export interface UnsentQueue {
   /** The connection's id. */
   readonly connection: string;
   readonly unsentBytes: number;
 }
 
-/** A plain HTTP answer that its peer has not read. It ends by itself, and may be larger than a queue. */
+/** A plain HTTP answer that its peer has not read yet. It ends by itself, and may be larger than a queue. */
 export interface UnreadAnswer {
   readonly unsentBytes: number;
-  /** Ends the connection, and frees what waits. */
+  /** Ends the connection, and frees the unsent bytes. */
   cut(): void;
 }
 
@@ -30,14 +30,14 @@ export interface SlowConsumersOptions {
   readonly clock: Clock;
   readonly settings: CurrentSettings;
   readonly onTooSlow: (queue: UnsentQueue) => void;
-  /** What else is kept to be sent, in bytes. Default: nothing. */
+  /** Bytes that are kept for sending beside the queues. Default: 0. */
   readonly otherBytes?: () => number;
 }
 
 /**
- * Counts the unsent bytes of all connections and of answers that are not read, and closes slow consumers
- * where a limit says so. Checks when queues have grown by much, and regularly; never in the midst of a
- * write or a delivery.
+ * Counts the unsent bytes of all connections and of HTTP answers that are not read, and closes slow
+ * consumers where a limit says so. Checks when queues have grown by much, and regularly; never in the midst
+ * of a write or a delivery.
  */
 export class SlowConsumers {
   readonly #options: SlowConsumersOptions;
@@ -51,23 +51,25 @@ export class SlowConsumers {
     this.#options = options;
   }
 
-  /** How many connections have unsent bytes, as far as was checked. */
+  /** How many are watched. */
   get size(): number {
     return this.#overSinceMs.size;
   }
 
-  /** Does nothing the second time. */
-  add(unsent: Unsent): void {
-    if (this.#overSinceMs.has(unsent)) return;
-    this.#overSinceMs.set(unsent, undefined);
-    this.#cancel ??= this.#checkAfter(CHECK_MS);
+  /** Watches it until it is removed; `grownBytes`: by how much it has grown. */
+  add(unsent: Unsent, grownBytes = unsent.unsentBytes): void {
+    if (!this.#overSinceMs.has(unsent)) {
+      this.#overSinceMs.set(unsent, undefined);
+      this.#cancel ??= this.#checkAfter(CHECK_MS);
+    }
+    if (grownBytes > 0) this.grew(grownBytes);
   }
 
   remove(unsent: Unsent): void {
     this.#overSinceMs.delete(unsent);
   }
 
-  /** To be called with what a queue has grown by, in bytes. */
+  /** To be called with what a queue that is watched has grown by, in bytes. */
   grew(bytes: number): void {
     this.#grownBytes += bytes;
     if (this.#isCheckDue) return;

@@ -1,4 +1,4 @@
-/** What the hub shows of itself: the entries of the admin API's lists, and events for listeners. */
+/** What other parts see of the hub: the entries of the admin API's lists, and events for listeners. */
 
 import { EventEmitter } from 'node:events';
 import { type Clock, instant } from '../clock.ts';
@@ -140,7 +140,7 @@ export function connectionEntry(connection: Connection): ConnectionEntry {
   };
 }
 
-/** What the hub tells of what happens in it. */
+/** The events of the hub, each with what its listeners get. */
 export interface HubEvents {
   join: [{ room: string; connection: Connection }];
   leave: [{ room: string; connection: Connection }];
@@ -148,7 +148,7 @@ export interface HubEvents {
   close: [{ connection: Connection; reason: CloseReason }];
 }
 
-/** An emitter on which no listener can harm another one, or the hub. */
+/** An emitter on which a listener that throws harms neither the other listeners nor the hub. */
 export class HubEmitter extends EventEmitter<HubEvents> {
   readonly #onFault: (what: string, error: unknown) => void;
 
@@ -157,8 +157,8 @@ export class HubEmitter extends EventEmitter<HubEvents> {
     this.#onFault = onFault;
   }
 
-  /** As `emit`, which lets the first listener that throws keep the event from the others. */
-  tell<Name extends keyof HubEvents>(name: Name, ...values: HubEvents[Name]): void {
+  /** As `emit`, but a listener that throws does not keep the event from the others. */
+  notify<Name extends keyof HubEvents>(name: Name, ...values: HubEvents[Name]): void {
     const onFault = (error: unknown) => this.#onFault(`a listener of "${name}" threw`, error);
     for (const listener of this.rawListeners(name)) {
       try {

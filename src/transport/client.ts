@@ -48,7 +48,7 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
     if (this.socket.writable) this.socket.write(bytes);
   }
 
-  whenTaken(callback: () => void): void {
+  whenDrained(callback: () => void): void {
     if (this.socket.writable) this.socket.write('', (error) => error ?? callback());
   }
 

@@ -60,7 +60,7 @@ export class FakeSink implements Sink {
     if (this.stalled) this.bufferedBytes += bytes.length;
   }
 
-  whenTaken(callback: () => void): void {
+  whenDrained(callback: () => void): void {
     this.#waiting.push(callback);
   }
 
