@@ -26,6 +26,7 @@ export {
   feedKind,
   type ReadFeed,
   type Reason,
+  type SecretPart,
 } from './feed/feed.ts';
 export { type InputError, Refusal, type RefusalDetails, type RefusalReason } from './hub/errors.ts';
 export type { JsonText, RoomData, Sender, Target, Tick } from './hub/event.ts';

@@ -3,7 +3,7 @@ import { refusedConfig } from './admin/server.ts';
 import type { DocumentSource, Reloaded } from './api.ts';
 import { type Clock, instant } from './clock.ts';
 import { ConfigError, type Fault } from './config/errors.ts';
-import { shownConfig } from './config/redact.ts';
+import { Secrets } from './config/redact.ts';
 import { type Config, configJsonSchema } from './config/schema.ts';
 import type { FeedKind } from './feed/feed.ts';
 import { Refusal } from './hub/errors.ts';
@@ -52,7 +52,7 @@ export class Reloads {
   /** For people: nothing secret, every default filled in. */
   shown() {
     const { source, kinds, settings } = this.#parts;
-    this.#shown ??= shownConfig(this.#document, configJsonSchema(kinds));
+    this.#shown ??= new Secrets(kinds).shownConfig(this.#document, configJsonSchema(kinds));
     const shown = this.#shown;
     const { host, port } = settings.current.server;
     return {

@@ -8,7 +8,7 @@ import type { TokenEntry } from './access/tokens.ts';
 import { FailedAttempts } from './admin/guard.ts';
 import { addListener, type Belfry, type BelfryOptions, clientAction } from './api.ts';
 import { systemClock } from './clock.ts';
-import { sha256Of } from './config/fields.ts';
+import { sha256Of } from './config/admin-tokens.ts';
 import { parseConfig } from './config/parse.ts';
 import { scheduleOptions } from './config/schedule.ts';
 import { feedKinds } from './feed/kinds.ts';
@@ -46,7 +46,8 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
  */
 export function createBelfry(document: unknown = {}, options: BelfryOptions = {}): Belfry {
   const { clock = systemClock, logger, env = process.env, baseDirectory = process.cwd() } = options;
-  const kinds = [...feedKinds, ...(options.feeds ?? [])];
+  // The same list again has its schema already.
+  const kinds = options.feeds?.length ? [...feedKinds, ...options.feeds] : feedKinds;
   const config = parseConfig(document, { feedKinds: kinds, env });
   const madeToken = config.admin.tokens.length === 0 ? randomBytes(24).toString('base64url') : undefined;
   const tokenEntry: TokenEntry | undefined =

@@ -53,7 +53,7 @@ const configEntry = z
     config: z
       .record(z.string(), z.unknown())
       .describe(
-        'Configuration in force, in the form of the file, with every default. References to the environment are shown as written. Removed: tokens and their hashes, the values of headers and of the variables of commands, the arguments of commands, user, query and fragment of addresses, and every string of a feed whose kind an embedding program has added.',
+        'Configuration in force, in the form of the file, with every default. References to the environment are shown as written. Removed: tokens and their hashes, and what the kinds of feed call secret: the values of headers and of the variables of commands, the arguments of commands, user, query and fragment of addresses. Of a kind that does not say what is secret, every string.',
       ),
   })
   .openapi('Config');

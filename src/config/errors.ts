@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { cut, isObject, shown, valueAt } from './json.ts';
-import { address, isSecret } from './redact.ts';
+import { address, type Secrets } from './redact.ts';
 
 /** One thing wrong with the configuration. */
 export interface Fault {
@@ -43,6 +43,11 @@ const MAX_UNKNOWN_KEYS = 20;
 export function shownHost(text: string): string {
   return shown(/[@?#]/.test(text) ? address(text) : text);
 }
+
+/** Marks the issue of a string that is no time zone. */
+export const NO_TIMEZONE = { expected: 'timezone' };
+/** Wrong zones of one file that get a suggestion: each is compared with 400 names. */
+const MAX_ZONE_SUGGESTIONS = 20;
 
 /** What zod expects, in words. */
 const EXPECTED: Readonly<Record<string, string>> = {
@@ -90,16 +95,20 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
 /**
  * The error map for zod: says what is wrong with a value and what would be accepted, where a field has
  * no message of its own. Several unknown keys of one object are one message with a line for each.
- * `document` is the file as it is written, so that no value from the environment is repeated; secrets
- * are not repeated either.
+ * `document` is the file as it is written, so that no value from the environment is repeated; nor is what
+ * `secrets` hides.
  */
-export function errorMessages(document: unknown): (issue: z.core.$ZodRawIssue) => string | undefined {
+export function errorMessages(
+  document: unknown,
+  secrets: Secrets,
+): (issue: z.core.$ZodRawIssue) => string | undefined {
   let count = 0;
+  let zones = 0;
   return (issue) => {
     if (++count > MAX_MESSAGES) return '';
     switch (issue.code) {
       case 'invalid_type':
-        return wrongType(issue, document);
+        return wrongType(issue, document, secrets);
       case 'invalid_value':
         return notOneOf(issue.input, issue.values.map(String));
       case 'invalid_union':
@@ -110,10 +119,20 @@ export function errorMessages(document: unknown): (issue: z.core.$ZodRawIssue) =
         return `${shown(issue.input)} is too ${sizeWords(issue).large}: write at most ${issue.maximum}${sizeWords(issue).unit}`;
       case 'unrecognized_keys':
         return unknownKeys(issue.keys, issue.inst);
+      case 'custom':
+        return issue.params === NO_TIMEZONE
+          ? notATimezone(issue.input, ++zones <= MAX_ZONE_SUGGESTIONS)
+          : undefined;
       default:
         return undefined;
     }
   };
+}
+
+function notATimezone(input: unknown, isSuggesting: boolean): string {
+  const near = isSuggesting ? suggest(String(input), Intl.supportedValuesOf('timeZone')) : undefined;
+  const hint = near === undefined ? 'write an IANA name such as "Europe/Berlin"' : `did you mean "${near}"?`;
+  return `${shown(input)} is not a time zone: ${hint}`;
 }
 
 function sizeWords({ origin }: { origin: string }): { small: string; large: string; unit: string } {
@@ -122,14 +141,18 @@ function sizeWords({ origin }: { origin: string }): { small: string; large: stri
   return { small: 'small', large: 'large', unit: '' };
 }
 
-function wrongType(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidType>, document: unknown): string {
+function wrongType(
+  issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidType>,
+  document: unknown,
+  secrets: Secrets,
+): string {
   const { path = [], expected, inst } = issue;
   const accepted = EXPECTED[expected] ?? expected;
   const example = EXAMPLES[path.map((step) => (typeof step === 'number' ? '[]' : String(step))).join('.')];
   if (issue.input === undefined)
     return `is missing: write ${accepted}${example === undefined ? '' : ` such as ${example}`}`;
   const input = path.reduce(valueAt, document);
-  const isHidden = isSecret(document, path);
+  const isHidden = secrets.hides(document, path);
   const isPlain = typeof input === 'string' || typeof input === 'number';
   const fault = `${isHidden && isPlain ? `a ${typeof input}` : shown(input)} is not ${accepted}`;
   const corrected = isHidden ? undefined : correctedValue(input, inst, expected);

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { DURATION, durationMs } from '../duration.ts';
@@ -13,8 +12,8 @@ import {
   PATTERN_ACCEPTS,
   ROOM_ACCEPTS,
 } from '../hub/event.ts';
-import { shownHost, suggest } from './errors.ts';
-import { isObject, shown } from './json.ts';
+import { NO_TIMEZONE, shownHost } from './errors.ts';
+import { shown } from './json.ts';
 
 // Values of the config file. Each field checks one value and says what it would accept.
 
@@ -24,7 +23,7 @@ function addFault(context: z.RefinementCtx, message: string): void {
 }
 
 /** A string that is refused with the message that `faultOf` returns for it, if any. */
-function checkedString(faultOf: (text: string) => string | undefined, error?: string) {
+export function checkedString(faultOf: (text: string) => string | undefined, error?: string) {
   return z.string(error).superRefine((text, context) => {
     const message = faultOf(text);
     if (message !== undefined) addFault(context, message);
@@ -47,24 +46,13 @@ export const eventName = checkedString((text) => {
   return undefined;
 }).meta({ pattern: '^[A-Za-z][A-Za-z0-9._-]{0,63}$' });
 
-/** Wrong zones of one file that get a suggestion: each is compared with 400 names. */
-const MAX_ZONE_SUGGESTIONS = 20;
 /** Twice the longest zone name there is. */
 const MAX_ZONE_CHARACTERS = 64;
 
-/** An IANA time zone. A field for each schema, because it counts the suggestions it has made. */
-export function timezone() {
-  let suggestions = 0;
-  return z.string().refine((name) => name.length <= MAX_ZONE_CHARACTERS && isTimezone(name), {
-    error: ({ input }) => {
-      const isSuggesting = ++suggestions <= MAX_ZONE_SUGGESTIONS;
-      const near = isSuggesting ? suggest(String(input), Intl.supportedValuesOf('timeZone')) : undefined;
-      const hint =
-        near === undefined ? 'write an IANA name such as "Europe/Berlin"' : `did you mean "${near}"?`;
-      return `${shown(input)} is not a time zone: ${hint}`;
-    },
-  });
-}
+/** An IANA time zone. What is wrong with another string is said by `errorMessages`, which counts suggestions. */
+export const timezone = z
+  .string()
+  .refine((name) => name.length <= MAX_ZONE_CHARACTERS && isTimezone(name), { params: NO_TIMEZONE });
 
 /** A duration as the file writes it and in whole milliseconds. */
 export interface Duration {
@@ -116,10 +104,13 @@ export function hostFault(text: string): string | undefined {
   return `${shownHost(text)} is not a host: write an address or a name, such as "127.0.0.1"`;
 }
 
-export const host = z
-  .string()
-  .transform((text) => text.replace(/^\[(.*)\]$/, '$1'))
-  .pipe(checkedString(hostFault));
+/** An IPv6 address may stand in brackets, as in a URL. */
+export function plainHost(text: string): string {
+  return text.replace(/^\[(.*)\]$/, '$1');
+}
+
+export const DEFAULT_HOST = '127.0.0.1';
+export const host = z.string().transform(plainHost).pipe(checkedString(hostFault)).prefault(DEFAULT_HOST);
 
 const addressOrNetwork = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
 
@@ -178,89 +169,6 @@ function httpUrl(text: string): URL | undefined {
 
 function isOrigin(url: URL): boolean {
   return url.href === `${url.origin}/`;
-}
-
-/** A token of the admin API. The token itself is not kept. */
-export interface AdminToken {
-  readonly name: string;
-  readonly role: 'viewer' | 'operator';
-  /** SHA-256 of the token's UTF-8 bytes, 64 hexadecimal digits. */
-  readonly sha256: string;
-}
-
-export function sha256Of(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
-}
-
-/** Why a string cannot be a token: it must fit in a header. The message never repeats it. */
-export function tokenFault(text: string): string | undefined {
-  if (text === '') return 'is empty';
-  if (/[\s\p{Cc}]/u.test(text))
-    return 'holds a blank or a control character, which cannot be sent: leave it out';
-  return undefined;
-}
-
-const TOKEN_KEYS = ['token', 'tokenEnv', 'sha256'] as const;
-
-/** An entry of `admin.tokens`; the variable that `tokenEnv` names is taken from `env`. */
-export function adminToken(env: NodeJS.ProcessEnv) {
-  return z
-    .strictObject({
-      name: z
-        .string()
-        .min(1, { error: 'is empty: write whose token it is' })
-        .describe('Name of the token, for the log.'),
-      role: z
-        .enum(['viewer', 'operator'])
-        .default('viewer')
-        .describe('What the token allows: a viewer reads, an operator also acts.'),
-      // Without the value, which the usual message about a wrong type repeats.
-      token: checkedString(tokenFault, 'is not a string')
-        .optional()
-        .describe('The token itself. Better not kept in this file: see tokenEnv and sha256.'),
-      tokenEnv: z
-        .string({ error: 'is not a string' })
-        .transform((name, context) => {
-          const value = (Object.hasOwn(env, name) && env[name]) || '';
-          const fault = value === '' ? 'is not set' : tokenFault(value);
-          if (fault !== undefined)
-            context.addIssue(`the environment variable ${shownVariable(name, env)} ${fault}`);
-          return value;
-        })
-        .optional()
-        .describe('Environment variable that holds the token.'),
-      sha256: z
-        .string({ error: 'is not a string' })
-        .regex(/^[0-9a-fA-F]{64}$/, { error: 'is not a SHA-256: write its 64 hexadecimal digits' })
-        .optional()
-        .describe('SHA-256 of the token, in hexadecimal.'),
-    })
-    .superRefine(
-      (entry, context) => {
-        const given = TOKEN_KEYS.filter((key) => entry[key] !== undefined);
-        if (given.length === 1) return;
-        const fault =
-          given.length === 0 ? 'has no token' : `has ${given.map((key) => `"${key}"`).join(' and ')}`;
-        context.addIssue(`${fault}: write exactly one of "token", "tokenEnv" and "sha256"`);
-      },
-      { when: ({ value }) => isObject(value) },
-    )
-    .meta(exactlyOneOf(TOKEN_KEYS))
-    .transform(
-      ({ name, role, token, tokenEnv, sha256 }): AdminToken => ({
-        name,
-        role,
-        sha256: sha256?.toLowerCase() ?? sha256Of(token ?? tokenEnv ?? ''),
-      }),
-    );
-}
-
-/** A variable's name, with a suggestion if it is not set. Other text may be the token itself and is not repeated. */
-function shownVariable(name: string, env: NodeJS.ProcessEnv): string {
-  if (Object.hasOwn(env, name)) return name;
-  if (!/^[A-Z_][A-Z0-9_]{0,63}$/.test(name)) return 'that is named here (write its name, not the token)';
-  const near = suggest(name, Object.keys(env));
-  return near === undefined ? name : `${name} (did you mean "${near}"?)`;
 }
 
 /**

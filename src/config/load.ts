@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { ConfigError, type Fault } from './errors.ts';
-import { hostFault } from './fields.ts';
+import { hostFault, plainHost } from './fields.ts';
 import { isObject, parseJson } from './json.ts';
 
 /** The configuration where there is no file: the same as the shipped `belfry.json`, which a test holds. */
@@ -73,7 +73,8 @@ export interface Overrides {
  * counts as not set. Throws a `ConfigError` that names the source of a wrong value.
  */
 export function applyOverrides(document: unknown, { host, port, env }: Overrides): unknown {
-  const newHost = (host ?? (env.BELFRY_HOST || undefined))?.replace(/^\[(.*)\]$/, '$1');
+  const given = host ?? (env.BELFRY_HOST || undefined);
+  const newHost = given === undefined ? undefined : plainHost(given);
   const newPort = port ?? (env.BELFRY_PORT || undefined);
   const faults: Fault[] = [];
   const message = newHost === undefined ? undefined : hostFault(newHost);

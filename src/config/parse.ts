@@ -1,7 +1,9 @@
+import type { FeedKind } from '../feed/feed.ts';
+import { adminTokens, tokenFaults } from './admin-tokens.ts';
 import { ConfigError, errorMessages, type Fault } from './errors.ts';
 import { isObject, pathText } from './json.ts';
-import { endsInMalformedName, shownPath } from './redact.ts';
-import { type Config, configSchema, type SchemaOptions } from './schema.ts';
+import { Secrets } from './redact.ts';
+import { type Config, configSchema } from './schema.ts';
 
 /** Faults that are listed; further ones are counted. */
 const MAX_FAULTS = 100;
@@ -12,26 +14,39 @@ type Path = readonly PropertyKey[];
 /** `${NAME}`, or `$${` for a plain `${`. */
 const REFERENCE = /\$\$\{|\$\{([^}]*)\}/g;
 
+export interface ParseOptions {
+  /** The kinds of feed that a schedule may name. */
+  readonly feedKinds: readonly FeedKind[];
+  /** Has the variables that `tokenEnv` and `${NAME}` refer to, and `BELFRY_ADMIN_TOKEN`. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
 /**
  * Checks a document, fills the strings of its feeds from `options.env`, and completes it with the
  * defaults. Throws a `ConfigError` with every fault. The document itself is not changed.
  */
-export function parseConfig(document: unknown, options: SchemaOptions): Config {
-  const references = new References(options.env);
+export function parseConfig(document: unknown, { feedKinds, env }: ParseOptions): Config {
+  const references = new References(env);
+  const secrets = new Secrets(feedKinds);
   const filled = references.fillFeeds(document);
-  const result = configSchema(options).safeParse(filled, { error: errorMessages(document) });
+  const result = configSchema(feedKinds).safeParse(filled, { error: errorMessages(document, secrets) });
   const faults = references.faults.slice(0, MAX_FAULTS).map(({ path, message }) => ({
-    path: pathText(shownPath(document, path)),
+    path: pathText(secrets.shownPath(document, path)),
     message,
   }));
   let more = references.faults.length - faults.length;
   const unset = new Set(references.faults.map(({ path }) => pathText(path)));
-  for (const issue of result.error?.issues ?? []) {
+  for (const issue of [...(result.error?.issues ?? []), ...tokenFaults(document, env)]) {
     if (faults.length >= MAX_FAULTS) more++;
     // A string that lacks a variable has its fault already.
-    else if (!unset.has(pathText(issue.path))) faults.push(...faultsOf(issue, references));
+    else if (unset.has(pathText(issue.path))) continue;
+    else if (secrets.endsInMalformedName(document, issue.path)) faults.push(malformedName(issue.path));
+    else faults.push(...faultsOf(issue, references));
   }
-  if (result.success && faults.length === 0) return result.data;
+  if (result.success && faults.length === 0) {
+    const { admin, ...config } = result.data;
+    return { ...config, admin: { tokens: adminTokens(admin.tokens, env) } };
+  }
   if (more > 0) faults.push({ path: '', message: `and ${more} more faults` });
   throw new ConfigError(faults);
 }
@@ -43,10 +58,6 @@ interface Issue {
 }
 
 function faultsOf({ code, message, path }: Issue, references: References): Fault[] {
-  if (endsInMalformedName(path)) {
-    const message = 'holds a name that is none: write letters, digits, - and _ in it, and the value after it';
-    return [{ path: pathText(path.slice(0, -1)), message }];
-  }
   // The message about unknown keys has a line for each.
   const lines = code === 'unrecognized_keys' ? message.split('\n') : [message];
   return lines.map((line) => {
@@ -54,6 +65,11 @@ function faultsOf({ code, message, path }: Issue, references: References): Fault
     const isLong = text.length > MAX_MESSAGE_CHARACTERS;
     return { path: pathText(path), message: isLong ? `${text.slice(0, MAX_MESSAGE_CHARACTERS)}…` : text };
   });
+}
+
+function malformedName(path: Path): Fault {
+  const message = 'holds a name that is none: write letters, digits, - and _ in it, and the value after it';
+  return { path: pathText(path.slice(0, -1)), message };
 }
 
 /** The references of one document's feeds to environment variables, such as `${PRICES_TOKEN}`. */

@@ -1,4 +1,4 @@
-import { feedKinds } from '../feed/kinds.ts';
+import type { FeedKind, SecretPart } from '../feed/feed.ts';
 import { isObject, valueAt } from './json.ts';
 
 const REMOVED = '***';
@@ -13,60 +13,116 @@ interface Place {
 
 const remove: Redactor = () => REMOVED;
 
-const FEED: Place = {
-  argv: program,
-  env: { '*': remove },
-  headers: { '*': remove },
-  url: address,
-};
+/** Stands for the places in a feed, which depend on its kind. */
+const FEED: Place = {};
 
-/**
- * The secrets of the config file. Both the shown configuration and the errors go by this table. Of the
- * options of a feed whose kind is not built in no string is shown, because it is unknown which of
- * them are secret.
- */
 const ROOT: Place = {
   admin: { tokens: { '[]': { token: remove, sha256: remove } } },
   schedules: { '[]': { feed: FEED } },
 };
 
-const builtInKinds: ReadonlySet<unknown> = new Set(feedKinds.map(({ type }) => type));
+const PLACES: Readonly<Record<SecretPart, Place | Redactor>> = {
+  all: remove,
+  values: { '*': remove, '[]': remove },
+  address,
+  arguments: program,
+};
 
-function hasBuiltInKind(feed: unknown): boolean {
-  return builtInKinds.has(valueAt(feed, 'type'));
-}
-
-function next(place: Place | Redactor | undefined, step: PropertyKey): Place | Redactor | undefined {
-  if (place === undefined || typeof place === 'function') return undefined;
-  if (typeof step === 'number') return place['[]'];
-  return Object.hasOwn(place, step) ? place[String(step)] : place['*'];
-}
+/** The name of a header or a variable. Other text may hold the value too: `"authorization: Bearer …"`. */
+const NAME = /^[\w!#$%&'*+.^`|~-]{1,64}$/;
 
 /**
- * The configuration for everybody with a viewer's token: the document as it is written, references to
- * the environment included, completed with the defaults of `schema` (the JSON Schema of the file) and
- * without its secrets. The document must have passed the schema; it is not changed.
+ * The secrets of a config file: what its sections and its kinds of feed say is secret. Both the shown
+ * configuration and the messages about faults leave them out.
  */
-export function shownConfig(document: unknown, schema: object): Record<string, unknown> {
-  const shown = redacted(completed(document, schema), ROOT);
-  if (!isObject(shown)) return {};
-  const { $schema, ...config } = shown;
-  return config;
-}
+export class Secrets {
+  readonly #kinds: ReadonlyMap<unknown, FeedKind>;
 
-function redacted(value: unknown, place: Place | Redactor): unknown {
-  if (typeof place === 'function') return place(value);
-  if (Array.isArray(value)) {
-    const item = place['[]'];
-    return item ? value.map((each) => redacted(each, item)) : value;
+  constructor(kinds: readonly FeedKind[]) {
+    this.#kinds = new Map(kinds.map((kind) => [kind.type, kind]));
   }
-  if (!isObject(value)) return value;
-  const hidesStrings = place === FEED && !hasBuiltInKind(value);
-  return mapValues(value, (item, key) => {
-    const inner = next(place, key);
-    if (inner) return redacted(item, inner);
-    return hidesStrings && key !== 'type' ? withoutStrings(item) : item;
-  });
+
+  /**
+   * The configuration for everybody with a viewer's token: the document as it is written, references to
+   * the environment included, completed with the defaults of `schema` (the JSON Schema of the file) and
+   * without its secrets. The document must have passed the schema; it is not changed.
+   */
+  shownConfig(document: unknown, schema: object): Record<string, unknown> {
+    const shown = this.#redacted(completed(document, schema), ROOT);
+    if (!isObject(shown)) return {};
+    const { $schema, ...config } = shown;
+    return config;
+  }
+
+  /**
+   * Whether a message must not repeat the value at `path`: a secret, a part of one, or a value in the
+   * place of an object or a list with secrets in it, since it may be a misplaced secret.
+   */
+  hides(document: unknown, path: readonly PropertyKey[]): boolean {
+    return this.#placeAt(document, path) !== undefined;
+  }
+
+  /** Whether the last key of `path` is chosen by the file's author, such as a header's, and is no name. */
+  endsInMalformedName(document: unknown, path: readonly PropertyKey[]): boolean {
+    const key = path.at(-1);
+    const place = this.#placeAt(document, path.slice(0, -1));
+    const isChosen = typeof place === 'function' || (place !== undefined && '*' in place);
+    return isChosen && key !== undefined && !NAME.test(String(key));
+  }
+
+  /**
+   * The beginning of a path to a reference such as `${NAME}` that a message may name, before any schema
+   * has checked the document. It ends at the first key that may be a secret itself: one that is no name,
+   * or one inside a secret or in a place where no object belongs.
+   */
+  shownPath(document: unknown, path: readonly PropertyKey[]): readonly PropertyKey[] {
+    // References occur in feeds only: `schedules`, a position, `feed`, an option, and what the option holds.
+    const place = this.#placeAt(document, path.slice(0, 4));
+    const isPlain = place === undefined && path[3] !== 'type';
+    const shownSteps = isPlain ? path.length : typeof place === 'object' ? 5 : 4;
+    const end = path.findIndex(
+      (step, index) => typeof step !== 'number' && (index >= shownSteps || !NAME.test(String(step))),
+    );
+    return end === -1 ? path : path.slice(0, end);
+  }
+
+  /** What is secret at `path`; undefined: nothing. Everything inside a secret is one. */
+  #placeAt(document: unknown, path: readonly PropertyKey[]): Place | Redactor | undefined {
+    let place: Place | Redactor | undefined = ROOT;
+    let value = document;
+    for (const step of path) {
+      if (typeof place !== 'object') return place;
+      place = this.#next(place, value, step);
+      value = valueAt(value, step);
+    }
+    return place;
+  }
+
+  #next(place: Place, value: unknown, step: PropertyKey): Place | Redactor | undefined {
+    if (place === FEED) return this.#ofOption(value, step);
+    if (typeof step === 'number') return place['[]'];
+    return Object.hasOwn(place, step) ? place[String(step)] : place['*'];
+  }
+
+  /** Of an option that no kind has, or one of a kind that names no secrets, every string may be secret. */
+  #ofOption(feed: unknown, option: PropertyKey): Place | Redactor | undefined {
+    if (option === 'type') return undefined;
+    const { options, secrets } = this.#kinds.get(valueAt(feed, 'type')) ?? {};
+    if (!options || !secrets || !Object.hasOwn(options.shape, option)) return withoutStrings;
+    const part = valueAt(secrets, option) as SecretPart | undefined; // by the type of `secrets`
+    return part && PLACES[part];
+  }
+
+  #redacted(value: unknown, place: Place | Redactor): unknown {
+    if (typeof place === 'function') return place(value);
+    const inner = (item: unknown, step: PropertyKey) => {
+      const next = this.#next(place, value, step);
+      return next ? this.#redacted(item, next) : item;
+    };
+    if (Array.isArray(value)) return value.map(inner);
+    // A string in the place of an object with secrets may be one.
+    return isObject(value) ? mapValues(value, inner) : withoutStrings(value);
+  }
 }
 
 function withoutStrings(value: unknown): unknown {
@@ -82,7 +138,7 @@ function mapValues(object: object, map: (value: unknown, key: string) => unknown
 /** Fills in the defaults of the schema at every depth. */
 function completed(value: unknown, schema: unknown): unknown {
   if (!isObject(schema)) return value;
-  const given = value === undefined ? defaultOf(schema) : value;
+  const given = value === undefined ? schema.default : value;
   if (Array.isArray(given)) return given.map((item) => completed(item, schema.items));
   if (!isObject(given)) return given;
   const properties = propertiesFor(given, schema);
@@ -94,11 +150,6 @@ function completed(value: unknown, schema: unknown): unknown {
   return Object.fromEntries(filled.filter(([, item]) => item !== undefined));
 }
 
-/** The JSON Schema has no default for lists whose items are transformed; it is the empty list. */
-function defaultOf(schema: Record<string, unknown>): unknown {
-  return schema.default ?? (schema.type === 'array' ? [] : undefined);
-}
-
 /** Where the schema has several forms, that of the object's `type`; undefined if nothing is known. */
 function propertiesFor(value: Record<string, unknown>, schema: Record<string, unknown>) {
   const forms = Array.isArray(schema.oneOf) ? schema.oneOf : [];
@@ -107,52 +158,6 @@ function propertiesFor(value: Record<string, unknown>, schema: Record<string, un
   );
   const properties = form?.properties ?? schema.properties;
   return isObject(properties) ? properties : undefined;
-}
-
-/**
- * Whether an error must not repeat the value at `path`: a secret, a part of one, or a value in the
- * place of an object or a list with secrets in it, since it may be a misplaced secret.
- */
-export function isSecret(document: unknown, path: readonly PropertyKey[]): boolean {
-  let place: Place | Redactor = ROOT;
-  let value = document;
-  for (const step of path) {
-    if (typeof place === 'function') return true;
-    const inner = next(place, step);
-    if (inner === undefined) return place === FEED && step !== 'type' && !hasBuiltInKind(value);
-    place = inner;
-    value = valueAt(value, step);
-  }
-  return true;
-}
-
-/** The name of a header or a variable. Other text may hold the value too: `"authorization: Bearer …"`. */
-const NAME = /^[\w!#$%&'*+.^`|~-]{1,64}$/;
-
-/** Whether the last key of `path` is chosen by the file's author, such as a header's, and is no name. */
-export function endsInMalformedName(path: readonly PropertyKey[]): boolean {
-  const key = path.at(-1);
-  let place: Place | Redactor | undefined = ROOT;
-  for (const step of path.slice(0, -1)) place = next(place, step);
-  return typeof place === 'object' && '*' in place && key !== undefined && !NAME.test(String(key));
-}
-
-/**
- * The beginning of a path to a reference such as `${NAME}` that an error may name, before any schema
- * has checked the document. It ends at the first key that may be a secret itself: one that is no name,
- * or one inside a secret or in a place where no object belongs.
- */
-export function shownPath(document: unknown, path: readonly PropertyKey[]): readonly PropertyKey[] {
-  // References occur in feeds only: `schedules`, a position, `feed`, an option, and what the option holds.
-  const feed = path.slice(0, 3).reduce(valueAt, document);
-  const [, , , option = ''] = path;
-  const place = next(FEED, option);
-  const holdsSecrets = place !== undefined || !hasBuiltInKind(feed);
-  const shownSteps = !holdsSecrets ? path.length : typeof place === 'object' ? 5 : 4;
-  const end = path.findIndex(
-    (step, index) => typeof step !== 'number' && (index >= shownSteps || !NAME.test(String(step))),
-  );
-  return end === -1 ? path : path.slice(0, end);
 }
 
 /** Of a command only the program: an argument may be a password as well as a path. */

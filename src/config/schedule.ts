@@ -29,7 +29,7 @@ export function schedule(kinds: readonly FeedKind[]) {
         .string()
         .optional()
         .describe('Calendar pattern of 5 fields (minute hour day month weekday) or 6 (second first).'),
-      timezone: timezone().default('UTC').describe('IANA time zone of cron.'),
+      timezone: timezone.default('UTC').describe('IANA time zone of cron.'),
       rooms: z.array(roomPattern).min(1).default(['*']).describe('Rooms that get the value, as patterns.'),
       event: eventName.optional().describe('Name of the event. Default: the type of the feed.'),
       paused: z.boolean().default(false).describe('Whether the schedule is paused after the start.'),
@@ -70,12 +70,16 @@ export type ScheduleConfig = z.output<ReturnType<typeof schedule>>;
 type CadenceConfig = { every: string; everyMs: number } | { cron: string; timezone: string };
 
 function feed(kinds: readonly FeedKind[]) {
-  const [first, ...rest] = kinds.map(({ type, description, options }) =>
-    options
+  const [first, ...rest] = kinds.map(({ type, description, options, secrets = {} }) => {
+    // A misspelt name would show the secret.
+    const unknown = Object.keys(secrets).find((option) => !Object.hasOwn(options.shape, option));
+    if (unknown !== undefined)
+      throw new TypeError(`feed "${type}": secrets names "${unknown}", no option of it`);
+    return options
       .safeExtend({ type: z.literal(type).describe(description) })
       .strict()
-      .describe(description),
-  );
+      .describe(description);
+  });
   if (first === undefined) throw new TypeError('a configuration needs at least one kind of feed');
   return z
     .discriminatedUnion('type', [first, ...rest])

@@ -1,18 +1,8 @@
 import { z } from 'zod';
 import type { FeedKind } from '../feed/feed.ts';
-import { isLoopback } from '../loopback.ts';
-import {
-  adminToken,
-  allowedOrigin,
-  host,
-  hostFault,
-  publicUrl,
-  roomPattern,
-  sha256Of,
-  tokenFault,
-  trustedProxy,
-} from './fields.ts';
-import { isObject } from './json.ts';
+import { type AdminToken, adminToken } from './admin-tokens.ts';
+import { allowedOrigin, host, publicUrl, roomPattern, trustedProxy } from './fields.ts';
+import { isObject, valueAt } from './json.ts';
 import { schedule } from './schedule.ts';
 
 /** A day: longer than anybody waits, and short enough for a timer. */
@@ -29,7 +19,7 @@ const limit = (byDefault: number, description: string, max = Number.MAX_SAFE_INT
 
 const server = z
   .strictObject({
-    host: host.prefault('127.0.0.1').describe('Address to listen on. "0.0.0.0": every IPv4 address.'),
+    host: host.describe('Address to listen on. "0.0.0.0": every IPv4 address.'),
     port: z.int().min(0).max(65_535).default(8080).describe('Port to listen on. 0: any free port.'),
     publicUrl: publicUrl
       .optional()
@@ -38,7 +28,7 @@ const server = z
       ),
     allowedOrigins: z
       .array(allowedOrigin)
-      .default([])
+      .prefault([])
       .describe(
         'Origins whose pages may connect: exact origins, "null" and "file://" (pages from disk), or "*".',
       ),
@@ -132,27 +122,24 @@ const limits = z
   })
   .superRefine(checkBuffers, { when: ({ value }) => isObject(value) });
 
-/** What the schema is built from. */
-export interface SchemaOptions {
-  /** The types of feed that a schedule may name. */
-  readonly feedKinds: readonly FeedKind[];
-  /** Has the variables that `tokenEnv` and `${NAME}` refer to, and `BELFRY_ADMIN_TOKEN`. */
-  readonly env: NodeJS.ProcessEnv;
-}
+/** Built once for each list of kinds: that takes as long as starting a server does otherwise. */
+const schemas = new WeakMap<readonly FeedKind[], ReturnType<typeof build>>();
 
 /** The config file: each key with its default, unit and description, and the checks between keys. */
-export function configSchema({ feedKinds, env }: SchemaOptions) {
+export function configSchema(feedKinds: readonly FeedKind[]) {
+  const schema = schemas.get(feedKinds) ?? build(feedKinds);
+  schemas.set(feedKinds, schema);
+  return schema;
+}
+
+function build(feedKinds: readonly FeedKind[]) {
   return z
     .strictObject({
       $schema: z.string().optional().describe('Schema of this file, for editors.'),
       server: server.prefault({}).describe('Where the server listens, and how long it keeps connections.'),
       admin: z
         .strictObject({
-          tokens: z
-            .array(adminToken(env))
-            .superRefine(uniqueNames, { when: ({ value }) => Array.isArray(value) })
-            .default([])
-            .describe('Tokens of the admin API, besides BELFRY_ADMIN_TOKEN.'),
+          tokens: listOfNamed(adminToken).describe('Tokens of the admin API, besides BELFRY_ADMIN_TOKEN.'),
         })
         .prefault({})
         .describe('The admin API.'),
@@ -160,31 +147,21 @@ export function configSchema({ feedKinds, env }: SchemaOptions) {
         .array(room)
         .default([])
         .describe('Rules for rooms. The first rule that matches a room applies.'),
-      schedules: z
-        .array(schedule(feedKinds))
-        .superRefine(uniqueNames, { when: ({ value }) => Array.isArray(value) })
-        .default([])
-        .describe('What is sent, when, and to which rooms.'),
+      schedules: listOfNamed(schedule(feedKinds)).describe('What is sent, when, and to which rooms.'),
       limits: limits.prefault({}).describe('Upper limits for connections, rooms, rates, sizes and memory.'),
     })
-    .superRefine((config, context) => checkAccess(config, env, context), {
-      when: ({ value }) => isObject(value),
-    })
-    .transform(({ $schema, ...config }) => {
-      const token = env.BELFRY_ADMIN_TOKEN;
-      if (!token) return config;
-      const named = { name: 'env', role: 'operator' as const, sha256: sha256Of(token) };
-      return { ...config, admin: { tokens: [...config.admin.tokens, named] } };
-    });
+    .transform(({ $schema, ...config }) => config);
 }
 
 /** The configuration as the program uses it: complete, checked, secrets only as hashes. */
-export type Config = z.output<ReturnType<typeof configSchema>>;
+export type Config = Omit<z.output<ReturnType<typeof build>>, 'admin'> & {
+  admin: { tokens: AdminToken[] };
+};
 export type RoomRule = Config['rooms'][number];
 
 /** The schema of the config file for editors (JSON Schema, draft 2020-12). */
 export function configJsonSchema(feedKinds: readonly FeedKind[]): object {
-  const schema = z.toJSONSchema(configSchema({ feedKinds, env: {} }), {
+  const schema = z.toJSONSchema(configSchema(feedKinds), {
     io: 'input',
     target: 'draft-2020-12',
   });
@@ -238,13 +215,20 @@ function checkBuffers(
   check('eventBytes', 'so that one event could close every client that it is sent to');
 }
 
-/** Also runs if the entries have other faults; hence `unknown`. */
+/** A list whose entries have different names. Also checked if the entries have other faults; hence `unknown`. */
+function listOfNamed<Entry extends z.ZodType>(entry: Entry) {
+  return z
+    .array(entry)
+    .superRefine(uniqueNames, { when: ({ value }) => Array.isArray(value) })
+    .prefault([]);
+}
+
 function uniqueNames(entries: readonly unknown[], context: z.RefinementCtx): void {
-  const first = new Map<unknown, number>();
+  const first = new Map<string, number>();
   entries.forEach((entry, index) => {
-    const name: unknown = Object(entry).name;
-    const earlier = first.get(name);
+    const name = valueAt(entry, 'name');
     if (typeof name !== 'string') return;
+    const earlier = first.get(name);
     if (earlier === undefined) first.set(name, index);
     else
       context.addIssue({
@@ -252,28 +236,5 @@ function uniqueNames(entries: readonly unknown[], context: z.RefinementCtx): voi
         path: [index, 'name'],
         message: `"${name}" is the name of entry ${earlier} already: write another`,
       });
-  });
-}
-
-/** A server that other machines can reach needs a token that its operator knows. */
-function checkAccess(
-  config: { server?: { host?: unknown }; admin?: { tokens?: unknown } },
-  env: NodeJS.ProcessEnv,
-  context: z.RefinementCtx,
-): void {
-  const token = env.BELFRY_ADMIN_TOKEN ?? '';
-  const fault = token === '' ? undefined : tokenFault(token);
-  if (fault !== undefined) context.addIssue(`the environment variable BELFRY_ADMIN_TOKEN ${fault}`);
-
-  const host = config.server?.host;
-  const tokens = config.admin?.tokens;
-  // Wrong tokens have faults of their own.
-  const configured =
-    token !== '' || (tokens !== undefined && !(Array.isArray(tokens) && tokens.length === 0));
-  if (configured || typeof host !== 'string' || hostFault(host) !== undefined || isLoopback(host)) return;
-  context.addIssue({
-    code: 'custom',
-    path: ['admin', 'tokens'],
-    message: `a token is needed when server.host is "${host}", which others can reach: add one here or set BELFRY_ADMIN_TOKEN`,
   });
 }

@@ -43,6 +43,7 @@ export const commandFeed = feedKind({
       ),
     ...contentOptions,
   }),
+  secrets: { argv: 'arguments', env: 'values' },
   create({ argv, env: configured, maxBytes, pick }, { baseDirectory, clock, env: own }) {
     const name = JSON.stringify(argv[0]);
     const passed = Object.entries(own).filter(([variable]) => PASSED_VARIABLES.has(variable));

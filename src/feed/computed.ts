@@ -18,6 +18,7 @@ export const timeFeed = feedKind({
       .default('UTC')
       .describe('The IANA time zone of `local`, such as "Europe/Berlin".'),
   }),
+  secrets: {},
   create({ timezone }) {
     const local = localInstant(timezone);
     return {
@@ -32,6 +33,7 @@ export const statsFeed = feedKind({
   type: 'stats',
   description: 'The figures of the server, as GET /admin/stats answers them.',
   options: z.object({}),
+  secrets: {},
   create: (_options, { stats }) => ({ compute: () => JSON.stringify(stats()) }),
 });
 
@@ -64,6 +66,7 @@ export const messageFeed = feedKind({
         'Any JSON. Strings in it may hold {{due}}, {{seq}}, {{next}}, {{room}} and {{schedule}}; {{seq}} is empty with cron, {{next}} when there is none.',
       ),
   }),
+  secrets: {},
   create({ data }) {
     const aroundRoom = JSON.stringify(data).split(ROOM);
     return {

@@ -41,6 +41,12 @@ export interface FeedContext {
 }
 
 /**
+ * What of an option is secret: `all` of it; the `values` of an object, not its keys; user, password, query
+ * and fragment of an `address`; the `arguments` of a command, not the program.
+ */
+export type SecretPart = 'all' | 'values' | 'address' | 'arguments';
+
+/**
  * One `type` of feed. Kinds are given to `createBelfry` as a list, from which the config schema is
  * built; an embedding program adds its own.
  */
@@ -50,6 +56,11 @@ export interface FeedKind {
   readonly description: string;
   /** The fields beside `type`, each with its default and a description. */
   readonly options: z.ZodObject;
+  /**
+   * The options that hold secrets, by name; `{}` where none does. `GET /admin/config` and messages about the
+   * configuration leave them out. Absent: every string of the options counts as a secret.
+   */
+  readonly secrets?: Readonly<Partial<Record<string, SecretPart>>>;
   create(options: unknown, context: FeedContext): Feed;
 }
 
@@ -58,6 +69,7 @@ export function feedKind<Options extends z.ZodObject>(kind: {
   readonly type: string;
   readonly description: string;
   readonly options: Options;
+  readonly secrets?: Readonly<Partial<Record<keyof z.output<Options>, SecretPart>>>;
   create(options: z.output<Options>, context: FeedContext): Feed;
 }): FeedKind {
   // The schema has parsed the options by the time `create` is called, so they are of its type.

@@ -20,6 +20,7 @@ export const fileFeed = feedKind({
   type: 'file',
   description: 'What a file holds.',
   options,
+  secrets: {},
   create: (parsed, { baseDirectory }) => new FileFeed(parsed, baseDirectory),
 });
 

@@ -40,6 +40,7 @@ export const httpFeed = feedKind({
   type: 'http',
   description: 'What a URL answers.',
   options,
+  secrets: { url: 'address', headers: 'values' },
   create: (parsed, { clock }) => new HttpFeed(parsed, clock),
 });
 

@@ -1,12 +1,13 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is how the file refers to a variable.
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { shownConfig } from '../../src/config/redact.ts';
+import { Secrets } from '../../src/config/redact.ts';
 import { configJsonSchema } from '../../src/config/schema.ts';
 import { feedKind } from '../../src/feed/feed.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
 
-const shown = (document: unknown) => shownConfig(document, configJsonSchema(feedKinds));
+const shown = (document: unknown, kinds = feedKinds) =>
+  new Secrets(kinds).shownConfig(document, configJsonSchema(kinds));
 const ofFeed = (feed: object) =>
   shown({ schedules: [{ name: 'a', every: '3s', feed }] }).schedules as [{ feed: Record<string, unknown> }];
 
@@ -93,7 +94,7 @@ describe('the configuration that is shown', () => {
     expect(ofFeed({ type: 'command', argv })[0].feed.argv).toEqual(['***', '***', '***']);
   });
 
-  it('has no string of a feed of a kind that is not ours', () => {
+  it('has no string of a feed whose kind does not say what is secret', () => {
     const kind = feedKind({
       type: 'broker',
       description: 'Foreign.',
@@ -113,8 +114,10 @@ describe('the configuration that is shown', () => {
       port: 1,
       url: 'mqtt://ann:hunter2@x',
     };
-    const schema = configJsonSchema([...feedKinds, kind]);
-    const { schedules } = shownConfig({ schedules: [{ name: 'a', every: '3s', feed: document }] }, schema);
+    const { schedules } = shown({ schedules: [{ name: 'a', every: '3s', feed: document }] }, [
+      ...feedKinds,
+      kind,
+    ]);
     expect(schedules).toMatchObject([
       {
         name: 'a',
@@ -123,11 +126,45 @@ describe('the configuration that is shown', () => {
           login: { key: '***' },
           topics: ['***', '***'],
           port: 1,
-          url: 'mqtt://***@x',
+          url: '***',
           secret: '***',
         },
       },
     ]);
+  });
+
+  describe('of a feed of an added kind', () => {
+    const create = () => ({ compute: () => 'null' });
+    const options = z.object({
+      url: z.string(),
+      login: z.union([z.string(), z.record(z.string(), z.unknown()), z.array(z.string())]),
+      run: z.union([z.string(), z.array(z.string())]).default(['sh', 'hunter2']),
+      pin: z.number(),
+      topic: z.string(),
+    });
+    const secrets = { url: 'address', login: 'values', run: 'arguments', pin: 'all' } as const;
+    const kind = feedKind({ type: 'broker', description: 'Foreign.', options, secrets, create });
+    const feedShown = (login: unknown, run?: unknown) => {
+      const feed = { type: 'broker', url: 'mqtt://ann:b@x', login, pin: 1234, topic: 'lunch', run };
+      return shown({ schedules: [{ name: 'a', every: '3s', feed }] }, [kind]).schedules;
+    };
+
+    it('lacks the parts that the kind says are secret, and nothing else', () => {
+      const feed = { type: 'broker', url: 'mqtt://***@x', pin: '***', topic: 'lunch', run: ['sh', '***'] };
+      expect(feedShown({ user: 'ann', keys: ['b'] })).toMatchObject([
+        { feed: { ...feed, login: { user: '***', keys: '***' } } },
+      ]);
+    });
+
+    it('lacks all of a value that has another form than the secret has', () => {
+      expect(feedShown('hunter2', 'sh hunter2')).toMatchObject([{ feed: { login: '***', run: '***' } }]);
+      expect(feedShown(['hunter2'])).toMatchObject([{ feed: { login: ['***'] } }]);
+    });
+
+    it('cannot be shown where the kind names a secret that it has no option for', () => {
+      const misspelt = { ...kind, secrets: { logn: 'all' as const } };
+      expect(() => shown({}, [misspelt])).toThrow('feed "broker": secrets names "logn", no option of it');
+    });
   });
 
   it('has what a message says as it is, since its listeners read it too', () => {

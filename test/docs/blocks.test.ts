@@ -148,13 +148,14 @@ describe('the blocks of the documents', () => {
   });
 
   test('have programs that run to their end', async () => {
-    expect(blocks('js program')).toHaveLength(2);
+    expect(blocks('js program')).toHaveLength(3);
     for (const text of blocks('js program')) {
       const program = fileWith(text, 'program.mjs');
       const folder = dirname(program);
       mkdirSync(join(folder, 'node_modules'));
       symlinkSync(TOP, join(folder, 'node_modules/belfry'));
-      symlinkSync(join(TOP, 'node_modules/@hono'), join(folder, 'node_modules/@hono'));
+      for (const name of ['@hono', 'zod'])
+        symlinkSync(join(TOP, 'node_modules', name), join(folder, 'node_modules', name));
       const running = start(process.execPath, [program], { cwd: folder });
       expect(await running.ended).toBe(0);
       expect(running.stderr.all).toEqual([]);

@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { isLoopback } from '../loopback.ts';
+import { suggest } from './errors.ts';
+import { checkedString, DEFAULT_HOST, exactlyOneOf, hostFault, plainHost } from './fields.ts';
+import { isObject, valueAt } from './json.ts';
+
+/** A token of the admin API. The token itself is not kept. */
+export interface AdminToken {
+  readonly name: string;
+  readonly role: 'viewer' | 'operator';
+  /** SHA-256 of the token's UTF-8 bytes, 64 hexadecimal digits. */
+  readonly sha256: string;
+}
+
+export function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** Why a string cannot be a token: it must fit in a header. The message never repeats it. */
+function tokenFault(text: string): string | undefined {
+  if (text === '') return 'is empty';
+  if (/[\s\p{Cc}]/u.test(text))
+    return 'holds a blank or a control character, which cannot be sent: leave it out';
+  return undefined;
+}
+
+const TOKEN_KEYS = ['token', 'tokenEnv', 'sha256'] as const;
+
+/** An entry of `admin.tokens`. */
+export const adminToken = z
+  .strictObject({
+    name: z
+      .string()
+      .min(1, { error: 'is empty: write whose token it is' })
+      .describe('Name of the token, for the log.'),
+    role: z
+      .enum(['viewer', 'operator'])
+      .default('viewer')
+      .describe('What the token allows: a viewer reads, an operator also acts.'),
+    // Without the value, which the usual message about a wrong type repeats.
+    token: checkedString(tokenFault, 'is not a string')
+      .optional()
+      .describe('The token itself. Better not kept in this file: see tokenEnv and sha256.'),
+    tokenEnv: z
+      .string({ error: 'is not a string' })
+      .optional()
+      .describe('Environment variable that holds the token.'),
+    sha256: z
+      .string({ error: 'is not a string' })
+      .regex(/^[0-9a-fA-F]{64}$/, { error: 'is not a SHA-256: write its 64 hexadecimal digits' })
+      .optional()
+      .describe('SHA-256 of the token, in hexadecimal.'),
+  })
+  .superRefine(
+    (entry, context) => {
+      const given = TOKEN_KEYS.filter((key) => entry[key] !== undefined);
+      if (given.length === 1) return;
+      const fault =
+        given.length === 0 ? 'has no token' : `has ${given.map((key) => `"${key}"`).join(' and ')}`;
+      context.addIssue(`${fault}: write exactly one of "token", "tokenEnv" and "sha256"`);
+    },
+    { when: ({ value }) => isObject(value) },
+  )
+  .meta(exactlyOneOf(TOKEN_KEYS));
+
+/** The tokens in force: the entries of the file, and BELFRY_ADMIN_TOKEN. For entries without a fault. */
+export function adminTokens(
+  entries: readonly z.output<typeof adminToken>[],
+  env: NodeJS.ProcessEnv,
+): AdminToken[] {
+  const tokens = entries.map(({ name, role, token, tokenEnv, sha256 }) => ({
+    name,
+    role,
+    sha256: sha256?.toLowerCase() ?? sha256Of(token ?? variable(tokenEnv ?? '', env)),
+  }));
+  const own = env.BELFRY_ADMIN_TOKEN;
+  return own ? [...tokens, { name: 'env', role: 'operator', sha256: sha256Of(own) }] : tokens;
+}
+
+/**
+ * What is wrong with the tokens of a document because of the environment, or because others can reach the
+ * server. A document with other faults is checked as well.
+ */
+export function tokenFaults(
+  document: unknown,
+  env: NodeJS.ProcessEnv,
+): { readonly path: readonly PropertyKey[]; readonly message: string }[] {
+  const tokens = ['admin', 'tokens'].reduce<unknown>(valueAt, document);
+  const faults = (Array.isArray(tokens) ? tokens : []).flatMap((entry, index) => {
+    const name = isObject(entry) ? entry.tokenEnv : undefined;
+    if (typeof name !== 'string') return [];
+    const value = variable(name, env);
+    const fault = value === '' ? 'is not set' : tokenFault(value);
+    const message = `the environment variable ${shownVariable(name, env)} ${fault}`;
+    return fault === undefined ? [] : [{ path: ['admin', 'tokens', index, 'tokenEnv'], message }];
+  });
+  const own = env.BELFRY_ADMIN_TOKEN ?? '';
+  const ownFault = own === '' ? undefined : tokenFault(own);
+  if (ownFault !== undefined)
+    faults.push({ path: [], message: `the environment variable BELFRY_ADMIN_TOKEN ${ownFault}` });
+
+  // Where tokens of a wrong form stand, they have faults of their own.
+  const isConfigured =
+    own !== '' || (tokens !== undefined && !(Array.isArray(tokens) && tokens.length === 0));
+  const written = ['server', 'host'].reduce<unknown>(valueAt, document) ?? DEFAULT_HOST;
+  if (isConfigured || typeof written !== 'string') return faults;
+  const host = plainHost(written);
+  if (hostFault(host) === undefined && !isLoopback(host))
+    faults.push({
+      path: ['admin', 'tokens'],
+      message: `a token is needed when server.host is "${host}", which others can reach: add one here or set BELFRY_ADMIN_TOKEN`,
+    });
+  return faults;
+}
+
+/** Own properties only: every object has a `constructor`. */
+function variable(name: string, env: NodeJS.ProcessEnv): string {
+  return (Object.hasOwn(env, name) && env[name]) || '';
+}
+
+/** A variable's name, with a suggestion if it is not set. Other text may be the token itself and is not repeated. */
+function shownVariable(name: string, env: NodeJS.ProcessEnv): string {
+  if (Object.hasOwn(env, name)) return name;
+  if (!/^[A-Z_][A-Z0-9_]{0,63}$/.test(name)) return 'that is named here (write its name, not the token)';
+  const near = suggest(name, Object.keys(env));
+  return near === undefined ? name : `${name} (did you mean "${near}"?)`;
+}
