@@ -3,12 +3,12 @@ import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { Refusal } from '../hub/errors.ts';
 import type { Administration } from '../hub/hub.ts';
-import type { BodyLimits } from './body.ts';
 import { addBroadcast, broadcastRoute } from './broadcast.ts';
+import { addConnections, connectionRoutes } from './connections.ts';
 import { type AdminEnv, type GuardParts, guard } from './guard.ts';
-import { addRooms, connectionRoutes, roomRoutes } from './rooms.ts';
+import { type BodyLimits, refuseInput } from './input.ts';
+import { addRooms, roomRoutes } from './rooms.ts';
 import { addSchedules, type ScheduleAdministration, scheduleRoutes } from './schedules.ts';
-import { refuseInput } from './schemas.ts';
 import { addServer, type ServerAdministration, serverRoutes } from './server.ts';
 
 /** What the admin API is made of. */
@@ -55,6 +55,7 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   const guarded = guard(parts);
   app.use('/admin/*', counted(parts.onCalled), guarded);
   addRooms(app, hub);
+  addConnections(app, hub);
   addBroadcast(app, hub, settings);
   addSchedules(app, schedules);
   addServer(app, server);

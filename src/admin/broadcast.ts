@@ -2,21 +2,19 @@ import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { shown } from '../hub/errors.ts';
 import { DEVICE_ACCEPTS, EVENT_ACCEPTS, isServerEvent, PATTERN_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
-import { type BodyLimits, jsonBody } from './body.ts';
 import type { AdminEnv } from './guard.ts';
 import {
-  adminCall,
+  type BodyLimits,
   deviceName,
   eventName,
-  json,
+  jsonBody,
   MAX_ERRORS,
   noQuery,
-  refusals,
-  refusedInput,
   roomPattern,
   SOME_NAME_ACCEPTS,
   someName,
-} from './schemas.ts';
+} from './input.ts';
+import { adminCall, json, refusals, refusedInput } from './schemas.ts';
 
 /** Each pattern is compared with each room: this bounds the cost of one call. */
 const MAX_NAMED = 1000;

@@ -1,7 +1,8 @@
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import { DEVICE_ACCEPTS } from '../hub/event.ts';
 import { adminRoutes, methodsOf } from './app.ts';
-import { instantField, json, refusals, refused, roomName } from './schemas.ts';
+import { roomName } from './input.ts';
+import { instantField, json, refusals, refused } from './schemas.ts';
 
 /**
  * The whole HTTP interface as one OpenAPI document: the calls under `/admin` as they are declared, and the

@@ -1,32 +1,25 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
-import { CLOSE } from '../protocol/close-reason.ts';
 import type { AdminEnv } from './guard.ts';
+import { flag, lock, noQuery, reason, roomName, roomPattern } from './input.ts';
 import {
   adminCall,
-  deviceName,
-  flag,
+  byTransport,
   instantField,
   json,
-  lock,
-  noQuery,
   page,
   pageOf,
   pageQuery,
-  reason,
   refused,
   refusedInput,
-  roomName,
-  roomPattern,
-  someName,
   wrongLimit,
 } from './schemas.ts';
 
 const roomEntry = z
   .object({
     name: z.string(),
-    connections: z.object({ websocket: z.int(), sse: z.int() }),
+    connections: byTransport,
     createdAt: instantField,
     last: z
       .object({ id: z.string(), event: z.string(), time: instantField })
@@ -126,102 +119,6 @@ export const roomRoutes = {
 /** The lock of a closed room, where the call names none and the members are not to connect again. */
 const LOCK_MS = 30_000;
 
-const transport = z.enum(['websocket', 'sse'], { error: 'expected websocket or sse' });
-
-const connectionEntry = z
-  .object({
-    id: z.string(),
-    rooms: z.array(z.string()).readonly(),
-    transport,
-    device: z.string().nullable(),
-    user: z.string().nullable(),
-    remoteAddress: z.string(),
-    userAgent: z.string().nullable(),
-    connectedAt: instantField,
-    lastSeenAt: instantField,
-    sent: z.int().describe('Number of events handed to the socket.'),
-    conflated: z.int().describe('Number of ticks that a newer one replaced before they were sent.'),
-    bufferedBytes: z.int(),
-    roundTripMs: z
-      .number()
-      .nullable()
-      .describe('Round trip of the last ping in milliseconds; null before the first one and on SSE.'),
-  })
-  .openapi('Connection');
-
-const connectionExample: z.input<typeof connectionEntry> = {
-  id: 'q8d1-000000000007',
-  rooms: ['lobby'],
-  transport: 'websocket',
-  device: 'wall-3',
-  user: null,
-  remoteAddress: '127.0.0.1',
-  userAgent: 'Mozilla/5.0',
-  connectedAt: '2026-11-20T17:12:40.518Z',
-  lastSeenAt: '2026-11-20T18:00:01.003Z',
-  sent: 951,
-  conflated: 0,
-  bufferedBytes: 0,
-  roundTripMs: 1.4,
-};
-
-const connectionParams = z.object({ id: someName.openapi({ example: connectionExample.id }) });
-
-const unknownConnection = { 404: refused(404, 'there is no connection "nobody"') };
-
-export const connectionRoutes = {
-  list: adminCall('Connections', 'listConnections', 'get', '/admin/connections', {
-    summary: 'List the connections, ordered by id',
-    description: 'All of them, or those of a room, a user, a device or a transport.',
-    request: {
-      query: pageQuery('connections', {
-        room: roomName.optional().openapi({ example: 'lobby' }),
-        user: someName.optional(),
-        device: deviceName.optional().openapi({ example: 'wall-3' }),
-        transport: transport.optional(),
-        slow: flag.optional().describe('Only slow consumers; `false`: only the others.'),
-      }),
-    },
-    responses: {
-      200: json('A page of connections.', pageOf(connectionEntry), {
-        items: [connectionExample],
-        next: null,
-      }),
-      ...wrongLimit,
-    },
-  }),
-  get: adminCall('Connections', 'getConnection', 'get', '/admin/connections/{id}', {
-    summary: 'One connection',
-    description: 'Its client, rooms, unsent bytes and round trip.',
-    request: { params: connectionParams, query: noQuery },
-    responses: {
-      200: json('The connection.', connectionEntry, connectionExample),
-      ...unknownConnection,
-    },
-  }),
-  close: adminCall('Connections', 'closeConnection', 'delete', '/admin/connections/{id}', {
-    summary: 'Close a connection with 4004',
-    description: 'Its client gets the reason and leaves all rooms. It does not connect again by itself.',
-    request: {
-      params: connectionParams,
-      query: z.strictObject({
-        reason: reason.openapi({
-          description: 'Reason that its client gets.',
-          example: 'replaced by wall-4',
-        }),
-      }),
-    },
-    responses: {
-      200: json('Closed.', z.object({ id: z.string(), code: z.literal(4004), reason: z.string() }), {
-        id: connectionExample.id,
-        code: 4004,
-        reason: 'replaced by wall-4',
-      }),
-      ...unknownConnection,
-    },
-  }),
-};
-
 export function addRooms(app: OpenAPIHono<AdminEnv>, hub: Administration): void {
   app.openapi(roomRoutes.list, async (c) => {
     const rooms = await page(
@@ -242,24 +139,5 @@ export function addRooms(app: OpenAPIHono<AdminEnv>, hub: Administration): void 
     const { room } = c.req.valid('param');
     await hub.unlockRoom(room);
     return c.json({ room, lockedUntil: null }, 200);
-  });
-
-  app.openapi(connectionRoutes.list, async (c) => {
-    const query = c.req.valid('query');
-    const connections = await page(
-      'connections',
-      query,
-      (query) => hub.connections(query),
-      ({ id }) => id,
-    );
-    return c.json(connections, 200);
-  });
-  app.openapi(connectionRoutes.get, async (c) => c.json(await hub.connection(c.req.valid('param').id), 200));
-  app.openapi(connectionRoutes.close, async (c) => {
-    const { id } = c.req.valid('param');
-    const { code, reason: byDefault } = CLOSE.byAdministrator;
-    const { reason = byDefault } = c.req.valid('query');
-    await hub.closeConnection(id, reason);
-    return c.json({ id, code, reason }, 200);
   });
 }

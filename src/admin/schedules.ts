@@ -1,19 +1,16 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { PageQuery } from '../hub/views.ts';
 import type { AdminEnv } from './guard.ts';
+import { noQuery, parsedField, someName, wholeNumber } from './input.ts';
 import {
   adminCall,
   instantField,
   json,
-  noQuery,
   page,
   pageOf,
   pageQuery,
-  parsedField,
   refused,
   refusedInput,
-  someName,
-  wholeNumber,
   wrongLimit,
 } from './schemas.ts';
 

@@ -1,155 +1,21 @@
 import { STATUS_CODES } from 'node:http';
-import { createRoute, type Hook, type RouteConfig, z } from '@hono/zod-openapi';
-import { durationMs } from '../duration.ts';
-import { type InputError, Refusal, shown } from '../hub/errors.ts';
-import {
-  DEVICE_ACCEPTS,
-  EVENT_ACCEPTS,
-  isDeviceName,
-  isEventName,
-  isRoomName,
-  isRoomPattern,
-  PATTERN_ACCEPTS,
-  ROOM_ACCEPTS,
-} from '../hub/event.ts';
-import { type AdminEnv, operatorOnly } from './guard.ts';
+import { createRoute, type RouteConfig, z } from '@hono/zod-openapi';
+import type { InputError } from '../hub/errors.ts';
+import type { Transport } from '../protocol/event.ts';
+import { operatorOnly } from './guard.ts';
+import { parsedField, wholeNumber } from './input.ts';
 
-/** What the calls are declared with: fields of requests, answers, pages of lists, and the calls themselves. */
-
-// Fields of requests: each checks one value and says what it would accept.
-
-/** A string that passes `test`; otherwise the message names it and what would be accepted. */
-export function stringField(test: (value: string) => boolean, what: string, accepts: string) {
-  return z
-    .string({ error: `expected a string: ${accepts}` })
-    .refine(test, { error: ({ input }) => `${shown(input)} is not ${what}: ${accepts}` })
-    .describe(accepts);
-}
-
-/** A string that is read as something else: `parse` answers undefined for what it is not. */
-export function parsedField<Value>(
-  parse: (text: string) => Value | undefined,
-  what: string,
-  accepts: string,
-) {
-  return z
-    .string({ error: `expected a string: ${accepts}` })
-    .transform((input, { issues }): Value => {
-      const value = parse(input);
-      if (value !== undefined) return value;
-      issues.push({ code: 'custom', input, message: `${shown(input)} is not ${what}: ${accepts}` });
-      return z.NEVER;
-    })
-    .openapi({ type: 'string', description: accepts });
-}
-
-export const roomName = stringField(isRoomName, 'a room name', ROOM_ACCEPTS);
-export const roomPattern = stringField(isRoomPattern, 'a room pattern', PATTERN_ACCEPTS);
-export const eventName = stringField(isEventName, 'an event name', EVENT_ACCEPTS);
-export const deviceName = stringField(isDeviceName, 'a device', DEVICE_ACCEPTS);
-
-/** A connection's id, a user or a schedule's name: only its owner knows whether it exists. */
-export const SOME_NAME_ACCEPTS = 'at least one character';
-export const someName = stringField((value) => value !== '', 'a name', SOME_NAME_ACCEPTS);
-
-/** The reason that clients get when a room or a connection is closed. */
-export const reason = stringField(
-  (value) => /^[^\p{C}\p{Zl}\p{Zp}]{1,200}$/u.test(value),
-  'a reason',
-  '1 to 200 printable characters',
-).optional();
-
-/** A boolean in a query. */
-export const flag = z
-  .enum(['true', 'false'], { error: ({ input }) => `${shown(input)} is neither true nor false` })
-  .transform((value) => value === 'true')
-  .openapi({ type: 'boolean' });
-
-/** A whole number in a query. */
-export function wholeNumber(what: string, { max, byDefault }: { max: number; byDefault: number }) {
-  const parse = (text: string) => {
-    const value = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-    return value >= 1 && value <= max ? value : undefined;
-  };
-  return parsedField(parse, what, `a whole number from 1 to ${max}`)
-    .default(byDefault)
-    .openapi({ type: 'integer', minimum: 1, maximum: max, default: byDefault });
-}
-
-/** A longer lock is taken for a mistake, and is far below what an instant can hold. */
-const MAX_LOCK_MS = 366 * 86_400_000;
-
-/** How long a room stays locked, in milliseconds. */
-export const lock = parsedField(
-  (text) => {
-    const ms = durationMs(text) ?? Number.POSITIVE_INFINITY;
-    return ms <= MAX_LOCK_MS ? ms : undefined;
-  },
-  'a duration',
-  'a number and one of ms s m h d, such as 30s, at most 366d',
-);
-
-/** The query of a call that takes none. */
-export const noQuery = z.strictObject({});
-
-// Input that does not fit
-
-/** A hostile body can be wrong in a hundred thousand places: so many of them are reported. */
-export const MAX_ERRORS = 20;
-
-/** How much of an unknown key its path repeats. */
-const MAX_KEY_LENGTH = 80;
-
-/** What a part of a request is called in a message. */
-const PART: Readonly<Record<string, string>> = { query: 'query parameter', json: 'field' };
-
-/** The hook of every route: input that does not fit is a 400 that names each fault. */
-export const refuseInput: Hook<unknown, AdminEnv, string, undefined> = (result) => {
-  // The hook's type leaves out what was checked; it is there, failed or not.
-  if (!result.success) throw invalid(result.target, result.error, (result as { data?: unknown }).data);
-  return undefined;
-};
-
-/** A body that fits `schema`. Throws the same 400 as `refuseInput`. */
-export function checkBody<Schema extends z.ZodType>(body: unknown, schema: Schema): z.output<Schema> {
-  const { success, data, error } = schema.safeParse(body);
-  if (!success) throw invalid('json', error, body);
-  return data;
-}
-
-function invalid(target: string, error: z.core.$ZodError, input: unknown): Refusal {
-  const issues = error.issues.slice(0, MAX_ERRORS);
-  const errors = issues.flatMap((issue) => inputErrors(issue, target, input)).slice(0, MAX_ERRORS);
-  return new Refusal(400, detailOf(errors), { errors });
-}
-
-/** Several wrong inputs in one line. */
-export function detailOf(errors: readonly InputError[]): string {
-  return errors.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
-}
-
-function inputErrors(issue: z.core.$ZodIssue, target: string, input: unknown): InputError[] {
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.slice(0, MAX_ERRORS).map((key) => ({
-      path: pathOf([...issue.path, key.slice(0, MAX_KEY_LENGTH)]),
-      message: `unknown ${PART[target] ?? 'value'} ${shown(key)}`,
-    }));
-  const path = pathOf(issue.path);
-  const isRepeated = target === 'query' && Array.isArray(Object(input)[path]);
-  return [{ path, message: isRepeated ? 'given more than once' : issue.message }];
-}
-
-/** A place as the faults of the config file write it: `rooms[1]`. */
-function pathOf(steps: readonly PropertyKey[]): string {
-  return steps.reduce<string>((path, step) => {
-    if (typeof step === 'number') return `${path}[${step}]`;
-    return path === '' ? String(step) : `${path}.${String(step)}`;
-  }, '');
-}
+/** What the calls are declared with: answers, pages of lists, and the calls themselves. */
 
 // Answers
 
 export const instantField = z.string().openapi({ format: 'date-time', example: '2026-11-20T18:00:03.000Z' });
+
+/** A number for each transport. */
+export const byTransport = z.object({ websocket: z.int(), sse: z.int() } satisfies Record<
+  Transport,
+  z.ZodInt
+>);
 
 /** The error of a request, RFC 9457. */
 export const problemField = z

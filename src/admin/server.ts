@@ -1,7 +1,8 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { type InputError, Refusal } from '../hub/errors.ts';
 import type { AdminEnv } from './guard.ts';
-import { adminCall, detailOf, instantField, json, noQuery, refusals, refused } from './schemas.ts';
+import { detailOf, noQuery } from './input.ts';
+import { adminCall, byTransport, instantField, json, refusals, refused } from './schemas.ts';
 
 const counted = z.record(z.string(), z.int());
 
@@ -11,7 +12,7 @@ const statsEntry = z
     startedAt: instantField,
     uptimeSeconds: z.number(),
     rooms: z.int(),
-    connections: z.object({ websocket: z.int(), sse: z.int() }),
+    connections: byTransport,
     slow: z.int().describe('Connections that are slow consumers.'),
     schedules: z
       .object({ ok: z.int(), stale: z.int(), error: z.int(), paused: z.int() })

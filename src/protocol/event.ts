@@ -55,4 +55,5 @@ export interface ReplyError {
 }
 
 /** How events reach a client. */
-export type Transport = 'websocket' | 'sse';
+export const TRANSPORTS = ['websocket', 'sse'] as const;
+export type Transport = (typeof TRANSPORTS)[number];

@@ -82,7 +82,7 @@ describe('openapi.yaml', () => {
       .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`);
     const declared = operations.map(({ call }) => call).filter((call) => call.includes(' /admin'));
     expect([...new Set(served)].sort()).toEqual(declared.sort());
-    expect(declared).toHaveLength(18);
+    expect(declared).not.toEqual([]);
   });
 
   it('names each status that occurs, since ranges break generators', () => {
