@@ -1,5 +1,5 @@
 import type { TokenEntry } from './access/tokens.ts';
-import { refusedConfig } from './admin/server.ts';
+import { type ConfigEntry, refusedConfig } from './admin/server.ts';
 import type { DocumentSource, Reloaded } from './api.ts';
 import { type Clock, instant } from './clock.ts';
 import { ConfigError, type Fault } from './config/errors.ts';
@@ -12,12 +12,12 @@ import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
 import { Settings, type SettingsHolder } from './settings.ts';
 
-/** Keys that are bound once: another value waits for the next start. */
+/** Keys that take effect at the next start only, since the port is bound once. */
 const BOUND_ONCE = ['host', 'port'] as const;
 
 export interface ReloadsParts {
   readonly clock: Clock;
-  /** What is in force at first. */
+  /** The document of the first configuration. */
   readonly document: unknown;
   readonly source: DocumentSource | undefined;
   readonly kinds: readonly FeedKind[];
@@ -38,7 +38,7 @@ export interface ReloadsParts {
 export class Reloads {
   readonly #parts: ReloadsParts;
   #document: unknown;
-  /** Of the document in force; made when it is first asked for. */
+  /** The document in force without its secrets; made when it is first asked for. */
   #shown: Record<string, unknown> | undefined;
   #loadedAtMs: number;
   #faults: readonly Pick<Fault, 'path' | 'message'>[] = [];
@@ -49,8 +49,8 @@ export class Reloads {
     this.#loadedAtMs = parts.clock.now();
   }
 
-  /** For people: nothing secret, every default filled in. */
-  shown() {
+  /** The answer of `GET /admin/config`: every default filled in, nothing secret. */
+  configEntry(): ConfigEntry {
     const { source, kinds, settings } = this.#parts;
     this.#shown ??= new Secrets(kinds).shownConfig(this.#document, configJsonSchema(kinds));
     const shown = this.#shown;
@@ -77,7 +77,7 @@ export class Reloads {
     try {
       const document = source.read();
       const read = this.#parts.parse(document);
-      // Until it starts nothing is bound.
+      // Before the start no port is bound.
       const { host, port } = phase === 'new' ? read.server : before.server;
       settings.current = new Settings({ ...read, server: { ...read.server, host, port } }, madeToken);
       const applied = this.#parts.apply();

@@ -169,7 +169,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       metrics,
       server: {
         stats: () => metrics.stats(),
-        config: () => reloads.shown(),
+        config: () => reloads.configEntry(),
         reload: () => reloads.reload(),
       },
       attempts: new FailedAttempts(clock),

@@ -24,7 +24,7 @@ export interface Caller extends HeaderSource {
   readonly peerAddress: string | undefined;
 }
 
-/** What a request may have. */
+/** The result of admission for a request that is answered at once. */
 export interface Admitted {
   readonly rooms: readonly string[];
   readonly peer: Peer;
@@ -32,11 +32,11 @@ export interface Admitted {
   readonly since: string | undefined;
 }
 
-/** What a client that stays may have, and what was taken for it and has to be released. */
+/** The result for a client that stays connected, with the slots that have to be released for it. */
 export interface Entry extends Admitted {
-  /** Until the client is gone. */
+  /** To be released when the client has disconnected. */
   readonly slot: Slot;
-  /** Counts its rooms until its join is over. */
+  /** Counts its rooms while its join is under way; to be released after it. */
   readonly reservation: Slot;
 }
 
@@ -55,13 +55,13 @@ export interface AdmissionParts {
   readonly closed: () => Refusal | undefined;
   /** Why a room cannot be entered at the moment. */
   readonly lockOf: (room: string) => Refusal | undefined;
-  /** Hears of each origin that was refused. */
+  /** Called for each refused origin. */
   readonly onOriginRefused: (origin: string, detail: string) => void;
 }
 
-/** How much of an origin that is refused is kept: enough to tell it from another. */
+/** Kept of a refused origin: enough to tell it from another. */
 const MAX_ORIGIN_CHARACTERS = 200;
-/** How much of a `User-Agent` is kept. */
+/** Kept of a `User-Agent`. */
 const MAX_USER_AGENT_CHARACTERS = 256;
 
 const NO_HEADERS: HeaderSource = { header: () => undefined };
@@ -73,7 +73,7 @@ const NO_HEADERS: HeaderSource = { header: () => undefined };
  */
 export class Admission {
   readonly #parts: AdmissionParts;
-  /** That of the client before: many clients have the same one, and then share it. */
+  /** The last one seen. Clients that send the same share one string, which saves memory. */
   #userAgent = '';
 
   constructor(parts: AdmissionParts) {
@@ -85,12 +85,12 @@ export class Admission {
     return this.#parts.closed();
   }
 
-  /** For an answer that ends. */
+  /** For a request that is answered at once, without a subscription. */
   check(caller: Caller): Admitted {
     return this.#decide(caller).admitted;
   }
 
-  /** For a client that stays: takes a slot for it. Throws a `Refusal` also where a limit is reached (503, 429). */
+  /** For a client that subscribes: takes a slot for it. Throws a `Refusal` also where a limit is reached (503, 429). */
   enter(caller: Caller): Entry {
     const { connections, rooms: limiter } = this.#parts;
     const { admitted, client } = this.#decide(caller);
@@ -119,7 +119,7 @@ export class Admission {
     this.#parts.settings.current.rooms.checkPublish(room);
   }
 
-  /** Host and origin alone, for what is not in a room. */
+  /** Checks host and origin only, for requests outside rooms. */
   checkOrigin(caller: Caller): ClientAddress {
     const { clients, origins } = this.#parts.settings.current;
     const host = caller.header('host');
@@ -144,7 +144,7 @@ export class Admission {
   #decide(caller: Caller): { admitted: Admitted; client: ClientAddress } {
     const { settings, rooms: limiter, closed, lockOf } = this.#parts;
     const rooms = roomsOf(caller.url);
-    // Before each of them is looked up in all rules.
+    // First, since each name is then matched against every rule.
     limiter.checkNumber(rooms);
     const device = deviceOf(caller.url);
     const client = this.checkOrigin(caller);
@@ -190,7 +190,7 @@ export function roomsOf(url: Target): readonly string[] {
   return [...new Set(names)];
 }
 
-/** An empty device is none: pages with nothing to say must not share one. */
+/** An empty device counts as none, so that clients which send `device=` do not share one. */
 function deviceOf(url: Target): string | undefined {
   const device = url.searchParams.get('device') || undefined;
   if (device !== undefined && !isDeviceName(device)) {
@@ -220,7 +220,7 @@ export interface RoomRule {
   readonly slow: 'latest' | 'close';
 }
 
-/** Where no rule matches. */
+/** For a room that no rule matches. */
 const DEFAULTS = { history: 10, historySeconds: 3600 };
 
 /** Who may listen in a room, who may publish there, and how much of it is kept. */

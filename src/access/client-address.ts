@@ -2,13 +2,13 @@ import { BlockList, isIP, isIPv4 } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { isLoopback } from '../loopback.ts';
 
-/** The client that sends a request, as far as the peer and the proxies before it can be believed. */
+/** Where a request comes from, by its socket and what trusted proxies report. */
 export interface ClientAddress {
-  /** An IPv4 address also where it came in as an IPv6 one; `''` where the peer is gone already. */
+  /** IPv4 is written as IPv4 also on an IPv6 socket; `''` where the peer has disconnected already. */
   readonly address: string;
-  /** What the client spoke to the first proxy; `undefined`: no trusted proxy says so. */
+  /** Protocol between the client and the first proxy; `undefined`: no trusted proxy reports it. */
   readonly protocol: 'http' | 'https' | undefined;
-  /** On this machine and no proxy: limits per address are not for it. */
+  /** Whether the peer is on this machine and no trusted proxy: limits per address do not apply to it. */
   readonly isLocal: boolean;
 }
 
@@ -17,13 +17,17 @@ export interface HeaderSource {
   header(name: string): string | undefined;
 }
 
-/** So many proxies in a row are followed. A header is as long as its sender likes. */
+/** Proxies in a row that are followed. The sender decides how long the header is. */
 const MAX_HOPS = 32;
 
 /**
- * Finds out who a request is from. A proxy that is trusted adds the address it sees to the right of
- * `X-Forwarded-For`; whatever stands to the left of the first address that is not trusted may be
- * made up. So that one is the client; an entry that is no address ends the search before it.
+ * Finds the address of the client behind trusted proxies. A proxy appends the address of its peer to
+ * `X-Forwarded-For`. So the header is read from the right, and the first address that is no trusted proxy is
+ * the client; what stands to the left of it may be made up. An entry that is no address ends the search at
+ * the proxy that sent it.
+ *
+ * Not the package `proxy-addr`: it takes any word for the client, keeps ports and brackets, and refuses
+ * the networks 0.0.0.0/0 and ::/0.
  */
 export class ClientAddresses {
   readonly #trusted = new BlockList();
@@ -80,14 +84,14 @@ function forwarded(entry: string | undefined): string | undefined {
   return isIP(address) === 0 ? undefined : plain(address);
 }
 
-/** What the proxy said that saw the client. Most set one value, and then it is that. */
+/** The value of the proxy that the client connected to. Most proxies send a single value, which then counts. */
 function protocolAt(text: string | undefined, hops: number): ClientAddress['protocol'] {
   const claimed = text?.split(',').map((entry) => entry.trim().toLowerCase()) ?? [];
   const protocol = claimed.at(-Math.max(hops, 1)) ?? claimed[0];
   return protocol === 'http' || protocol === 'https' ? protocol : undefined;
 }
 
-/** Without the zone, and as IPv4 where it is one written as IPv6. */
+/** An address without its zone (`%eth0`); an IPv4-mapped IPv6 address as IPv4. */
 function plain(text: string): string {
   if (isIPv4(text)) return text;
   const [address = ''] = text.split('%');

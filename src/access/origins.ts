@@ -4,7 +4,7 @@ import { isLoopback } from '../loopback.ts';
 export interface OriginRules {
   /** The address that the server listens on. */
   readonly host: string;
-  /** What the world calls the server. */
+  /** Origin of the server as clients see it. */
   readonly publicUrl?: string | undefined;
   /** Exact origins, `"null"`, `"file://"`, or `"*"`. */
   readonly allowedOrigins: readonly string[];
@@ -77,7 +77,7 @@ export class Origins {
     return this.#publicUrl === undefined || (this.#onLoopback && isLoopbackHost(host));
   }
 
-  /** As proxies write it: with or without the port that goes without saying. */
+  /** With or without the default port: proxies send either. */
   #isPublic(host: string | undefined): boolean {
     const { protocol, host: expected } = this.#publicUrl ?? {};
     const given = `${protocol}//${host}`;

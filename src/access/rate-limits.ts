@@ -16,23 +16,23 @@ export interface Rate {
  * monotonic clock.
  */
 export class TokenBucket {
-  /** When it will be full again; in the past: it is. */
+  /** Instant at which the bucket is full again; it is full where that has passed. */
   #fullAtMs = Number.NEGATIVE_INFINITY;
 
-  /** Takes a token; false, and nothing taken, where there is none. */
+  /** Takes a token. Returns false, and changes nothing, where there is none. */
   take(rate: Rate, nowMs: number): boolean {
     if (this.waitMs(rate, nowMs) > 0) return false;
     this.#fullAtMs = Math.max(this.#fullAtMs, nowMs) + 1000 / rate.perSecond;
     return true;
   }
 
-  /** How long until there is a token, in milliseconds. */
+  /** Milliseconds until there is a token. */
   waitMs({ perSecond, burst }: Rate, nowMs: number): number {
     const missingMs = this.#fullAtMs - nowMs;
     return missingMs <= 0 ? 0 : Math.max(0, missingMs - (burst - 1) * (1000 / perSecond));
   }
 
-  /** Whether it is as good as a new one. */
+  /** Whether it differs in nothing from a new bucket, and can be forgotten. */
   isFull(nowMs: number): boolean {
     return this.#fullAtMs <= nowMs;
   }
@@ -58,8 +58,8 @@ export class SweptMap<Value> extends Map<string, Value> {
   }
 }
 
-/** What becomes of a message: taken, answered with 429 and forgotten, or the end of its connection. */
-export type Verdict = 'taken' | 'refused' | 'close';
+/** What becomes of a message: accepted, refused with 429 and dropped, or refused and its connection closed. */
+export type Verdict = 'accepted' | 'refused' | 'close';
 
 /** `Infinity` is no limit. */
 export interface MessageLimits {
@@ -67,29 +67,29 @@ export interface MessageLimits {
   readonly messageBurst: number;
 }
 
-/** How much more than the burst may be refused at once, until the connection is closed. */
+/** Refused messages after which the connection is closed, in bursts. */
 const BURSTS_BEYOND = 2;
 
 /**
- * Message rate of one client, to be made with its first message: most clients only listen. Refusals are
- * forgiven at the same rate, so that a client that is a little too fast is told so for as long as it likes,
- * and one that does not slow down is closed within moments.
+ * Message rate of one client, to be made with its first message: most clients only listen. Refusals have a
+ * bucket of their own, which refills at the same rate: a client that is a little too fast gets refusals and
+ * stays connected; one that is much too fast is closed within moments.
  */
 export class MessageRate {
-  readonly #taken = new TokenBucket();
-  /** Most clients are never refused anything. */
+  readonly #accepted = new TokenBucket();
+  /** Made with the first refusal: most clients never have one. */
   #refused: TokenBucket | undefined;
 
-  /** To be asked once for each message, before anything else is done with it. */
+  /** Counts a message. To be called once for each, before anything else is done with it. */
   take({ messagesPerSecond: perSecond, messageBurst: burst }: MessageLimits, nowMs: number): Verdict {
-    if (this.#taken.take({ perSecond, burst }, nowMs)) return 'taken';
+    if (this.#accepted.take({ perSecond, burst }, nowMs)) return 'accepted';
     this.#refused ??= new TokenBucket();
     return this.#refused.take({ perSecond, burst: BURSTS_BEYOND * burst }, nowMs) ? 'refused' : 'close';
   }
 
-  /** When the next message would be taken, in milliseconds. */
+  /** Milliseconds until the next message would be accepted. */
   waitMs({ messagesPerSecond: perSecond, messageBurst: burst }: MessageLimits, nowMs: number): number {
-    return this.#taken.waitMs({ perSecond, burst }, nowMs);
+    return this.#accepted.waitMs({ perSecond, burst }, nowMs);
   }
 }
 
@@ -99,8 +99,8 @@ export interface RoomRateSettings {
 }
 
 /**
- * How fast all clients together may publish in one room: what they publish has to be delivered to every
- * member. A room is forgotten when it could take as much as one that nobody has published in.
+ * Rate at which all clients together may publish in one room. Limited because each message is delivered to
+ * every member. A room is forgotten when its bucket is full again.
  */
 export class RoomMessageRates {
   readonly #settings: { readonly current: RoomRateSettings };
@@ -117,7 +117,7 @@ export class RoomMessageRates {
     return this.#byRoom.size;
   }
 
-  /** Counts a message. Throws a 429 `Refusal` where the room has had enough for the moment. */
+  /** Counts a message. Throws a 429 `Refusal` where the room is above its rate. */
   take(room: string): void {
     const now = this.#clock.monotonic();
     this.#byRoom.sweep((bucket) => bucket.isFull(now));

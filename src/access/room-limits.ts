@@ -15,7 +15,7 @@ export interface RoomLimits {
 export interface RoomLimiterSettings {
   readonly limits: RoomLimits;
   readonly rooms: {
-    /** Whether a rule names the room exactly: it is never refused for the sake of other rooms. */
+    /** Whether a rule names the room exactly: these limits do not apply to it. */
     isNamed(room: string): boolean;
   };
 }
@@ -27,7 +27,7 @@ export interface RoomLimiterParts {
   readonly exists: (room: string) => boolean;
 }
 
-/** A room that another client has to leave first comes free after about this, and a time at random. */
+/** Least retry time at a limit of rooms: about as long as it takes until a room ends. */
 const FULL_MS = 10_000;
 
 /** An address, and the rooms that exist because one of its connections entered them first. */
@@ -36,11 +36,11 @@ interface Opener {
   readonly rooms: Set<string>;
 }
 
-/** A room that was granted to joins that are not over yet. */
+/** A room that was granted to joins which are still under way. */
 interface GrantedRoom {
   readonly name: string;
   joins: number;
-  /** Whether it does now: then it is counted with the other rooms. */
+  /** Whether it exists by now: then `roomCount` includes it. */
   exists: boolean;
 }
 
@@ -51,7 +51,7 @@ export class RoomLimiter {
   /** Each room with the address that opened it. */
   readonly #opened = new Map<string, Opener>();
   readonly #granted = new Map<string, GrantedRoom>();
-  /** How many of those that are granted do not exist. */
+  /** Number of granted rooms that do not exist. */
   #missing = 0;
 
   constructor(parts: RoomLimiterParts) {
@@ -104,16 +104,19 @@ export class RoomLimiter {
   }
 
   /**
-   * To be called when rooms are granted, and released when the join is over. Until then those that do not
-   * exist, or end meanwhile, count for everybody; and new ones as opened by this address for as long as
-   * they exist, also with other clients in them.
+   * Counts the rooms of an admitted client until its join is over, and the slot is released. A room that
+   * does not exist, or ends meanwhile, counts in `limits.rooms` until then. A room that this address opens
+   * counts in its `roomsPerAddress` for as long as the room exists, also when only other clients are in it.
    */
   reserve(rooms: readonly string[], client: LimitedClient): Slot {
     if (this.#isLimited(client)) this.#open(this.#newOf(rooms), client.address);
-    return new RoomReservation(
-      this,
-      rooms.map((room) => this.#grant(room)),
-    );
+    let granted = rooms.map((room) => this.#grant(room));
+    return {
+      release: () => {
+        for (const room of granted) this.#release(room);
+        granted = [];
+      },
+    };
   }
 
   /** To be called when a room has come to exist. */
@@ -127,21 +130,11 @@ export class RoomLimiter {
     if (!this.#granted.has(room)) this.#forget(room);
   }
 
-  /** For `RoomReservation`. */
-  released(room: GrantedRoom): void {
-    room.joins--;
-    if (room.joins > 0) return;
-    this.#granted.delete(room.name);
-    if (room.exists) return;
-    this.#missing--;
-    this.#forget(room.name);
-  }
-
   #isLimited({ isLocal }: LimitedClient): boolean {
     return !isLocal && this.#parts.settings.current.limits.roomsPerAddress !== Number.POSITIVE_INFINITY;
   }
 
-  /** Those that would come to exist and are not counted yet, without those that may always. */
+  /** The rooms that this client would open, without those that a rule names exactly. */
   #newOf(rooms: readonly string[]): string[] {
     const { exists, settings } = this.#parts;
     return rooms.filter(
@@ -179,6 +172,15 @@ export class RoomLimiter {
     return granted;
   }
 
+  #release(room: GrantedRoom): void {
+    room.joins--;
+    if (room.joins > 0) return;
+    this.#granted.delete(room.name);
+    if (room.exists) return;
+    this.#missing--;
+    this.#forget(room.name);
+  }
+
   #setExists(room: string, exists: boolean): void {
     const granted = this.#granted.get(room);
     if (!granted || granted.exists === exists) return;
@@ -192,22 +194,6 @@ export class RoomLimiter {
     this.#opened.delete(room);
     opener.rooms.delete(room);
     if (opener.rooms.size === 0) this.#openers.delete(opener.address);
-  }
-}
-
-class RoomReservation implements Slot {
-  readonly #limiter: RoomLimiter;
-  #rooms: readonly GrantedRoom[];
-
-  constructor(limiter: RoomLimiter, rooms: readonly GrantedRoom[]) {
-    this.#limiter = limiter;
-    this.#rooms = rooms;
-  }
-
-  release(): void {
-    const rooms = this.#rooms;
-    this.#rooms = [];
-    for (const room of rooms) this.#limiter.released(room);
   }
 }
 

@@ -15,7 +15,7 @@ export interface TokenEntry extends TokenHolder {
   readonly sha256: string;
 }
 
-/** Says whose token this is; null: nobody's. */
+/** Finds the holder of a token; null: the token is not known. */
 export type TokenCheck = (token: string) => TokenHolder | null;
 
 /**
@@ -29,7 +29,7 @@ export function tokenCheck(entries: readonly TokenEntry[]): TokenCheck {
     return { holder: { name, role }, digest };
   });
   return (token) => {
-    // Node reads header bytes as Latin-1; taken back the same way, a token in UTF-8 is what it was.
+    // Node reads header bytes as Latin-1; encoded the same way, a token in UTF-8 has its own bytes again.
     const digest = createHash('sha256').update(token, 'latin1').digest();
     let found: TokenHolder | null = null;
     for (const each of known) {
@@ -40,8 +40,8 @@ export function tokenCheck(entries: readonly TokenEntry[]): TokenCheck {
 }
 
 /**
- * Finds out who sends a request from its `Authorization: Bearer` header; a token in the address
- * would end up in logs and histories and is never taken. Throws a 401 `Refusal`.
+ * Finds the holder of the token in the `Authorization: Bearer` header. A token in the address is not
+ * accepted, since it would end up in logs and histories. Throws a 401 `Refusal`.
  */
 export function tokenHolder(request: Request, check: TokenCheck): TokenHolder {
   const authorization = request.headers.get('authorization');

@@ -52,7 +52,7 @@ export const operatorOnly: MiddlewareHandler<AdminEnv> = async (c, next) => {
 
 const MAX_FAILED = 10;
 const WINDOW_MS = 60_000;
-/** Beyond so many addresses the one whose minute ends first is forgotten. */
+/** At the limit the address whose minute ends first is forgotten. */
 const MAX_ADDRESSES = 4096;
 
 /**
@@ -87,7 +87,7 @@ export class FailedAttempts {
   }
 }
 
-/** What counts as one address: an IPv6 network, every loopback address, and all requests without one. */
+/** What is counted as one address: an IPv6 network, all loopback addresses, all requests without an address. */
 function sourceOf(address: string): string {
   return isLoopback(address) ? 'loopback' : countedAs(address);
 }

@@ -48,7 +48,7 @@ export const roomPattern = stringField(isRoomPattern, 'a room pattern', PATTERN_
 export const eventName = stringField(isEventName, 'an event name', EVENT_ACCEPTS);
 export const deviceName = stringField(isDeviceName, 'a device', DEVICE_ACCEPTS);
 
-/** A connection's id, a user or a schedule's name: only its owner knows whether it exists. */
+/** A connection's id, a user or a schedule's name. Whether it exists is checked where it is looked up. */
 export const SOME_NAME_ACCEPTS = 'at least one character';
 export const someName = stringField((value) => value !== '', 'a name', SOME_NAME_ACCEPTS);
 
@@ -76,7 +76,7 @@ export function wholeNumber(what: string, { max, byDefault }: { max: number; byD
     .openapi({ type: 'integer', minimum: 1, maximum: max, default: byDefault });
 }
 
-/** A longer lock is taken for a mistake, and is far below what an instant can hold. */
+/** A longer lock is probably a mistake. */
 const MAX_LOCK_MS = 366 * 86_400_000;
 
 /** How long a room stays locked, in milliseconds. */
@@ -94,7 +94,7 @@ export const noQuery = z.strictObject({});
 
 // Input that does not fit
 
-/** A hostile body can be wrong in a hundred thousand places: so many of them are reported. */
+/** Errors that an answer lists: a hostile body can have a hundred thousand. */
 export const MAX_ERRORS = 20;
 
 /** How much of an unknown key its path repeats. */
@@ -178,7 +178,7 @@ export async function jsonBody<Schema extends z.ZodType>(
   return checkBody(value, schema);
 }
 
-/** What each step costs is a few milliseconds for a MiB: a larger body is not read in one go. */
+/** A larger body is handled in several turns of the event loop: each step takes a few milliseconds for a MiB. */
 const LARGE_BYTES = 65_536;
 
 /** As deep as a client may nest what it publishes. Writing JSON costs the square of the depth. */
@@ -193,7 +193,7 @@ const MAX_VALUES_BESIDES = 10_000;
  * one with more of them than bytes are allowed is too large in any case.
  */
 function checkShape(bytes: Buffer, eventBytes: number): void {
-  const most = eventBytes + MAX_VALUES_BESIDES;
+  const maxMarks = eventBytes + MAX_VALUES_BESIDES;
   let depth = 0;
   let marks = 0;
   let isInString = false;
@@ -208,7 +208,7 @@ function checkShape(bytes: Buffer, eventBytes: number): void {
       if (mark === OPENING) depth++;
       if (mark === CLOSING) depth--;
       if (depth > MAX_DEPTH) throw Refusal.invalid('', `the body is nested deeper than ${MAX_DEPTH} levels`);
-      if (++marks > most) {
+      if (++marks > maxMarks) {
         const detail = `the body holds more values than fit in ${eventBytes} bytes (limits.eventBytes)`;
         throw new Refusal(413, detail);
       }

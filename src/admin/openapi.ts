@@ -4,11 +4,6 @@ import { adminRoutes, methodsOf } from './app.ts';
 import { roomName } from './input.ts';
 import { instantField, json, refusals, refused } from './schemas.ts';
 
-/**
- * The whole HTTP interface as one OpenAPI document: the calls under `/admin` as they are declared, and the
- * server's other routes, which are served elsewhere and described here.
- */
-
 const tick = z
   .object({
     schedule: z.string(),
@@ -331,7 +326,8 @@ function guarded(path: string, routes: readonly RouteConfig[]) {
 }
 
 /**
- * The whole HTTP interface as an OpenAPI 3.1 document, made from the routes' own declarations. The
+ * The whole HTTP interface as an OpenAPI 3.1 document: the calls under `/admin` as they are declared, and the
+ * server's other routes, which are served elsewhere and described here. The
  * server sends the file `openapi.yaml` that is written from it, and never calls this: it takes 30 ms.
  */
 export function openApiDocument(): object {

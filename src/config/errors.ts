@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { cut, isObject, shown, valueAt } from './json.ts';
+import { cut, isObject, quoted, valueAt } from './json.ts';
 import { address, type Secrets } from './redact.ts';
 
 /** One thing wrong with the configuration. */
@@ -32,7 +32,7 @@ export function formatFaults(label: string, error: ConfigError): string[] {
   );
 }
 
-/** Far more than are listed. A file may have a hundred thousand faults, and to word one takes time. */
+/** Messages that are written, far more than are listed: a file may have a hundred thousand faults. */
 const MAX_MESSAGES = 1000;
 /** Of a corrected value that a message offers. */
 const MAX_OFFERED_CHARACTERS = 120;
@@ -40,8 +40,8 @@ const MAX_OFFERED_CHARACTERS = 120;
 const MAX_UNKNOWN_KEYS = 20;
 
 /** A value in the place of an origin or a host, where someone may have written a URL with a password. */
-export function shownHost(text: string): string {
-  return shown(/[@?#]/.test(text) ? address(text) : text);
+export function quotedHost(text: string): string {
+  return quoted(/[@?#]/.test(text) ? address(text) : text);
 }
 
 /** Marks the issue of a string that is no time zone. */
@@ -114,9 +114,9 @@ export function errorMessages(
       case 'invalid_union':
         return unknownFeedType(issue);
       case 'too_small':
-        return `${shown(issue.input)} is too ${sizeWords(issue).small}: write at least ${issue.minimum}${sizeWords(issue).unit}`;
+        return `${quoted(issue.input)} is too ${sizeWords(issue).small}: write at least ${issue.minimum}${sizeWords(issue).unit}`;
       case 'too_big':
-        return `${shown(issue.input)} is too ${sizeWords(issue).large}: write at most ${issue.maximum}${sizeWords(issue).unit}`;
+        return `${quoted(issue.input)} is too ${sizeWords(issue).large}: write at most ${issue.maximum}${sizeWords(issue).unit}`;
       case 'unrecognized_keys':
         return unknownKeys(issue.keys, issue.inst);
       case 'custom':
@@ -132,7 +132,7 @@ export function errorMessages(
 function notATimezone(input: unknown, isSuggesting: boolean): string {
   const near = isSuggesting ? suggest(String(input), Intl.supportedValuesOf('timeZone')) : undefined;
   const hint = near === undefined ? 'write an IANA name such as "Europe/Berlin"' : `did you mean "${near}"?`;
-  return `${shown(input)} is not a time zone: ${hint}`;
+  return `${quoted(input)} is not a time zone: ${hint}`;
 }
 
 function sizeWords({ origin }: { origin: string }): { small: string; large: string; unit: string } {
@@ -154,7 +154,7 @@ function wrongType(
   const input = path.reduce(valueAt, document);
   const isHidden = secrets.hides(document, path);
   const isPlain = typeof input === 'string' || typeof input === 'number';
-  const fault = `${isHidden && isPlain ? `a ${typeof input}` : shown(input)} is not ${accepted}`;
+  const fault = `${isHidden && isPlain ? `a ${typeof input}` : quoted(input)} is not ${accepted}`;
   const corrected = isHidden ? undefined : correctedValue(input, inst, expected);
   if (corrected !== undefined) return `${fault}: write ${corrected}`;
   return example === undefined ? fault : `${fault}: write one such as ${example}`;
@@ -183,7 +183,7 @@ function roomRules(input: unknown): unknown {
 function notOneOf(input: unknown, values: readonly string[]): string {
   const list = values.map((value) => `"${value}"`).join(', ');
   if (input === undefined) return `is missing: write one of ${list}`;
-  return `${shown(input)} is not one of ${list}${typeof input === 'string' ? didYouMean(input, values) : ''}`;
+  return `${quoted(input)} is not one of ${list}${typeof input === 'string' ? didYouMean(input, values) : ''}`;
 }
 
 /** Feeds are the only union of the file; their `type` tells them apart. */
@@ -244,7 +244,7 @@ function editDistance(a: string, b: string, bound: number): number {
         isSwap ? at(beforeLast, column - 2) + 1 : Number.POSITIVE_INFINITY,
       );
     }
-    // A swap looks two rows back, but costs an edit as well.
+    // No later row gets lower: a swap, which looks two rows back, costs an edit as well.
     if (Math.min(...current) > bound) return bound + 1;
     [beforeLast, last] = [last, current];
   }

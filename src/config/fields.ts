@@ -12,8 +12,8 @@ import {
   PATTERN_ACCEPTS,
   ROOM_ACCEPTS,
 } from '../hub/event.ts';
-import { NO_TIMEZONE, shownHost } from './errors.ts';
-import { shown } from './json.ts';
+import { NO_TIMEZONE, quotedHost } from './errors.ts';
+import { quoted } from './json.ts';
 
 // Values of the config file. Each field checks one value and says what it would accept.
 
@@ -32,17 +32,18 @@ export function checkedString(faultOf: (text: string) => string | undefined, err
 
 // The patterns in `meta` are for editors only; hub/event.ts decides.
 export const roomPattern = checkedString((text) =>
-  isRoomPattern(text) ? undefined : `${shown(text)} is not a room pattern: write ${PATTERN_ACCEPTS}`,
+  isRoomPattern(text) ? undefined : `${quoted(text)} is not a room pattern: write ${PATTERN_ACCEPTS}`,
 ).meta({ pattern: '^[A-Za-z0-9*][A-Za-z0-9._:*-]{0,127}$' });
 
 export const scheduleName = checkedString((text) =>
-  isRoomName(text) ? undefined : `${shown(text)} is not a schedule name: write ${ROOM_ACCEPTS}`,
+  isRoomName(text) ? undefined : `${quoted(text)} is not a schedule name: write ${ROOM_ACCEPTS}`,
 ).meta({ pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$' });
 
 export const eventName = checkedString((text) => {
-  if (!isEventName(text)) return `${shown(text)} is not an event name: write ${EVENT_ACCEPTS}`;
-  if (isServerEvent(text)) return `${shown(text)} is an event that only the server sends: write another name`;
-  if (isDisplayEvent(text)) return `${shown(text)} is for administrators: write a name without "display."`;
+  if (!isEventName(text)) return `${quoted(text)} is not an event name: write ${EVENT_ACCEPTS}`;
+  if (isServerEvent(text))
+    return `${quoted(text)} is an event that only the server sends: write another name`;
+  if (isDisplayEvent(text)) return `${quoted(text)} is for administrators: write a name without "display."`;
   return undefined;
 }).meta({ pattern: '^[A-Za-z][A-Za-z0-9._-]{0,63}$' });
 
@@ -72,11 +73,11 @@ export function duration(min: string, max: string) {
   const notADuration = (input: unknown) => {
     if (input === undefined) return 'is missing: write a duration such as "3s"';
     // A number without a unit was probably meant in seconds.
-    const bare = typeof input === 'number' ? String(input) : shown(input).slice(1, -1).trim();
+    const bare = typeof input === 'number' ? String(input) : quoted(input).slice(1, -1).trim();
     const ms = durationMs(`${bare}s`);
     const isAccepted = ms !== undefined && faultOf(ms) === undefined;
     const hint = isAccepted ? `write "${bare}s"` : 'write a number and one of ms s m h d, such as "3s"';
-    return `${shown(input)} is not a duration: ${hint}`;
+    return `${quoted(input)} is not a duration: ${hint}`;
   };
   return z
     .string({ error: ({ input }) => notADuration(input) })
@@ -90,7 +91,7 @@ export function duration(min: string, max: string) {
       }
       const fault = faultOf(ms);
       const accepted = `write a duration from "${min}" to "${max}", in whole milliseconds`;
-      if (fault) addFault(context, `${shown(text)} ${fault}: ${accepted}`);
+      if (fault) addFault(context, `${quoted(text)} ${fault}: ${accepted}`);
       return { text, ms };
     });
 }
@@ -101,7 +102,7 @@ const HOST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
 /** Why a server cannot listen there: it is neither an address nor a host name. */
 export function hostFault(text: string): string | undefined {
   if (isIPv6(text) || HOST_NAME.test(text)) return undefined;
-  return `${shownHost(text)} is not a host: write an address or a name, such as "127.0.0.1"`;
+  return `${quotedHost(text)} is not a host: write an address or a name, such as "127.0.0.1"`;
 }
 
 /** An IPv6 address may stand in brackets, as in a URL. */
@@ -118,7 +119,7 @@ const addressOrNetwork = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
 export const trustedProxy = checkedString((text) =>
   addressOrNetwork.safeParse(text).success
     ? undefined
-    : `${shownHost(text)} is not an address or a network: write one such as "127.0.0.1", "10.0.0.0/8" or "fd00::/8"`,
+    : `${quotedHost(text)} is not an address or a network: write one such as "127.0.0.1", "10.0.0.0/8" or "fd00::/8"`,
 );
 
 /** The server's own address. One slash at the end is accepted, because browsers copy it along. */
@@ -129,7 +130,7 @@ export const publicUrl = z.string().transform((text, context) => {
     url === undefined
       ? 'one such as "https://wall.example.com"'
       : `"${url.origin}", without path, query or user`;
-  addFault(context, `${shownHost(text)} is not a public URL: write ${accepted}`);
+  addFault(context, `${quotedHost(text)} is not a public URL: write ${accepted}`);
   return z.NEVER;
 });
 
@@ -137,7 +138,7 @@ export const publicUrl = z.string().transform((text, context) => {
 export const allowedOrigin = z.string().transform((text, context) => {
   const { origin, hint } = originOf(text);
   if (origin !== undefined) return origin;
-  addFault(context, `${shownHost(text)} is not an origin: ${hint}`);
+  addFault(context, `${quotedHost(text)} is not an origin: ${hint}`);
   return z.NEVER;
 });
 

@@ -3,7 +3,7 @@ import { type ParseErrorCode, printParseErrorCode, visit } from 'jsonc-parser';
 /** Far more levels than a config file has, far fewer than the stack can hold. */
 const MAX_DEPTH = 100;
 /** Of a value or a key that a message repeats. */
-const MAX_SHOWN_CHARACTERS = 60;
+const MAX_QUOTED_CHARACTERS = 60;
 
 /**
  * Reads JSON as RFC 8259 defines it. Refuses a key that occurs twice in one object, of which
@@ -104,11 +104,11 @@ export function pathText(path: readonly PropertyKey[]): string {
 
 /** The beginning of a key or a string that a message repeats. */
 export function cut(text: string): string {
-  return text.length > MAX_SHOWN_CHARACTERS ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}…` : text;
+  return text.length > MAX_QUOTED_CHARACTERS ? `${text.slice(0, MAX_QUOTED_CHARACTERS)}…` : text;
 }
 
-/** A value as the file has it; not the content of lists and objects, which may hold secrets. */
-export function shown(value: unknown): string {
+/** A value as messages repeat it: as the file has it, without the content of lists and objects, which may be secret. */
+export function quoted(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(cut(value));
   if (Array.isArray(value)) return value.length === 0 ? '[]' : '[ … ]';
   if (isObject(value)) return Object.keys(value).length === 0 ? '{}' : '{ … }';

@@ -38,7 +38,7 @@ export function parseConfig(document: unknown, { feedKinds, env }: ParseOptions)
   const unset = new Set(references.faults.map(({ path }) => pathText(path)));
   for (const issue of [...(result.error?.issues ?? []), ...tokenFaults(document, env)]) {
     if (faults.length >= MAX_FAULTS) more++;
-    // A string that lacks a variable has its fault already.
+    // A string with a variable that is not set has a fault already.
     else if (unset.has(pathText(issue.path))) continue;
     else if (secrets.endsInMalformedName(document, issue.path)) faults.push(malformedName(issue.path));
     else faults.push(...faultsOf(issue, references));

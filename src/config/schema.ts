@@ -5,13 +5,13 @@ import { allowedOrigin, host, publicUrl, roomPattern, trustedProxy } from './fie
 import { isObject, valueAt } from './json.ts';
 import { schedule } from './schedule.ts';
 
-/** A day: longer than anybody waits, and short enough for a timer. */
+/** A day; timers of Node can wait 24 days at most. */
 const MAX_SECONDS = 86_400;
 const MIN_HEARTBEAT_SECONDS = 0.1;
 
 const seconds = (min: number) => z.number().min(min).max(MAX_SECONDS);
 
-/** 0 in the file means no limit, and is `Infinity` from here on, so that it needs no case of its own. */
+/** 0 in the file means no limit. It becomes `Infinity`, so that comparisons need no special case. */
 const unlimited = (value: number) => (value === 0 ? Number.POSITIVE_INFINITY : value);
 
 const limit = (byDefault: number, description: string, max = Number.MAX_SAFE_INTEGER) =>
@@ -157,7 +157,6 @@ function build(feedKinds: readonly FeedKind[]) {
 export type Config = Omit<z.output<ReturnType<typeof build>>, 'admin'> & {
   admin: { tokens: AdminToken[] };
 };
-export type RoomRule = Config['rooms'][number];
 
 /** The schema of the config file for editors (JSON Schema, draft 2020-12). */
 export function configJsonSchema(feedKinds: readonly FeedKind[]): object {
@@ -182,7 +181,7 @@ function checkIdle(
   { heartbeatSeconds, idleSeconds }: { heartbeatSeconds: number; idleSeconds: number },
   context: z.RefinementCtx,
 ): void {
-  // Too small a value has a fault of its own.
+  // A value below the minimum has a fault already.
   if (idleSeconds > heartbeatSeconds || Math.min(idleSeconds, heartbeatSeconds) < MIN_HEARTBEAT_SECONDS)
     return;
   context.addIssue({
@@ -193,8 +192,8 @@ function checkIdle(
 }
 
 /**
- * The buffer of a connection must hold one event, and as much as waits before ticks are conflated. Also
- * checked if other keys are wrong; hence `unknown`. Keys without a limit, here `Infinity`, always fit.
+ * `maxBufferedBytes` must not be less than `eventBytes` or `conflateAboveBytes`; a key without a limit,
+ * here `Infinity`, is not compared. Also checked if other keys are wrong; hence `unknown`.
  */
 function checkBuffers(
   limits: { conflateAboveBytes?: unknown; eventBytes?: unknown; maxBufferedBytes?: unknown },

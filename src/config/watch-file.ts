@@ -3,12 +3,12 @@ import { basename, dirname } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import { FileError, readPlainFile } from './load.ts';
 
-/** A file counts as completely written when nothing has happened to it for so long. */
+/** A file counts as completely written after this time without an event. */
 const QUIET_MS = 200;
 
 /**
- * The file is looked at so often besides: events are lost on network drives, and of a file that is removed
- * while chokidar reads the folder for the first time.
+ * Interval of looks at the file that need no event: events get lost on network drives, and where the file is
+ * removed while chokidar reads the folder for the first time.
  */
 const LOOK_MS = 2000;
 
@@ -32,7 +32,7 @@ export class FileWatch {
   #timer: NodeJS.Timeout | undefined;
   readonly #looking: NodeJS.Timeout;
   #isThere: boolean;
-  /** The last content, also while the file is removed. */
+  /** The last content; kept while the file is removed. */
   #content: string | undefined;
 
   constructor(path: string, listener: FileListener) {

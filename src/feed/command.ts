@@ -73,9 +73,9 @@ function variableFault(name: string, value: string): string | undefined {
 
 /** The time that a command has between SIGTERM and SIGKILL to clean up. */
 const GRACE_MS = 1_000;
-const MAX_COMPLAINT_CHARACTERS = 200;
-/** What a command may write to standard error however small its `maxBytes` is: warnings are no fault. */
-const MIN_COMPLAINT_BYTES = 65_536;
+const MAX_STDERR_CHARACTERS = 200;
+/** A command may write this much to standard error even if its `maxBytes` is less: warnings are no fault. */
+const MIN_STDERR_BYTES = 65_536;
 
 interface RunOptions {
   readonly argv: readonly string[];
@@ -95,7 +95,7 @@ interface RunOptions {
  *        │                                                                     ▼
  *        └── abort, too much ──▶ SIGTERM to all ── exit or a second later ──▶ SIGKILL to all
  *
- * A child that starts a session of its own gets away, as with any process group.
+ * A child that starts a session of its own is not reached, as with any process group.
  */
 async function run(options: RunOptions, signal: AbortSignal): Promise<Buffer> {
   signal.throwIfAborted();
@@ -112,7 +112,7 @@ async function run(options: RunOptions, signal: AbortSignal): Promise<Buffer> {
   });
   // Without a free file descriptor there are no streams, whatever the type says, and `error` follows.
   if (!child.stdout || !child.stderr) return closed.then(() => Buffer.alloc(0));
-  // Children that got away may hold the other ends, and then these never close by themselves.
+  // Children with a session of their own may hold the other ends, and then these never close by themselves.
   const closeStreams = () => {
     child.stdout.destroy();
     child.stderr.destroy();
@@ -133,9 +133,9 @@ async function run(options: RunOptions, signal: AbortSignal): Promise<Buffer> {
   });
   const output = readAtMost(child.stdout, maxBytes, `the output of ${name}`);
   output.catch(stop);
-  const maxComplaintBytes = Math.max(maxBytes, MIN_COMPLAINT_BYTES);
-  const complaint = firstLine(child.stderr, maxComplaintBytes, () =>
-    stop(tooLarge(maxComplaintBytes, `the standard error of ${name}`)),
+  const maxStderrBytes = Math.max(maxBytes, MIN_STDERR_BYTES);
+  const stderrLine = firstLine(child.stderr, maxStderrBytes, () =>
+    stop(tooLarge(maxStderrBytes, `the standard error of ${name}`)),
   );
   const stopAborted = () => stop(signal.reason);
   signal.addEventListener('abort', stopAborted);
@@ -149,7 +149,7 @@ async function run(options: RunOptions, signal: AbortSignal): Promise<Buffer> {
   const how = child.signalCode
     ? `was ended by ${child.signalCode}`
     : `ended with exit code ${child.exitCode}`;
-  throw new FeedError('failed', [`${name} ${how}`, complaint()].filter(Boolean).join(': '));
+  throw new FeedError('failed', [`${name} ${how}`, stderrLine()].filter(Boolean).join(': '));
 }
 
 /** Some errors are thrown, such as that the arguments are too long for the system. */
@@ -192,7 +192,7 @@ function firstLine(stream: Readable, maxBytes: number, onTooLarge: () => void): 
   stream.on('error', () => {});
   stream.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    text = (text + decoder.write(chunk)).trimStart().slice(0, MAX_COMPLAINT_CHARACTERS);
+    text = (text + decoder.write(chunk)).trimStart().slice(0, MAX_STDERR_CHARACTERS);
     if (bytes <= maxBytes) return;
     stream.destroy();
     onTooLarge();

@@ -10,7 +10,7 @@ export const isPointer = (text: string): boolean => POINTER.test(text);
 
 /** The options of every feed that reads content from outside. */
 export const contentOptions = {
-  maxBytes: z.int().min(1).default(65_536).describe('The largest content that is taken, in bytes.'),
+  maxBytes: z.int().min(1).default(65_536).describe('Largest content that is accepted, in bytes.'),
   pick: z
     .string()
     .refine(isPointer, { error: ({ input }) => `${JSON.stringify(input)} is not ${POINTER_ACCEPTS}` })

@@ -23,7 +23,7 @@ export interface ReadFeed {
 
 /** For feeds that hold something open, such as connections that are kept for the next read. */
 export interface ClosableFeed {
-  /** Releases it. Called once, after the last read was begun and aborted; must not throw. */
+  /** Releases what is open. Called once, after the last read has ended or was aborted; must not throw. */
   close(): void;
 }
 

@@ -29,16 +29,16 @@ export interface Answer {
 const MAX_REDIRECTS = 5;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
-/** What goes along to another origin. Anything else may be a secret, whatever its name. */
+/** Headers that a redirect to another origin keeps. Any other may hold a secret, whatever its name. */
 const KEPT_HEADERS = new Set(['accept', 'accept-encoding', 'accept-language', 'user-agent']);
 
 /** Answers of status 1xx announce another one; there is no use in many. */
 const MAX_INTERIM_ANSWERS = 10;
 
-const MAX_SHOWN_CHARACTERS = 200;
+const MAX_URL_CHARACTERS = 200;
 
-/** A URL for error texts: without its secret parts, and cut, since an upstream decides its length. */
-export const shown = (url: URL): string => `${url.origin}${url.pathname}`.slice(0, MAX_SHOWN_CHARACTERS);
+/** A URL for messages: without its secret parts, and cut, since an upstream decides its length. */
+export const safeUrl = (url: URL): string => `${url.origin}${url.pathname}`.slice(0, MAX_URL_CHARACTERS);
 
 /**
  * Sends a request, follows redirects, and gives the answer to `use`. Nothing of it outlives the promise:
@@ -65,7 +65,7 @@ export async function request<Value>(
       if (redirects === MAX_REDIRECTS)
         throw new FeedError(
           'http-status',
-          `more than ${MAX_REDIRECTS} redirects, the last from ${shown(url)}`,
+          `more than ${MAX_REDIRECTS} redirects, the last from ${safeUrl(url)}`,
         );
       const next = redirected(url, location, guard);
       // Once dropped, headers stay so: a redirect back does not get the secrets again.
@@ -103,7 +103,7 @@ function send(url: URL, options: RequestOptions, maxBytes: number): Promise<Inco
         resolve(response);
       })
       .on('error', (error) => {
-        // Of what breaks off in the body, the body itself would say no more than "aborted".
+        // Without this the error of a body that breaks off would be "aborted" and nothing more.
         answer?.destroy(error);
         reject(error);
       })
@@ -117,7 +117,7 @@ function send(url: URL, options: RequestOptions, maxBytes: number): Promise<Inco
 function redirected(from: URL, location: string, guard: HostGuard): URL {
   const url = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
-    throw new FeedError('refused', `${shown(from)} redirects to what is not an http:// or https:// URL`);
+    throw new FeedError('refused', `${safeUrl(from)} redirects to what is not an http:// or https:// URL`);
   url.username = '';
   url.password = '';
   guard.check(url);

@@ -6,7 +6,7 @@ import type { JsonText, Tick } from '../hub/event.ts';
 import { contentOptions, jsonText, namedStrings, readAtMost, tooLarge } from './content.ts';
 import { FeedError, feedKind, type ReadFeed, type Reason, reasonOf } from './feed.ts';
 import { HostGuard } from './host-guard.ts';
-import { type Answer, type Headers, request, shown } from './http-client.ts';
+import { type Answer, type Headers, request, safeUrl } from './http-client.ts';
 
 const options = z.object({
   url: z
@@ -16,7 +16,7 @@ const options = z.object({
       error: 'is not a URL that can be asked: write one that starts with http:// or https://',
     })
     .describe(
-      'What to ask. It may be anywhere; redirects lead to its host and to public addresses only, and a host that was public has to stay so.',
+      'URL to read. Redirects may lead to its host and to public addresses only, and a host that had a public address must keep one.',
     ),
   method: z
     .enum(['GET', 'POST'], {
@@ -44,7 +44,7 @@ export const httpFeed = feedKind({
   create: (parsed, { clock }) => new HttpFeed(parsed, clock),
 });
 
-/** An answer that is no value. Its message goes on where "GET http://…" ends. */
+/** An answer that gives no value. Its message is written behind the name of the request, "GET http://…". */
 class AnswerError extends FeedError {
   override readonly name = 'AnswerError';
   readonly retryAfterMs: number | undefined;
@@ -84,7 +84,7 @@ export class HttpFeed implements ReadFeed {
     this.#headers = requestHeaders(this.#url, parsed.headers);
     this.#url.username = '';
     this.#url.password = '';
-    this.#name = `${parsed.method} ${shown(this.#url)}`;
+    this.#name = `${parsed.method} ${safeUrl(this.#url)}`;
   }
 
   /** Where a name server does not answer it does not end when `signal` aborts, but when the look-up does. */
@@ -117,7 +117,7 @@ export class HttpFeed implements ReadFeed {
       method,
       headers: this.#headers,
       validators: (url: URL) => (cached?.url === url.href ? cached.validators : {}),
-      // Chunks of one byte take six; headers, trailers and interim answers come on top.
+      // A chunk of one byte takes six bytes; headers, trailers and interim answers come on top.
       maxConnectionBytes: 8 * maxBytes + 262_144,
     };
     return request(question, this.#guard, signal, async (answer) => {
@@ -152,7 +152,7 @@ export class HttpFeed implements ReadFeed {
 
 const FIRST_BACK_OFF_MS = 1_000;
 const MAX_BACK_OFF_MS = 60_000;
-/** Of what an upstream asks for. */
+/** Longest `Retry-After` that is followed. */
 const MAX_RETRY_AFTER_MS = 10 * 60_000;
 
 /**

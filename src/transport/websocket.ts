@@ -295,7 +295,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     const now = this.parts.clock.monotonic();
     this.#rate ??= new MessageRate();
     const verdict = this.#rate.take(limits, now);
-    if (verdict === 'taken') return undefined;
+    if (verdict === 'accepted') return undefined;
     if (verdict === 'close') this.parts.hub.close(this.connection, CLOSE.tooMany);
     const waitMs = Math.ceil(this.#rate.waitMs(limits, now));
     return new Refusal(429, `too many messages (limits.messagesPerSecond): wait ${waitMs} ms`);
@@ -307,7 +307,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     this.#controls ??= new MessageRate();
     const verdict = this.#controls.take(CONTROL_FRAMES, this.parts.clock.monotonic());
     if (verdict === 'close') this.parts.hub.close(this.connection, CLOSE.tooMany);
-    return verdict === 'taken';
+    return verdict === 'accepted';
   }
 
   /** The bytes of lines that wait, or are not complete, are a part of what the connection keeps in memory. */

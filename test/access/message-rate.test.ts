@@ -20,7 +20,7 @@ describe('the rate of messages', () => {
   test('takes the burst, refuses twice as many beyond it, and then has enough', () => {
     const { it } = rate(20, 100);
     const verdicts = Array.from({ length: 301 }, () => it.take());
-    expect(verdicts.slice(0, 100)).toEqual(Array(100).fill('taken'));
+    expect(verdicts.slice(0, 100)).toEqual(Array(100).fill('accepted'));
     expect(verdicts.slice(100, 300)).toEqual(Array(200).fill('refused'));
     expect(verdicts[300]).toBe('close');
   });
@@ -28,7 +28,7 @@ describe('the rate of messages', () => {
   test('takes what keeps to the rate, for as long as it likes', () => {
     const { clock, it } = rate(20, 100);
     for (let sent = 0; sent < 10_000; sent++) {
-      expect(it.take()).toBe('taken');
+      expect(it.take()).toBe('accepted');
       clock.advance(50);
     }
   });
@@ -42,8 +42,8 @@ describe('the rate of messages', () => {
       if (verdict === 'refused') expect(it.waitMs).toBeLessThanOrEqual(50);
       clock.advance(30);
     }
-    expect([...verdicts.keys()].sort()).toEqual(['refused', 'taken']);
-    expect(verdicts.get('taken')).toBeCloseTo(100 + 20 * 600, -1);
+    expect([...verdicts.keys()].sort()).toEqual(['accepted', 'refused']);
+    expect(verdicts.get('accepted')).toBeCloseTo(100 + 20 * 600, -1);
   });
 
   test('closes on who goes on at more than twice the rate', () => {
@@ -59,8 +59,8 @@ describe('the rate of messages', () => {
     const { it } = rate(Number.POSITIVE_INFINITY, 1);
     const { it: patient } = rate(1, Number.POSITIVE_INFINITY);
     for (let sent = 0; sent < 10_000; sent++) {
-      expect(it.take()).toBe('taken');
-      expect(patient.take()).toBe('taken');
+      expect(it.take()).toBe('accepted');
+      expect(patient.take()).toBe('accepted');
     }
   });
 });
