@@ -1,6 +1,6 @@
-import { type RoomRule, RoomRules } from './access/admission.ts';
 import { ClientAddresses } from './access/client-address.ts';
 import { Origins } from './access/origins.ts';
+import { RoomRules } from './access/room-rules.ts';
 import { type TokenCheck, type TokenEntry, tokenCheck } from './access/tokens.ts';
 import type { Config } from './config/schema.ts';
 import type { HubSettings } from './hub/settings.ts';
@@ -26,7 +26,7 @@ export class Settings implements HubSettings, MemoryLogSettings {
     this.limits = limits;
     this.heartbeatSeconds = server.heartbeatSeconds;
     this.emptyRoomSeconds = server.emptyRoomSeconds;
-    this.rooms = new RoomRules(rooms satisfies readonly RoomRule[]);
+    this.rooms = new RoomRules(rooms);
     this.origins = new Origins(server);
     this.tokens = tokenCheck(admin.tokens.length === 0 && madeToken ? [madeToken] : admin.tokens);
     this.clients = new ClientAddresses(server.trustProxy);

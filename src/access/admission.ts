@@ -1,18 +1,11 @@
 import type { Connection, Peer } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
-import {
-  DEVICE_ACCEPTS,
-  isDeviceName,
-  isExact,
-  isRoomName,
-  ROOM_ACCEPTS,
-  type RoomMatcher,
-  roomMatcher,
-} from '../hub/event.ts';
+import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
 import type { ClientAddress, ClientAddresses, HeaderSource } from './client-address.ts';
 import type { ConnectionLimiter, Slot } from './connection-limits.ts';
 import type { Origins } from './origins.ts';
 import type { RoomLimiter } from './room-limits.ts';
+import type { RoomRules } from './room-rules.ts';
 
 /** Path and query as a `URL` has them; scheme and host are not looked at. */
 export type Target = Pick<URL, 'pathname' | 'searchParams'>;
@@ -205,75 +198,5 @@ function decoded(text: string): string {
   } catch {
     const accepts = '% stands before two hexadecimal digits';
     throw Refusal.invalid('room', `${shown(text)} is not well encoded: ${accepts}`);
-  }
-}
-
-/** What the config file says of rooms: the first rule that matches counts. */
-export interface RoomRule {
-  readonly match: string;
-  readonly subscribe: 'anyone' | 'token' | 'nobody';
-  readonly publish: 'members' | 'token' | 'nobody';
-  /** How many messages are kept and shown. */
-  readonly history: number;
-  readonly historySeconds: number;
-  /** A client that does not keep up gets the latest tick instead of each, or is closed. */
-  readonly slow: 'latest' | 'close';
-}
-
-/** For a room that no rule matches. */
-const DEFAULTS = { history: 10, historySeconds: 3600 };
-
-/** Who may listen in a room, who may publish there, and how much of it is kept. */
-export class RoomRules {
-  readonly #rules: readonly { rule: RoomRule; index: number; matches: RoomMatcher }[];
-  readonly #named: ReadonlySet<string>;
-
-  constructor(rules: readonly RoomRule[]) {
-    this.#named = new Set(rules.map(({ match }) => match).filter(isExact));
-    this.#rules = rules.map((rule, index) => ({ rule, index, matches: roomMatcher(rule.match) }));
-  }
-
-  /** Whether a rule names the room exactly, not by a pattern. */
-  isNamed(room: string): boolean {
-    return this.#named.has(room);
-  }
-
-  /** How much of a room's messages is kept: how many, and how long in milliseconds. */
-  retentionOf(room: string): { readonly messages: number; readonly ms: number } {
-    const { history, historySeconds } = this.#find(room)?.rule ?? DEFAULTS;
-    return { messages: history, ms: historySeconds * 1000 };
-  }
-
-  /** Whether ticks may be replaced by newer ones for a client that does not keep up. */
-  conflates(room: string): boolean {
-    return this.#find(room)?.rule.slow !== 'close';
-  }
-
-  /** Throws a 401 or 403 `Refusal` where the caller may not listen in the room. */
-  checkSubscribe(room: string): void {
-    const found = this.#find(room);
-    if (!found || found.rule.subscribe === 'anyone') return;
-    const { rule, index } = found;
-    const line = `rooms[${index}].subscribe is "${rule.subscribe}"`;
-    if (rule.subscribe === 'token') {
-      throw new Refusal(401, `room "${room}" needs a token: ${line}`, {
-        headers: { 'WWW-Authenticate': 'Bearer' },
-      });
-    }
-    throw new Refusal(403, `nobody may listen in room "${room}": ${line}`);
-  }
-
-  /** Throws a 403 `Refusal`, naming the config line that would allow it, where members may not publish. */
-  checkPublish(room: string): void {
-    const found = this.#find(room);
-    if (found?.rule.publish === 'members') return;
-    const remedy = found
-      ? `rooms[${found.index}].publish is "${found.rule.publish}": "members" would allow it`
-      : `no rule of "rooms" matches it: {"match": "${room}", "publish": "members"} would allow it`;
-    throw new Refusal(403, `clients may not publish in room "${room}": ${remedy}`);
-  }
-
-  #find(room: string) {
-    return this.#rules.find(({ matches }) => matches(room));
   }
 }

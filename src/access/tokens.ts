@@ -2,7 +2,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { Refusal } from '../hub/errors.ts';
 
 /** A `viewer` reads, an `operator` also acts. */
-export type Role = 'viewer' | 'operator';
+export const ROLES = ['viewer', 'operator'] as const;
+export type Role = (typeof ROLES)[number];
 
 /** Who a token belongs to. */
 export interface TokenHolder {
@@ -10,7 +11,7 @@ export interface TokenHolder {
   readonly role: Role;
 }
 
-/** A token as it is kept: its SHA-256 in hexadecimal, never itself. */
+/** A token as it is kept: the SHA-256 of its UTF-8 bytes in 64 hexadecimal digits, never the token itself. */
 export interface TokenEntry extends TokenHolder {
   readonly sha256: string;
 }

@@ -1,17 +1,10 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { ROLES, type TokenEntry } from '../access/tokens.ts';
 import { isLoopback } from '../loopback.ts';
 import { suggest } from './errors.ts';
 import { checkedString, DEFAULT_HOST, exactlyOneOf, hostFault, plainHost } from './fields.ts';
 import { isObject, valueAt } from './json.ts';
-
-/** A token of the admin API. The token itself is not kept. */
-export interface AdminToken {
-  readonly name: string;
-  readonly role: 'viewer' | 'operator';
-  /** SHA-256 of the token's UTF-8 bytes, 64 hexadecimal digits. */
-  readonly sha256: string;
-}
 
 export function sha256Of(text: string): string {
   return createHash('sha256').update(text).digest('hex');
@@ -35,7 +28,7 @@ export const adminToken = z
       .min(1, { error: 'is empty: write whose token it is' })
       .describe('Name of the token, for the log.'),
     role: z
-      .enum(['viewer', 'operator'])
+      .enum(ROLES)
       .default('viewer')
       .describe('What the token allows: a viewer reads, an operator also acts.'),
     // Without the value, which the usual message about a wrong type repeats.
@@ -68,7 +61,7 @@ export const adminToken = z
 export function adminTokens(
   entries: readonly z.output<typeof adminToken>[],
   env: NodeJS.ProcessEnv,
-): AdminToken[] {
+): TokenEntry[] {
   const tokens = entries.map(({ name, role, token, tokenEnv, sha256 }) => ({
     name,
     role,

@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { DEFAULT_RULE, PUBLISHERS, SLOW_RULES, SUBSCRIBERS } from '../access/room-rules.ts';
+import type { TokenEntry } from '../access/tokens.ts';
 import type { FeedKind } from '../feed/feed.ts';
-import { type AdminToken, adminToken } from './admin-tokens.ts';
+import { adminToken } from './admin-tokens.ts';
 import { allowedOrigin, host, publicUrl, roomPattern, trustedProxy } from './fields.ts';
 import { isObject, valueAt } from './json.ts';
 import { schedule } from './schedule.ts';
@@ -57,18 +59,25 @@ const room = z.strictObject({
     'Rooms that the rule is for, as a pattern. The first rule that matches applies.',
   ),
   subscribe: z
-    .enum(['anyone', 'token', 'nobody'])
-    .default('anyone')
+    .enum(SUBSCRIBERS)
+    .default(DEFAULT_RULE.subscribe)
     .describe('Who may join: anyone, clients with a token, or nobody.'),
   publish: z
-    .enum(['members', 'token', 'nobody'])
-    .default('nobody')
+    .enum(PUBLISHERS)
+    .default(DEFAULT_RULE.publish)
     .describe('Who may publish: clients in the room (members), those with a token for it, or nobody.'),
-  history: z.int().min(0).max(100_000).default(10).describe('Number of messages that are kept.'),
-  historySeconds: seconds(0).default(3600).describe('How long a message is kept, in seconds.'),
+  history: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(DEFAULT_RULE.history)
+    .describe('Number of messages that are kept.'),
+  historySeconds: seconds(0)
+    .default(DEFAULT_RULE.historySeconds)
+    .describe('How long a message is kept, in seconds.'),
   slow: z
-    .enum(['latest', 'close'])
-    .default('latest')
+    .enum(SLOW_RULES)
+    .default(DEFAULT_RULE.slow)
     .describe('What a slow client gets: the latest tick in place of each tick, or it is closed.'),
 });
 
@@ -155,7 +164,7 @@ function build(feedKinds: readonly FeedKind[]) {
 
 /** The configuration as the program uses it: complete, checked, secrets only as hashes. */
 export type Config = Omit<z.output<ReturnType<typeof build>>, 'admin'> & {
-  admin: { tokens: AdminToken[] };
+  admin: { tokens: TokenEntry[] };
 };
 
 /** The schema of the config file for editors (JSON Schema, draft 2020-12). */

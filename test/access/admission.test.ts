@@ -4,13 +4,13 @@ import {
   Admission,
   type AdmissionParts,
   type Caller,
-  RoomRules,
   roomsOf,
 } from '../../src/access/admission.ts';
 import { ClientAddresses } from '../../src/access/client-address.ts';
 import { ConnectionLimiter } from '../../src/access/connection-limits.ts';
 import { Origins } from '../../src/access/origins.ts';
 import { RoomLimiter } from '../../src/access/room-limits.ts';
+import { RoomRules } from '../../src/access/room-rules.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 

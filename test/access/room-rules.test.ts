@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type RoomRule, RoomRules } from '../../src/access/admission.ts';
+import { type RoomRule, RoomRules } from '../../src/access/room-rules.ts';
 
 const rule = (match: string, more: Partial<RoomRule> = {}): RoomRule => ({
   match,

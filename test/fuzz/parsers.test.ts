@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Admission, RoomRules } from '../../src/access/admission.ts';
+import { Admission } from '../../src/access/admission.ts';
 import { ClientAddresses } from '../../src/access/client-address.ts';
 import { ConnectionLimiter } from '../../src/access/connection-limits.ts';
 import { Origins } from '../../src/access/origins.ts';
+import { RoomRules } from '../../src/access/room-rules.ts';
 import { RoomLimiter } from '../../src/access/room-limits.ts';
 import { ConfigError } from '../../src/config/errors.ts';
 import { parseJson } from '../../src/config/json.ts';

@@ -1,0 +1,84 @@
+import { Refusal } from '../hub/errors.ts';
+import { isExact, type RoomMatcher, roomMatcher } from '../hub/event.ts';
+
+export const SUBSCRIBERS = ['anyone', 'token', 'nobody'] as const;
+export const PUBLISHERS = ['members', 'token', 'nobody'] as const;
+export const SLOW_RULES = ['latest', 'close'] as const;
+
+/** An entry of `rooms` in the config file. The first rule that matches a room counts. */
+export interface RoomRule {
+  /** A room pattern. */
+  readonly match: string;
+  readonly subscribe: (typeof SUBSCRIBERS)[number];
+  readonly publish: (typeof PUBLISHERS)[number];
+  /** Number of messages that are kept. */
+  readonly history: number;
+  readonly historySeconds: number;
+  /** A slow consumer gets the latest tick in place of each tick, or is closed. */
+  readonly slow: (typeof SLOW_RULES)[number];
+}
+
+/** The rule of a room that no other rule matches, and what a rule leaves out. */
+export const DEFAULT_RULE: Omit<RoomRule, 'match'> = {
+  subscribe: 'anyone',
+  publish: 'nobody',
+  history: 10,
+  historySeconds: 3600,
+  slow: 'latest',
+};
+
+/** Who may listen in a room, who may publish there, and how much of it is kept. */
+export class RoomRules {
+  readonly #rules: readonly { rule: RoomRule; index: number; matches: RoomMatcher }[];
+  readonly #named: ReadonlySet<string>;
+
+  constructor(rules: readonly RoomRule[]) {
+    this.#named = new Set(rules.map(({ match }) => match).filter(isExact));
+    this.#rules = rules.map((rule, index) => ({ rule, index, matches: roomMatcher(rule.match) }));
+  }
+
+  /** Whether a rule names the room exactly, not by a pattern. */
+  isNamed(room: string): boolean {
+    return this.#named.has(room);
+  }
+
+  /** Number of messages of a room that are kept, and for how many milliseconds. */
+  retentionOf(room: string): { readonly messages: number; readonly ms: number } {
+    const { history, historySeconds } = this.#find(room)?.rule ?? DEFAULT_RULE;
+    return { messages: history, ms: historySeconds * 1000 };
+  }
+
+  /** Whether a slow consumer gets the latest tick in place of each tick. */
+  conflates(room: string): boolean {
+    const { slow } = this.#find(room)?.rule ?? DEFAULT_RULE;
+    return slow === 'latest';
+  }
+
+  /** Throws a 401 or 403 `Refusal` where the caller may not listen in the room. */
+  checkSubscribe(room: string): void {
+    const found = this.#find(room);
+    if (!found || found.rule.subscribe === 'anyone') return;
+    const { rule, index } = found;
+    const line = `rooms[${index}].subscribe is "${rule.subscribe}"`;
+    if (rule.subscribe === 'token') {
+      throw new Refusal(401, `room "${room}" needs a token: ${line}`, {
+        headers: { 'WWW-Authenticate': 'Bearer' },
+      });
+    }
+    throw new Refusal(403, `nobody may listen in room "${room}": ${line}`);
+  }
+
+  /** Throws a 403 `Refusal`, naming the config line that would allow it, where members may not publish. */
+  checkPublish(room: string): void {
+    const found = this.#find(room);
+    if (found?.rule.publish === 'members') return;
+    const remedy = found
+      ? `rooms[${found.index}].publish is "${found.rule.publish}": "members" would allow it`
+      : `no rule of "rooms" matches it: {"match": "${room}", "publish": "members"} would allow it`;
+    throw new Refusal(403, `clients may not publish in room "${room}": ${remedy}`);
+  }
+
+  #find(room: string) {
+    return this.#rules.find(({ matches }) => matches(room));
+  }
+}
