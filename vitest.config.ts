@@ -4,8 +4,15 @@ import { configDefaults, defineConfig } from 'vitest/config';
 /** Folders whose tests need nothing but the modules they import: no socket, no program, no descriptor. */
 const PURE = ['test/{access,admin,config,hub,log,schedule}/**/*.test.ts'];
 
-/** What asks whether instants are kept at 250 ms: it runs last and by itself, since others take the processors. */
-const ALONE = ['test/e2e/failing-feeds.test.ts'];
+/**
+ * Tests that wait most of their time. They run last: one of them asks whether instants are kept at 250 ms,
+ * which it cannot beside tests that take the processors.
+ */
+const WAITING = [
+  'test/e2e/failing-feeds.test.ts',
+  'test/config/watch-file.test.ts',
+  'test/transport/heartbeat.test.ts',
+];
 
 /**
  * No file has a worker of its own, since importing zod and the server takes longer than most files run.
@@ -28,13 +35,28 @@ export default defineConfig({
           name: 'processes',
           pool: 'forks',
           include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...PURE, ...ALONE],
+          exclude: [...configDefaults.exclude, ...PURE, ...WAITING],
         },
       },
-      { extends: true, test: { ...shared, name: 'threads', pool: 'threads', include: PURE } },
       {
         extends: true,
-        test: { name: 'alone', pool: 'forks', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: {
+          ...shared,
+          name: 'threads',
+          pool: 'threads',
+          include: PURE,
+          exclude: [...configDefaults.exclude, ...WAITING],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...shared,
+          name: 'waiting',
+          pool: 'forks',
+          include: WAITING,
+          sequence: { groupOrder: 1 },
+        },
       },
     ],
   },

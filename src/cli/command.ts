@@ -20,6 +20,9 @@ export class CommandError extends Error {
   }
 }
 
+/** What `belfry watch` shows where no room is named. */
+export const DEFAULT_URL = 'ws://127.0.0.1:8080/rooms/lobby';
+
 /** What was asked for cannot be done or printed. */
 export const EXIT_FAILED = 1;
 /** The configuration is at fault. */

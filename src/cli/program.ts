@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { suggest } from '../config/errors.ts';
-import { check, type ExplainFlags, explain } from './check.ts';
-import { CommandError, EXIT_FAILED, type Terminal } from './command.ts';
-import { type ServeFlags, serve } from './serve.ts';
-import { DEFAULT_URL, watchUntilSignal } from './watch.ts';
+import type { ExplainFlags } from './check.ts';
+import { CommandError, DEFAULT_URL, EXIT_FAILED, type Terminal } from './command.ts';
+import type { ServeFlags } from './serve.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
@@ -35,6 +34,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   }
 }
 
+/** Each command imports what it runs: the libraries of a server take longer to load than `watch` to connect. */
 function commands(terminal: Terminal): Command {
   const program = new Command('belfry')
     .description('Pushes the time, or any other feed, to every room on a schedule.')
@@ -54,19 +54,23 @@ function commands(terminal: Terminal): Command {
     .action(async (flags: ServeFlags, { args }: Command) => {
       refuseWords(program, args);
       process.stdout.off('error', onOutputError);
+      const { serve } = await import('./serve.ts');
       await serve(flags, terminal);
     });
   program
     .command('check [file]')
     .description("check a configuration: its faults, or each schedule's next five runs")
-    .action((file?: string) => check(file, terminal));
+    .action(async (file?: string) => (await import('./check.ts')).check(file, terminal));
   program
     .command('explain <schedule>')
     .description('tell when a schedule runs, and what daylight saving does to it')
     .option('-c, --config <file>', 'the configuration (default: ./belfry.json, else a built-in one)')
     .option('--from <instant>', 'an RFC 3339 instant (default: now)')
     .option('--count <number>', 'how many runs', '10')
-    .action((schedule: string, flags: ExplainFlags) => explain(schedule, flags, terminal));
+    .action(async (schedule: string, flags: ExplainFlags) => {
+      const { explain } = await import('./check.ts');
+      await explain(schedule, flags, terminal);
+    });
   program
     .command('watch [url]')
     .description(`show what a room sends; lines typed are published (default: ${DEFAULT_URL})`)
@@ -74,6 +78,7 @@ function commands(terminal: Terminal): Command {
     .action(async (url: string | undefined, { json = false }: { json?: boolean }) => {
       // `watch` reports such errors itself; more of them may follow after it has ended.
       process.stdout.off('error', onOutputError).on('error', () => {});
+      const { watchUntilSignal } = await import('./watch.ts');
       process.exit(await watchUntilSignal(url ?? DEFAULT_URL, json));
     });
   return program;

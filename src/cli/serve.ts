@@ -31,7 +31,7 @@ export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void
   const overridden = (document: unknown) => applyOverrides(document, { ...flags, env });
   const { document, label, path, baseDirectory } = orCommandError('', find);
   neverBlock(process);
-  const logger = createLogger(process);
+  const logger = await createLogger(process);
   const source = path !== null && { source: { label, read: () => overridden(find().document) } };
   const belfry = orCommandError(label, () =>
     createBelfry(overridden(document), { env, logger, baseDirectory, ...source }),

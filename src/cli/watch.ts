@@ -4,12 +4,10 @@ import { type ClientState, ReconnectingClient } from '../client/reconnecting-cli
 import type { Ending } from '../client/wire.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { isRoomName } from '../hub/event.ts';
+import { DEFAULT_URL } from './command.ts';
 import { closingWords, escapeControls, eventLine, jsonLine } from './event-line.ts';
 import { onLines } from './lines.ts';
 import { wsWire } from './ws-wire.ts';
-
-/** What `belfry watch` shows where no room is named. */
-export const DEFAULT_URL = 'ws://127.0.0.1:8080/rooms/lobby';
 
 export interface WatchOptions {
   /** A URL, a path or a room's name. */

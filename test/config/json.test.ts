@@ -41,7 +41,7 @@ describe('parseJson', () => {
 
   it('reads a string of any length, escapes and all', () => {
     for (const piece of ['a', '\\n', '\\u00e4b']) {
-      const text = `"${piece.repeat(16_000_000 / piece.length)}"`;
+      const text = `"${piece.repeat(2_000_000 / piece.length)}"`;
       expect(parseJson(text)).toHaveLength(JSON.parse(text).length);
     }
   });

@@ -8,8 +8,9 @@ import { WebSocket } from 'ws';
 import { parseConfig } from '../../src/config/parse.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
 import { Collected } from '../e2e/collected.ts';
+import { type Embedded, embedded, TOKEN } from '../e2e/embedded.ts';
 import { isTick, type Received, visit } from '../e2e/listeners.ts';
-import { fileWith, ownEnv, type Server, serve, start } from '../e2e/process.ts';
+import { fileWith, ownEnv, start } from '../e2e/process.ts';
 import { BLOCKS, blocks, TOP } from './documents.ts';
 
 const run = promisify(execFile);
@@ -56,11 +57,11 @@ describe('the blocks of the documents', () => {
     ];
     const server = { heartbeatSeconds: 0.3 };
     const rooms = [{ match: '*', publish: 'members' }];
-    const { url, token } = await serve({ config: { server, rooms, schedules } });
+    const { url, admin } = await embedded({ server, rooms, schedules });
     const member = await visit(`${url}/rooms/lobby`);
     const quiet = await visit(`${url}/rooms/quiet`);
     const { received } = member;
-    await admin({ url, token }, 'POST', '/broadcast', '{"rooms":"lobby","data":"hi"}');
+    expect((await admin('POST', '/broadcast', { rooms: 'lobby', data: 'hi' })).status).toBe(200);
     member.send({ action: 'publish', ref: 1, data: 'mine' });
     member.send({ action: 'publish', ref: 2 });
     const found = {
@@ -72,7 +73,7 @@ describe('the blocks of the documents', () => {
       reply: await received.find(({ ref }) => ref === 1),
       error: await received.find(({ ref }) => ref === 2),
     };
-    await admin({ url, token }, 'DELETE', '/rooms/lobby?reason=maintenance');
+    expect((await admin('DELETE', '/rooms/lobby?reason=maintenance')).status).toBe(200);
     const closing = await received.find(({ event }) => event === 'closing');
     for (const [kind, object] of Object.entries({ ...found, closing })) {
       const shown = blocks(`json ${kind}`).map((text) => JSON.parse(text));
@@ -87,11 +88,11 @@ describe('the blocks of the documents', () => {
     const lines = BLOCKS.filter((block) => block.path === path && block.kind === 'sh run')
       .flatMap(({ text }) => text.split('\n'))
       .filter((line) => line !== '' && !line.startsWith('#'));
-    const { url, token } = await shipped();
+    const { url } = await shipped();
     await visit(`${url}/rooms/lobby`);
     // A status of 400 or more is an error to curl then.
     const home = dirname(fileWith('fail\n', '.curlrc'));
-    const options = { cwd: TOP, env: { ...ownEnv(), CURL_HOME: home, BELFRY_ADMIN_TOKEN: token } };
+    const options = { cwd: TOP, env: { ...ownEnv(), CURL_HOME: home, BELFRY_ADMIN_TOKEN: TOKEN } };
     for (const line of lines) {
       const text = line.replace(ADDRESS, new URL(url).host);
       const { stdout, stderr } = await run('bash', ['-c', text], options);
@@ -167,20 +168,10 @@ describe('the blocks of the documents', () => {
   });
 });
 
-/** A server with the shipped configuration, in a file of its own. */
-function shipped(): Promise<Server> {
-  return serve({ config: JSON.parse(readFileSync(join(TOP, 'belfry.json'), 'utf8')) });
-}
-
-async function admin(
-  { url, token }: Pick<Server, 'url' | 'token'>,
-  method: string,
-  path: string,
-  body?: string,
-): Promise<void> {
-  const headers = { authorization: `Bearer ${token}` };
-  const response = await fetch(`${url}/admin${path}`, { method, headers, ...(body && { body }) });
-  expect(response.status).toBe(200);
+/** A server with the shipped configuration, which a reload reads again. */
+function shipped(): Promise<Embedded> {
+  const config = JSON.parse(readFileSync(join(TOP, 'belfry.json'), 'utf8'));
+  return embedded(config, { source: { label: 'belfry.json', read: () => config } });
 }
 
 /** The keys of an object and of what is in it, in their order. */

@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { createBelfry } from '../../src/belfry.ts';
@@ -10,11 +8,11 @@ import { feedKinds } from '../../src/feed/kinds.ts';
 import type { RefusalReason } from '../../src/hub/errors.ts';
 import { CLOSE } from '../../src/protocol/close-reason.ts';
 import { REASONS } from '../../src/protocol/status.ts';
+import { embedded } from '../e2e/embedded.ts';
 import { visit } from '../e2e/listeners.ts';
-import { BELFRY, serve } from '../e2e/process.ts';
+import { outcomeOf } from '../helpers/command.ts';
 import { documentAt, named, TOP, table } from './documents.ts';
 
-const run = promisify(execFile);
 const CONFIGURATION = 'docs/configuration.md';
 const DELIVERY = 'docs/delivery.md';
 
@@ -79,8 +77,7 @@ describe('docs/configuration.md', () => {
   });
 
   test('has each command, with its options', async () => {
-    const help = async (...args: string[]) =>
-      (await run(process.execPath, [BELFRY, ...args, '--help'])).stdout;
+    const help = async (...args: string[]) => (await outcomeOf([...args, '--help'])).stdout.join('\n');
     const commands = (await help()).split('\nCommands:\n')[1]?.matchAll(/^ {2}(\w+)/gm) ?? [];
     const names = [...commands].map(([, name = '']) => name).filter((name) => name !== 'help');
     const told = table(CONFIGURATION, 'command');
@@ -131,7 +128,7 @@ describe('docs/delivery.md', () => {
   });
 
   test('has each action that a client may send', async () => {
-    const { url } = await serve();
+    const { url } = await embedded({});
     const member = await visit(`${url}/rooms/lobby`);
     member.send({ action: 'unknown', ref: 1 });
     const { error } = await member.received.find(({ ref }) => ref === 1);

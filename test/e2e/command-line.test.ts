@@ -150,13 +150,13 @@ describe('what keeps serve from starting', () => {
     [['--port', 'http'], '--port: "http" is not a port: write a whole number from 0 to 65535'],
     [['--port', '65536'], '--port: "65536" is not a port: write a whole number from 0 to 65535'],
   ])('a wrong value of a flag: %j', async (args, line) => {
-    const { code, stderr } = await outcome(args);
+    const { code, stderr } = await outcomeOf(args);
     expect(stderr).toEqual([line]);
     expect(code).toBe(2);
   });
 
   test('an address that others can reach, without a token', async () => {
-    const { code, stderr } = await outcome(['--host', '0.0.0.0', '--port', '0']);
+    const { code, stderr } = await outcomeOf(['--host', '0.0.0.0', '--port', '0']);
     expect(stderr).toHaveLength(1);
     expect(stderr[0]).toContain('BELFRY_ADMIN_TOKEN');
     expect(code).toBe(2);

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { type Embedded, embedded, TOKEN } from './embedded.ts';
 import { isTick, type Received, stream, visit } from './listeners.ts';
-import { belfry, ownEnv, type Server, serve } from './process.ts';
+import { belfry, ownEnv, serve } from './process.ts';
 
 const run = promisify(execFile);
 const EVERY_MS = 200;
@@ -13,7 +14,7 @@ const quick = {
 
 describe('a room, by WebSocket, SSE and belfry watch', () => {
   test('shows the same ticks in each, at multiples of the interval and with an unbroken chain', async () => {
-    const { sources } = await threeIn(await serve({ config: quick }));
+    const { sources } = await threeIn(await embedded(quick));
     // A program takes its time to start: what came before its first tick only the others have seen.
     const firsts = await Promise.all(sources.map((source) => source.find(isTick)));
     const first = firsts.map(({ tick }) => tick?.due ?? '').reduce((a, b) => (a > b ? a : b));
@@ -37,7 +38,7 @@ describe('a room, by WebSocket, SSE and belfry watch', () => {
   });
 
   test('gets what curl sends without naming a content type', async () => {
-    const server = await serve({ config: quick });
+    const server = await embedded(quick);
     const { sources } = await threeIn(server);
     const answer = await curl(server, ['-d', '{"data":"hi"}'], '/admin/broadcast');
     expect(answer).toMatchObject({ rooms: ['lobby'], connections: 3 });
@@ -46,7 +47,7 @@ describe('a room, by WebSocket, SSE and belfry watch', () => {
   });
 
   test('says to each why it was closed', async () => {
-    const server = await serve({ config: quick });
+    const server = await embedded(quick);
     const { socket, events, watch, sources } = await threeIn(server);
     const answer = await curl(server, ['-X', 'DELETE'], '/admin/rooms/lobby?reason=maintenance');
     expect(answer).toMatchObject({ room: 'lobby', connections: 3 });
@@ -87,7 +88,7 @@ describe('belfry watch', () => {
   });
 });
 
-async function threeIn(server: Server) {
+async function threeIn(server: Embedded) {
   const address = `${server.url}/rooms/lobby`;
   const socket = await visit(address);
   const events = await stream(address);
@@ -107,8 +108,8 @@ function parsed(line: string): Received {
   return JSON.parse(line);
 }
 
-async function curl({ url, token }: Server, args: readonly string[], path: string) {
-  const bearer = ['-H', `Authorization: Bearer ${token}`];
+async function curl({ url }: Embedded, args: readonly string[], path: string) {
+  const bearer = ['-H', `Authorization: Bearer ${TOKEN}`];
   const { stdout } = await run('curl', ['-sS', ...bearer, ...args, `${url}${path}`], { env: ownEnv() });
   return JSON.parse(stdout);
 }

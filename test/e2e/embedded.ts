@@ -1,6 +1,9 @@
 import { onTestFinished } from 'vitest';
 import { type Belfry, type BelfryOptions, createBelfry } from '../../src/belfry.ts';
 
+/** The operator's. */
+export const TOKEN = 'test';
+
 export interface Embedded {
   readonly belfry: Belfry;
   readonly url: string;
@@ -22,7 +25,7 @@ export async function embedded(document: object, options: BelfryOptions = {}): P
   const { server, ...rest } = { server: {}, ...document };
   const belfry = createBelfry(
     { ...rest, server: { port: 0, drainSeconds: 0, ...server } },
-    { env: { BELFRY_ADMIN_TOKEN: 'test' }, ...options },
+    { env: { BELFRY_ADMIN_TOKEN: TOKEN }, ...options },
   );
   const { host, port } = await belfry.start();
   onTestFinished(() => belfry.stop(AbortSignal.abort()));
@@ -33,7 +36,7 @@ export async function embedded(document: object, options: BelfryOptions = {}): P
     async admin(method, path, body) {
       const response = await fetch(`${url}/admin${path}`, {
         method,
-        headers: { authorization: 'Bearer test' },
+        headers: { authorization: `Bearer ${TOKEN}` },
         ...(body && { body: JSON.stringify(body) }),
       });
       const answer: Answer = JSON.parse(await response.text());
