@@ -78,15 +78,21 @@ function valuesOf(field: string, [min, max]: readonly [number, number]): Named {
 /** All changes of offset of the zones in the tests stand on a quarter of an hour. */
 const QUARTER_MS = 900_000;
 
+/** By zone: many patterns are looked at in the same nights, and Intl is most of the work. */
+const offsets = new Map<string, (at: number) => number>();
+
 /** The zone's offset in milliseconds, by comparing what Intl shows with UTC. */
 function offsetIn(timeZone: string): (at: number) => number {
+  const made = offsets.get(timeZone);
+  if (made) return made;
   const format = new Intl.DateTimeFormat('sv', { timeZone, dateStyle: 'short', timeStyle: 'medium' });
-  let known = Number.NaN;
-  let offset = 0;
-  return (at) => {
+  const known = new Map<number, number>();
+  const offsetAt = (at: number) => {
     const quarter = Math.floor(at / QUARTER_MS) * QUARTER_MS;
-    if (quarter !== known) offset = Date.parse(`${format.format(quarter).replace(' ', 'T')}Z`) - quarter;
-    known = quarter;
-    return offset;
+    const shown = known.get(quarter) ?? Date.parse(`${format.format(quarter).replace(' ', 'T')}Z`) - quarter;
+    known.set(quarter, shown);
+    return shown;
   };
+  offsets.set(timeZone, offsetAt);
+  return offsetAt;
 }
