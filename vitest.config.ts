@@ -1,34 +1,50 @@
 import { availableParallelism } from 'node:os';
 import { configDefaults, defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
  * Tests that ask whether instants are kept to a fraction of a second, which is asked in vain beside tests
  * that take the processors. They run last, and others that only wait run beside them.
  */
-const WAITING = ['test/e2e/failing-feeds.test.ts', 'test/transport/heartbeat.test.ts'];
+const TIMED = ['test/e2e/failing-feeds.test.ts', 'test/transport/heartbeat.test.ts'];
+
+/** Folders whose tests need nothing but the modules they import, and wait for nothing. */
+const PURE = /\/test\/(access|admin|config|hub|log|schedule)\/(?!watch-file)/;
+
+/** Pure tests run after the others: they fill the processors while the last of those wait. */
+class PureLast extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isPure = ({ moduleId }: TestSpecification) => Number(PURE.test(moduleId));
+    return (await super.sort(files)).toSorted((a, b) => isPure(a) - isPure(b));
+  }
+}
 
 export default defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    sequence: { sequencer: PureLast },
     pool: 'forks',
     /**
      * No file has a worker of its own, since importing zod and the server takes longer than most files run.
      * So a test leaves nothing behind: no server, no timer, no changed global.
      */
     isolate: false,
-    // Twice as many as there are processors: many tests wait for a clock, a socket or a program.
-    maxWorkers: availableParallelism() * 2,
+    // More than there are processors: many tests wait for a clock, a socket or a program.
+    maxWorkers: availableParallelism() * 3,
     projects: [
       {
         extends: true,
         test: {
           name: 'main',
           include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...WAITING],
+          exclude: [...configDefaults.exclude, ...TIMED],
         },
       },
-      { extends: true, test: { name: 'waiting', include: WAITING, sequence: { groupOrder: 1 } } },
+      {
+        extends: true,
+        test: { name: 'timed', include: TIMED, sequence: { groupOrder: 1 }, maxWorkers: TIMED.length },
+      },
     ],
   },
 });

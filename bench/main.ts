@@ -3,22 +3,13 @@ import { Bench } from './harness/bench.ts';
 import { jsonOf, lineOf, type Scenario } from './harness/scenario.ts';
 import { admin } from './scenarios/admin.ts';
 import { attacks } from './scenarios/attacks.ts';
-import { burst } from './scenarios/burst.ts';
-import { churn } from './scenarios/churn.ts';
-import { feeds } from './scenarios/feeds.ts';
-import { growth } from './scenarios/growth.ts';
+import { fanouts } from './scenarios/fanout.ts';
 import { idle } from './scenarios/idle.ts';
 import { lateness } from './scenarios/lateness.ts';
-import { sse } from './scenarios/sse.ts';
 import { stalled } from './scenarios/stalled.ts';
-import { start } from './scenarios/start.ts';
-import { steps } from './scenarios/steps.ts';
 import { storm } from './scenarios/storm.ts';
-import { tick } from './scenarios/tick.ts';
 
-const SCENARIOS: readonly Scenario[] = [
-  ...[tick, burst, sse, idle, churn, storm, stalled, admin, growth, lateness, feeds, start, steps, attacks],
-];
+const SCENARIOS: readonly Scenario[] = [...[...fanouts, idle, storm, stalled, admin, lateness, attacks]];
 
 const string = { type: 'string' } as const;
 const { positionals, values } = parseArgs({
@@ -26,6 +17,7 @@ const { positionals, values } = parseArgs({
   options: {
     json: { type: 'boolean' },
     connections: string,
+    rooms: string,
     rounds: string,
     seconds: string,
     minutes: string,
@@ -39,7 +31,7 @@ const { json = false, ...options } = values;
 const unknown = positionals.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));
 if (unknown.length > 0) {
   const names = SCENARIOS.map(({ name, question }) => `  ${name.padEnd(10)}${question}`);
-  console.error(`there is no bench "${unknown.join('", "')}": there are\n${names.join('\n')}`);
+  console.error(`there is no scenario "${unknown.join('", "')}"; known:\n${names.join('\n')}`);
   process.exit(2);
 }
 

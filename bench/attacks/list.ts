@@ -5,8 +5,8 @@ import { type Attack, pipeline, send, webSockets } from './sockets.ts';
 /** An attack, and the server that it is made on. */
 export interface Attacked {
   readonly name: string;
-  /** What is done. */
-  readonly says: string;
+  /** In words. */
+  readonly does: string;
   /** Besides the room of the good clients and their clock. */
   readonly config?: BelfryConfig;
   readonly options?: BelfryOptions;
@@ -16,7 +16,7 @@ export interface Attacked {
   readonly enters?: string;
 }
 
-/** What is done for some time before anything is measured. */
+/** An attack for some time before anything is measured. */
 interface Before {
   readonly attack: Attack;
   readonly seconds: number;
@@ -35,7 +35,7 @@ const feed = { type: 'time' };
 
 const get = (target: string, headers = '') => `GET ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\n${headers}\r\n`;
 
-/** The server hangs up, and the call is made again when its time has come. */
+/** The server closes the connection, and the call is repeated at its interval. */
 const OPERATOR = `Authorization: Bearer ${TOKEN}\r\nConnection: close\r\n`;
 
 function broadcast(body: object): string {
@@ -51,7 +51,7 @@ const publish = (bytes: number) => JSON.stringify({ action: 'publish', data: 'x'
 const hundredRooms = (prefix: string) =>
   `/rooms?${Array.from({ length: 100 }, (_, index) => `room=${prefix}-${index}`).join('&')}`;
 
-/** One that is refused or cut does not come again. */
+/** A connection that is refused or cut is not opened again. */
 const JOINING = { atOnce: 10, everyMs: Number.POSITIVE_INFINITY };
 
 /** Rooms that the good clients are not in. Such patterns take longest: all but the end of the name fits. */
@@ -82,44 +82,44 @@ const DEEP_LINES = [
   '["\\'.repeat(5400),
   `{"action":"echo","data":${'['.repeat(16_000)}`,
 ];
-/** Each is refused, and is a line of the log. */
+/** Each is refused and logged. */
 const STRANGER = get('/rooms/lobby', 'Origin: https://stranger-{n}.example\r\nConnection: close\r\n');
 const HALF_HANDSHAKE = get(
   '/rooms/half',
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Ver',
 ).slice(0, -2);
-/** One that is cut at once comes again after a second. */
+/** A connection that is cut at once is opened again after a second. */
 const BARE = { atOnce: 100, everyMs: 1000 };
 
 export const ATTACKS: readonly Attacked[] = [
   {
     name: 'h2c',
-    says: 'an upgrade to h2c pipelined behind a request',
+    does: 'an upgrade to h2c pipelined behind a request',
     attack: send(get('/livez') + get('/livez', 'Connection: Upgrade\r\nUpgrade: h2c\r\n'), {
       connections: 10,
     }),
   },
   {
     name: 'publishers',
-    says: '100 members of the lobby publish 15 KB 20 times a second',
+    does: '100 members of the lobby publish 15 KB 20 times a second',
     config: SHIPPED,
     attack: webSockets('/rooms/lobby', { connections: 100, use: talk([publish(15_000)], 20) }),
   },
   {
     name: 'small-publishers',
-    says: '300 members of the lobby publish 100 B 20 times a second',
+    does: '300 members of the lobby publish 100 B 20 times a second',
     config: SHIPPED,
     attack: webSockets('/rooms/lobby', { connections: 300, use: talk([publish(100)], 20) }),
   },
   {
     name: 'joins',
-    says: '812 join 100 rooms with 20 schedules of 10 KB and never read',
+    does: '812 join 100 rooms with 20 schedules of 10 KB and never read',
     config: { schedules: BOARDS },
     attack: webSockets(hundredRooms('joined'), { connections: 812, reads: false, ...JOINING }),
   },
   {
     name: 'unread-answers',
-    says: '20 sockets pipeline 64 KB of GET /rooms/lobby?limit=1000 and do not read',
+    does: '20 sockets pipeline 64 KB of GET /rooms/lobby?limit=1000 and do not read',
     config: SHIPPED,
     before: {
       attack: send(broadcast({ rooms: 'lobby', data: 'x'.repeat(2400) }), { connections: 1 }),
@@ -129,85 +129,85 @@ export const ATTACKS: readonly Attacked[] = [
   },
   {
     name: 'pipelines',
-    says: '20 sockets pipeline small requests',
+    does: '20 sockets pipeline small requests',
     attack: pipeline(get('/livez'), { connections: 20 }),
   },
   {
     name: 'deep-lines',
-    says: '5 WebSockets send quotes and brackets, 16 KB 20 times a second',
+    does: '5 WebSockets send quotes and brackets, 16 KB 20 times a second',
     attack: webSockets('/rooms/deep', { connections: 5, use: talk(DEEP_LINES, 20) }),
   },
   {
     name: 'openapi',
-    says: '20 sockets pipeline GET /openapi.yaml',
+    does: '20 sockets pipeline GET /openapi.yaml',
     attack: pipeline(get('/openapi.yaml'), { connections: 20, mostBytes: 65_536 }),
   },
   {
     name: 'control-frames',
-    says: '50 WebSockets send pings and pongs without a pause',
+    does: '50 WebSockets send pings and pongs without a pause',
     attack: webSockets('/rooms/flooded', { connections: 50, use: flood }),
   },
   {
     name: 'broadcast',
-    says: 'an operator sends 60 KB to 10,000 rooms',
+    does: 'an operator sends 60 KB to 10,000 rooms',
     config: MANY_ROOMS,
     before: FOREIGNERS_STAY,
     attack: send(broadcast({ rooms: `${FOREIGN}-*`, data: 'x'.repeat(60_000) }), ONCE_A_SECOND),
   },
   {
     name: 'patterns',
-    says: 'an operator sends to 1,000 patterns over 10,000 rooms',
+    does: 'an operator sends to 1,000 patterns over 10,000 rooms',
     config: MANY_ROOMS,
     before: FOREIGNERS_STAY,
     attack: send(broadcast({ rooms: PATTERNS, data: 1 }), ONCE_A_SECOND),
   },
   {
     name: 'config-text',
-    says: 'an operator reads a configuration with 60 KB of text',
+    does: 'an operator reads a configuration with 60 KB of text',
     config: { schedules: [LONG_TEXT] },
     attack: send(get('/admin/config', OPERATOR), ONCE_A_SECOND),
   },
   {
     name: 'foreign-rooms',
-    says: '10,000 rooms come to be that none of 100 schedules reaches',
+    does: '10,000 rooms are opened that none of 100 schedules reaches',
     config: { ...MANY_ROOMS, schedules: ELSEWHERE },
     attack: foreigners,
   },
   {
     name: 'bare-sockets',
-    says: '6,000 sockets without a request, limits.sockets being 5,000',
+    does: '6,000 sockets without a request, limits.sockets being 5,000',
     config: { limits: { sockets: 5000 } },
     attack: send('', { connections: 6000, ...BARE }),
   },
   {
     name: 'half-handshakes',
-    says: '3,000 sockets that send half a handshake',
+    does: '3,000 sockets that send half a handshake',
     attack: send(HALF_HANDSHAKE, { connections: 3000, ...BARE }),
   },
   {
     name: 'descriptors',
-    says: 'more sockets than there are descriptors, with a feed that runs a command',
+    does: 'more sockets than there are descriptors, with a feed that runs a command',
     config: { schedules: [COMMAND] },
     options: { shell: 'ulimit -n 1200; exec "$@"' },
     attack: send('', { connections: 1000, ...BARE }),
   },
   {
     name: 'cut-log',
-    says: 'nobody reads the log any more (serve | head -1), and strangers cause lines',
+    does: 'the reader of the log has gone (serve | head -1), and refused requests are logged',
     options: { shell: 'exec "$@" > >(head -1 > /dev/null)' },
     attack: send(STRANGER, { connections: 5 }),
   },
   {
     name: 'full-disk',
-    says: 'the disk under the log is full (> /dev/full), and strangers cause lines',
+    does: 'the disk under the log is full (> /dev/full), and refused requests are logged',
     options: { shell: 'exec "$@" > /dev/full' },
     attack: send(STRANGER, { connections: 5 }),
   },
   {
     name: 'all-rooms',
-    says: 'one address behind a proxy takes all rooms; another one enters the empty lobby',
+    does: 'one address behind a proxy opens all rooms; another one enters the empty lobby',
     config: { ...SHIPPED, ...MANY_ROOMS, server: { trustProxy: ['127.0.0.0/8'] } },
-    attack: webSockets(hundredRooms('taken-{n}'), {
+    attack: webSockets(hundredRooms('opened-{n}'), {
       connections: 300,
       headers: 'X-Forwarded-For: 203.0.113.7\r\n',
       ...JOINING,

@@ -2,12 +2,12 @@ import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const EVERY_MS = 100;
-const FRESH_EVERY_MS = 1000;
-const FRESH_TIMEOUT_MS = 2000;
+const NEW_EVERY_MS = 1000;
+const NEW_TIMEOUT_MS = 2000;
 
 /**
  * The longest answer of /livez on a connection that is kept, in milliseconds. A request that waits at the
- * end counts as it stands; where one failed the answer is infinite.
+ * end counts with the time so far; where one failed the answer is infinite.
  */
 export async function longestLivez(port: number, signal: AbortSignal): Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -23,13 +23,13 @@ export async function longestLivez(port: number, signal: AbortSignal): Promise<n
   return longestMs;
 }
 
-/** How many requests on new connections were answered in time, of how many. */
-export async function freshLivez(port: number, signal: AbortSignal): Promise<string> {
+/** How many requests on new connections were answered in time, of how many: `9/10`. */
+export async function answeredLivez(port: number, signal: AbortSignal): Promise<string> {
   let [asked, answered] = [0, 0];
   while (!signal.aborted) {
     asked++;
-    if (await get(port, false, AbortSignal.any([signal, AbortSignal.timeout(FRESH_TIMEOUT_MS)]))) answered++;
-    await sleep(FRESH_EVERY_MS);
+    if (await get(port, false, AbortSignal.any([signal, AbortSignal.timeout(NEW_TIMEOUT_MS)]))) answered++;
+    await sleep(NEW_EVERY_MS);
   }
   return `${answered}/${asked}`;
 }

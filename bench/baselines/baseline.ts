@@ -1,4 +1,5 @@
 import { serveCalls } from '../harness/remote.ts';
+import { TICKED } from '../harness/server.ts';
 
 /** The subscribers of each room. */
 export class Rooms<Subscriber> extends Map<string, Set<Subscriber>> {
@@ -14,8 +15,6 @@ export interface TickOptions {
   readonly everyMs: number;
   /** How many ticks are due at each instant; one by default. */
   readonly ticks?: number;
-  /** Only to rooms whose names begin with this. */
-  readonly prefix?: string;
 }
 
 /** What a baseline can be asked for. */
@@ -35,14 +34,13 @@ export function serveBaseline<Subscriber>(
 ): void {
   let timer: NodeJS.Timeout | undefined;
   const startTicks = (options: TickOptions) => {
-    const { everyMs, ticks = 1, prefix = '' } = options;
+    const { everyMs, ticks = 1 } = options;
     const now = Date.now();
     const due = Math.ceil((now + 1) / everyMs) * everyMs;
     timer = setTimeout(() => {
       for (let number = 0; number < ticks; number++) {
         for (const [room, subscribers] of rooms) {
-          if (!room.startsWith(prefix)) continue;
-          deliver(tickText(room, `clock-${number}`, due, everyMs), subscribers);
+          if (room.startsWith(TICKED)) deliver(tickText(room, `clock-${number}`, due, everyMs), subscribers);
         }
       }
       startTicks(options);
@@ -58,8 +56,8 @@ export function serveBaseline<Subscriber>(
 /** The same bytes that Belfry sends. */
 function tickText(room: string, schedule: string, due: number, everyMs: number): string {
   const unixMs = Date.now();
-  const iso = new Date(unixMs).toISOString();
   const instant = (ms: number) => new Date(ms).toISOString();
+  const iso = instant(unixMs);
   return JSON.stringify({
     room,
     event: 'time',

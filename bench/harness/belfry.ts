@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { Cost, type Server, type Ticks } from './server.ts';
+import { Cost, type Server, TICKED } from './server.ts';
 
 export const TOKEN = 'bench';
 
@@ -16,6 +16,7 @@ const QUIET = { heartbeatSeconds: 3600, idleSeconds: 7200 };
 
 interface ScheduleConfig {
   readonly name: string;
+  readonly paused?: boolean;
   readonly [key: string]: unknown;
 }
 
@@ -29,42 +30,31 @@ export interface BelfryConfig {
 export interface BelfryOptions {
   /** A line for bash that runs `"$@"`, for example with its log on a full disk. */
   readonly shell?: string;
-  /** More variables of its environment. */
-  readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Schedules of the time that send nothing until they are resumed. */
-export function pausedClocks(
-  count: number,
-  everyMs: number,
-  name = 'clock',
-  rooms = ['*'],
-): ScheduleConfig[] {
+/** Schedules of the time that send nothing until `startTicks`. */
+export function clocks(count: number, everyMs: number) {
   return Array.from({ length: count }, (_, index) => ({
-    name: `${name}-${index}`,
+    name: `clock-${index}`,
     every: `${everyMs}ms`,
     paused: true,
     feed: { type: 'time' },
-    rooms,
+    rooms: [`${TICKED}-*`],
   }));
 }
 
 /** What `belfry check` prints; rejects where the configuration has faults. */
 export async function checkBelfry(config: BelfryConfig): Promise<string> {
-  const { folder, file } = writeConfig(config);
-  try {
-    const { stdout } = await promisify(execFile)(process.execPath, [PROGRAM, 'check', file]);
-    return stdout;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  const { file, remove } = writeConfig(config);
+  const checked = promisify(execFile)(process.execPath, [PROGRAM, 'check', file]);
+  return (await checked.finally(remove)).stdout;
 }
 
-function writeConfig({ server, ...config }: BelfryConfig): { folder: string; file: string } {
+function writeConfig({ server, ...config }: BelfryConfig): { file: string; remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'belfry-bench-'));
   const file = join(folder, 'belfry.json');
   writeFileSync(file, JSON.stringify({ server: { ...QUIET, ...server }, ...config }));
-  return { folder, file };
+  return { file, remove: () => rmSync(folder, { recursive: true }) };
 }
 
 /** `belfry serve` in a process of its own, driven by its admin API. */
@@ -75,21 +65,21 @@ export class Belfry implements Server {
   port = 0;
   /** Rejects with what was written to standard error where the server ends before it listens. */
   readonly listening: Promise<void>;
-  readonly #schedules: readonly string[];
+  readonly #paused: readonly string[];
 
-  constructor(config: BelfryConfig, { shell, env }: BelfryOptions) {
-    const { folder, file } = writeConfig(config);
+  constructor(config: BelfryConfig, { shell }: BelfryOptions) {
+    const { file, remove } = writeConfig(config);
     // For example `--cpu-prof`, to see where the time goes.
     const nodeArgs = process.env.BENCH_NODE_ARGS?.split(' ') ?? [];
     const command = [process.execPath, ...nodeArgs, PROGRAM, 'serve', '--port', '0', '--config', file];
     const [program = '', ...args] = shell === undefined ? command : ['bash', '-c', shell, 'bash', ...command];
     this.child = spawn(program, args, {
-      env: { ...process.env, BELFRY_ADMIN_TOKEN: TOKEN, ...env },
+      env: { ...process.env, BELFRY_ADMIN_TOKEN: TOKEN },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.cost = new Cost(this.child.pid ?? 0);
-    this.#schedules = (config.schedules ?? []).map(({ name }) => name);
-    this.listening = this.#readPort().finally(() => rmSync(folder, { recursive: true }));
+    this.#paused = (config.schedules ?? []).filter(({ paused }) => paused).map(({ name }) => name);
+    this.listening = this.#readPort().finally(remove);
   }
 
   /** Reads standard error to its end, so that the server never blocks on it. */
@@ -112,33 +102,31 @@ export class Belfry implements Server {
     return this.child.exitCode === null && this.child.signalCode === null;
   }
 
-  /** The ticks of its paused schedules whose names begin with the prefix. */
-  ticks(prefix = ''): Ticks {
-    const each = async (action: 'resume' | 'pause') => {
-      for (const name of this.#schedules.filter((schedule) => schedule.startsWith(prefix))) {
-        await this.admin('POST', `/schedules/${name}/${action}`);
-      }
-    };
-    return { server: this, start: () => each('resume'), stop: () => each('pause') };
+  startTicks(): Promise<void> {
+    return this.#eachPaused('resume');
   }
 
-  /** Rejects where the answer is no success. */
-  async admin(method: string, path: string, body?: object): Promise<void> {
-    await this.#request(method, `/admin${path}`, body);
+  stopTicks(): Promise<void> {
+    return this.#eachPaused('pause');
   }
 
-  broadcast(room: string, bytes: number): Promise<void> {
-    return this.admin('POST', '/broadcast', { rooms: room, data: 'x'.repeat(bytes) });
+  async #eachPaused(action: 'resume' | 'pause'): Promise<void> {
+    for (const name of this.#paused) await this.request('POST', `/admin/schedules/${name}/${action}`);
+  }
+
+  async broadcast(room: string, bytes: number): Promise<void> {
+    await this.request('POST', '/admin/broadcast', { rooms: room, data: 'x'.repeat(bytes) });
   }
 
   /** A line of `/metrics`, by its name with its labels; 0 where nothing was counted yet. */
   async metric(name: string): Promise<number> {
-    const lines = (await this.#request('GET', '/metrics')).split('\n');
+    const lines = (await this.request('GET', '/metrics')).split('\n');
     const line = lines.find((text) => text.startsWith(`${name} `));
     return line === undefined ? 0 : Number(line.slice(name.length + 1));
   }
 
-  async #request(method: string, path: string, body?: object): Promise<string> {
+  /** Resolves to the body; rejects where the answer is no success. */
+  async request(method: string, path: string, body?: object): Promise<string> {
     const response = await fetch(`http://127.0.0.1:${this.port}${path}`, {
       method,
       headers: { authorization: `Bearer ${TOKEN}` },

@@ -4,14 +4,12 @@ import { constants, setPriority } from 'node:os';
 import type { AttackersApi } from '../attacks/attackers.ts';
 import type { BaselineApi, TickOptions } from '../baselines/baseline.ts';
 import { Belfry, type BelfryConfig, type BelfryOptions } from './belfry.ts';
-import { Remote } from './remote.ts';
-import { Cost, type Server, type Ticks } from './server.ts';
+import { type Calls, Remote } from './remote.ts';
+import { Cost, type Server } from './server.ts';
 import type { SubscribersApi } from './subscribers.ts';
 
-/** A server of a few lines that does the same with less, to compare with. */
-export interface Baseline extends Server {
-  ticks(options: TickOptions): Ticks;
-}
+/** `plain`: the same libraries as Belfry's. `ws`: `ws` alone, and one shared frame to all sockets. */
+export type BaselineName = 'plain' | 'ws';
 
 export type Subscribers = Remote<SubscribersApi>;
 
@@ -26,21 +24,15 @@ export class Bench {
     return belfry;
   }
 
-  /** `plain`: the same libraries as Belfry's. `ws`: `ws` alone, and one shared frame to all sockets. */
-  async baseline(name: 'plain' | 'ws'): Promise<Baseline> {
+  /** A server of a few lines that does the same with less, to compare with. */
+  async baseline(name: BaselineName, ticks: TickOptions = { everyMs: 1000 }): Promise<Server> {
     const remote = this.#fork<BaselineApi>(`../baselines/${name}.js`);
-    const server: Server = {
+    return {
       port: await remote.call('listen'),
       cost: new Cost(remote.child.pid ?? 0),
+      startTicks: () => remote.call('startTicks', ticks),
+      stopTicks: () => remote.call('stopTicks'),
       broadcast: (room, bytes) => remote.call('broadcast', { room, bytes }),
-    };
-    return {
-      ...server,
-      ticks: (options) => ({
-        server,
-        start: () => remote.call('startTicks', options),
-        stop: () => remote.call('stopTicks'),
-      }),
     };
   }
 
@@ -49,9 +41,7 @@ export class Bench {
    * thousands of sockets takes as long as writing to them, and real readers are on other machines.
    */
   subscribers({ isLowPriority = false } = {}): Subscribers {
-    const remote = this.#fork<SubscribersApi>('./subscribers.js');
-    if (isLowPriority) lowerPriority(remote.child);
-    return remote;
+    return this.#fork<SubscribersApi>('./subscribers.js', isLowPriority);
   }
 
   /**
@@ -59,14 +49,14 @@ export class Bench {
    * which would get their ticks late from an idle server too. The server's own priority stays as it is.
    */
   attackers(): Remote<AttackersApi> {
-    const remote = this.#fork<AttackersApi>('../attacks/attackers.js');
-    lowerPriority(remote.child);
-    return remote;
+    return this.#fork<AttackersApi>('../attacks/attackers.js', true);
   }
 
-  #fork<Api extends AttackersApi | BaselineApi | SubscribersApi>(file: string): Remote<Api> {
+  #fork<Api extends Calls>(file: string, isLowPriority = false): Remote<Api> {
     const remote = new Remote<Api>(new URL(file, import.meta.url));
-    this.#children.push(remote.child);
+    const { child } = remote;
+    this.#children.push(child);
+    if (isLowPriority && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
     return remote;
   }
 
@@ -78,8 +68,4 @@ export class Bench {
       await once(child, 'exit');
     }
   }
-}
-
-function lowerPriority({ pid }: ChildProcess): void {
-  if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_LOW);
 }

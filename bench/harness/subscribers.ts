@@ -1,4 +1,5 @@
 import { serveCalls } from './remote.ts';
+import { TICKED } from './server.ts';
 import { type Spread, spread } from './statistics.ts';
 import { Subscriber, type Transport } from './subscriber.ts';
 
@@ -6,9 +7,9 @@ export interface SubscribeOptions {
   readonly transport: Transport;
   readonly port: number;
   readonly count: number;
-  /** They are spread evenly over this many rooms, `room-0` and so on. */
+  /** They are spread evenly over this many rooms, `room-0` and so on; one by default. */
   readonly rooms?: number;
-  /** What the rooms' names begin with, `room` by default. */
+  /** What the rooms' names begin with; by default what the names of rooms with ticks begin with. */
   readonly prefix?: string;
   /** The number of the first one, where others were opened before. */
   readonly first?: number;
@@ -27,11 +28,11 @@ export interface SubscribeOptions {
 /** What was received since `watch` by the subscribers that read the times. */
 export interface Seen {
   /** Of each tick: from `due` until `time`, in milliseconds. */
-  readonly lateMs: Float64Array;
+  readonly lateMs: readonly number[];
   /** Of each tick: from `due` until it was received, in milliseconds. */
-  readonly receivedMs: Float64Array;
+  readonly receivedMs: readonly number[];
   /** Of each due instant: from `due` until its last tick was received by the last, in milliseconds. */
-  readonly lastMs: number[];
+  readonly lastMs: readonly number[];
   /** How many due instants had a tick, added up over all subscribers. */
   readonly instants: number;
   /** Ticks whose `previous` is later than the newest `due` that the subscriber had: one was lost between. */
@@ -43,12 +44,6 @@ interface Member {
   /** The newest `due` that it has, in milliseconds since the epoch. */
   newestDue: number;
 }
-
-const TIME = '"time":"';
-const DUE = '"due":"';
-const PREVIOUS = '"previous":"';
-/** Of an instant, as the server writes it. */
-const INSTANT_LENGTH = '2026-11-20T18:00:03.001Z'.length;
 
 /**
  * Local ports are named, and lie below those that the operating system gives to others (32,768 and up): a
@@ -72,10 +67,10 @@ class Recording {
   }
 
   read(member: Member, bytes: Buffer, start: number, end: number): void {
-    const time = instantAfter(TIME, bytes, start, end);
-    const due = instantAfter(DUE, bytes, start, end);
+    const time = instantAfter('"time":"', bytes, start, end);
+    const due = instantAfter('"due":"', bytes, start, end);
     if (time === undefined || due === undefined) return;
-    const previous = instantAfter(PREVIOUS, bytes, start, end);
+    const previous = instantAfter('"previous":"', bytes, start, end);
     if (previous !== undefined && member.newestDue > 0 && previous > member.newestDue) this.#missed++;
     const isNew = due > member.newestDue;
     member.newestDue = Math.max(member.newestDue, due);
@@ -89,8 +84,8 @@ class Recording {
 
   get seen(): Seen {
     return {
-      lateMs: Float64Array.from(this.#lateMs),
-      receivedMs: Float64Array.from(this.#receivedMs),
+      lateMs: this.#lateMs,
+      receivedMs: this.#receivedMs,
       lastMs: [...this.#lastMs.values()],
       instants: this.#instants,
       missed: this.#missed,
@@ -107,6 +102,9 @@ function now(): number {
   return performance.timeOrigin + performance.now();
 }
 
+/** Of an instant, as the server writes it. */
+const INSTANT_LENGTH = '2026-11-20T18:00:03.001Z'.length;
+
 function instantAfter(key: string, bytes: Buffer, start: number, end: number): number | undefined {
   const found = bytes.indexOf(key, start);
   const from = found + key.length;
@@ -121,23 +119,14 @@ function address(batch: number): string {
 }
 
 function openOne(options: SubscribeOptions, number: number, localAddress: string): Promise<void> {
-  const {
-    transport,
-    port,
-    first = 0,
-    rooms = 1,
-    prefix = 'room',
-    isStalled,
-    readsTimes,
-    isForwarded,
-  } = options;
+  const { transport, port, first = 0, rooms = 1, prefix = TICKED, isStalled, readsTimes } = options;
   const subscriber = new Subscriber({
     transport,
     port,
     path: `/rooms/${prefix}-${(first + number) % rooms}`,
     from: { address: localAddress, port: FIRST_PORT + number },
-    headers: isForwarded ? `X-Forwarded-For: 198.18.${number >> 8}.${number & 255}\r\n` : '',
-    isStalled,
+    headers: options.isForwarded ? `X-Forwarded-For: 198.18.${number >> 8}.${number & 255}\r\n` : '',
+    ...(isStalled && { isStalled }),
     onEvent: (bytes, start, end) => {
       events++;
       if (readsTimes) recording.read(member, bytes, start, end);
@@ -148,34 +137,32 @@ function openOne(options: SubscribeOptions, number: number, localAddress: string
   return subscriber.opened;
 }
 
-/** How long all took, and each of them, in milliseconds; how many were refused. */
-async function subscribe(options: SubscribeOptions): Promise<{ ms: number; each: Spread; failed: number }> {
-  const { count: wanted, atOnce = 100, mustOpen = true } = options;
-  const localAddress = address(batches++);
-  const beganAt = now();
-  const each: number[] = [];
-  const failures: unknown[] = [];
-  let next = 0;
-  const openSome = async () => {
-    while (next < wanted) {
-      const openedAt = now();
-      try {
-        await openOne(options, next++, localAddress);
-        each.push(now() - openedAt);
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnce, wanted) }, openSome));
-  if (failures.length > 0 && mustOpen) {
-    throw new Error(`${failures.length} of ${wanted} were not let in: ${failures[0]}`);
-  }
-  return { ms: now() - beganAt, each: spread(each), failed: failures.length };
-}
-
 const api = {
-  subscribe,
+  /** How long all took, and each of them, in milliseconds; how many were refused. */
+  subscribe: async (options: SubscribeOptions): Promise<{ ms: number; each: Spread; failed: number }> => {
+    const { count, atOnce = 100, mustOpen = true } = options;
+    const localAddress = address(batches++);
+    const beganAt = now();
+    const each: number[] = [];
+    const failures: unknown[] = [];
+    let next = 0;
+    const openSome = async () => {
+      while (next < count) {
+        const openedAt = now();
+        try {
+          await openOne(options, next++, localAddress);
+          each.push(now() - openedAt);
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(atOnce, count) }, openSome));
+    if (failures.length > 0 && mustOpen) {
+      throw new Error(`${failures.length} of ${count} were refused: ${failures[0]}`);
+    }
+    return { ms: now() - beganAt, each: spread(each), failed: failures.length };
+  },
   /** How many events were received since the start. */
   received: () => events,
   /** Starts a new recording, of ticks due from now until that time, in milliseconds since the epoch. */
