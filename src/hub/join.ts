@@ -173,9 +173,8 @@ export class Joins {
     since: string | undefined,
   ): Promise<ReadonlyMap<string, History>> {
     const { log, settings, onFault } = this.#options;
-    const limit = Math.max(...rooms.map((room) => settings.current.retentionOf(room).messages));
     try {
-      return await log.since(rooms, since, limit);
+      return await log.since(rooms, since, (room) => settings.current.retentionOf(room).messages);
     } catch (error) {
       onFault('the log could not be read for a client that joined', error);
       const resumed = since === undefined ? null : false;

@@ -2,12 +2,29 @@ import type { JsonText, RoomEvent, Sender } from '../hub/event.ts';
 
 /** A message before it has a number. */
 export interface Entry {
-  readonly room: string;
+  /** Absent: it gets a number, and no room's history keeps it. */
+  readonly room?: string;
   readonly event: string;
   /** RFC 3339. */
   readonly time: string;
   readonly data: JsonText;
   readonly from?: Sender;
+  /** Of a retained message. */
+  readonly key?: string;
+  /** When a retained message ends, RFC 3339. */
+  readonly until?: string;
+}
+
+/** What else has to outlive the process, beside the messages. */
+export const RECORD_KINDS = ['retained', 'lock', 'pause', 'waiting', 'idempotency'] as const;
+export type RecordKind = (typeof RECORD_KINDS)[number];
+
+/** A small JSON document that is put, replaced or removed. */
+export interface RecordChange {
+  readonly kind: RecordKind;
+  readonly key: string;
+  /** Null: the record is removed. */
+  readonly value: JsonText | null;
 }
 
 /** A position in the log. */
@@ -20,7 +37,7 @@ export interface Position {
 
 /** A message with its number. */
 export interface Message extends Position {
-  /** With `id` and `room`. */
+  /** With `id`, and with `room` where its entry has one. */
   readonly event: RoomEvent;
 }
 
@@ -54,30 +71,41 @@ export interface Kept {
 }
 
 /**
- * Numbers messages and keeps them. Numbers grow through all rooms of one log, so that one id stands for a
- * position in any set of rooms. Ticks never come here.
+ * Numbers messages and keeps them, and keeps the records of what else has to outlive the process. Numbers
+ * grow through all rooms of one log, so that one id stands for a position in any set of rooms. Ticks never
+ * come here.
  */
 export interface Log {
-  /** The position of the newest message. */
+  /** The position of the newest message, or one above it where the log was not closed in good order. */
   head(): Promise<Position>;
 
   /**
-   * Numbers the entries in their order and keeps them. Rejects if they cannot be numbered: then
-   * none of them may be delivered.
+   * Numbers the entries in their order and keeps them, and changes records in the same transaction: after
+   * a crash either all of it is there or nothing. `changesOf` is called once, with the messages, before
+   * anything is stored. Rejects if the entries cannot be numbered: then none of them may be delivered.
    */
-  append(entries: readonly Entry[]): Promise<Appended>;
+  append(
+    entries: readonly Entry[],
+    changesOf?: (messages: readonly Message[]) => readonly RecordChange[],
+  ): Promise<Appended>;
+
+  /** All records of a kind, by key. To be asked at the start, since it reads all of them. */
+  records(kind: RecordKind): Promise<ReadonlyMap<string, JsonText>>;
 
   /**
    * What is kept of each room after `id`. An id that the log does not know, that lies ahead of it or
-   * does not parse is a gap, no error. `limit` is for clients that do not resume: the most messages of
-   * each room.
+   * does not parse is a gap, no error. `limitOf` is for clients that do not resume: the most messages of
+   * a room.
    */
   since(
     rooms: readonly string[],
     id: string | undefined,
-    limit: number,
+    limitOf: (room: string) => number,
   ): Promise<ReadonlyMap<string, History>>;
 
   /** How many messages are kept of each room, and the newest, without reading the others. */
   kept(rooms: readonly string[]): Promise<ReadonlyMap<string, Kept>>;
+
+  /** Resolves when everything is stored; nothing may be called afterwards. Safe to call twice. */
+  close(): Promise<void>;
 }

@@ -2,7 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { JsonText } from '../hub/event.ts';
-import type { Appended, Entry, History, Kept, Log, Message, Position, Retention } from './log.ts';
+import {
+  type Appended,
+  type Entry,
+  type History,
+  type Kept,
+  type Log,
+  type Message,
+  type Position,
+  RECORD_KINDS,
+  type RecordChange,
+  type RecordKind,
+  type Retention,
+} from './log.ts';
 
 export interface MemoryLogSettings {
   readonly limits: {
@@ -56,6 +68,9 @@ export class MemoryLog implements Log {
   #lostWithRooms = 0;
   #bytes = 0;
   #position = 0;
+  readonly #records = new Map<RecordKind, Map<string, JsonText>>(
+    RECORD_KINDS.map((kind) => [kind, new Map()]),
+  );
 
   constructor(options: MemoryLogOptions) {
     this.#options = options;
@@ -65,7 +80,10 @@ export class MemoryLog implements Log {
     return this.#at(this.#position);
   }
 
-  async append(entries: readonly Entry[]): Promise<Appended> {
+  async append(
+    entries: readonly Entry[],
+    changesOf?: (messages: readonly Message[]) => readonly RecordChange[],
+  ): Promise<Appended> {
     const atMs = this.#options.clock.monotonic();
     const messages: Stored[] = [];
     let data: string | undefined;
@@ -77,12 +95,22 @@ export class MemoryLog implements Log {
       const position = this.#at(++this.#position);
       const bytes = dataBytes + OVERHEAD_BYTES;
       const message = { ...position, event: { id: position.id, ...entry }, atMs, bytes };
-      this.#keep(entry.room, message);
+      if (entry.room !== undefined) this.#keep(entry.room, message);
       messages.push(message);
       if (messages.length % ENTRIES_PER_SLICE === 0) await nextIteration();
     }
+    for (const { kind, key, value } of changesOf?.(messages) ?? []) {
+      if (value === null) this.#records.get(kind)?.delete(key);
+      else this.#records.get(kind)?.set(key, value);
+    }
     return { messages, stored: Promise.resolve() };
   }
+
+  async records(kind: RecordKind): Promise<ReadonlyMap<string, JsonText>> {
+    return new Map(this.#records.get(kind));
+  }
+
+  async close(): Promise<void> {}
 
   async kept(rooms: readonly string[]): Promise<ReadonlyMap<string, Kept>> {
     return new Map(
@@ -97,10 +125,12 @@ export class MemoryLog implements Log {
   async since(
     rooms: readonly string[],
     id: string | undefined,
-    limit: number,
+    limitOf: (room: string) => number,
   ): Promise<ReadonlyMap<string, History>> {
     const position = id === undefined ? undefined : this.#positionOf(id);
-    return new Map(rooms.map((room) => [room, this.#historyOf(room, id !== undefined, position, limit)]));
+    return new Map(
+      rooms.map((room) => [room, this.#historyOf(room, id !== undefined, position, limitOf(room))]),
+    );
   }
 
   #historyOf(room: string, asked: boolean, position: number | undefined, limit: number): History {

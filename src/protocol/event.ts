@@ -38,6 +38,10 @@ export interface EventHead {
   readonly time: string;
   readonly tick?: Tick;
   readonly from?: Sender;
+  /** Of a retained message: the newest of its key replaces the one before. */
+  readonly key?: string;
+  /** When a retained message ends, RFC 3339; absent: it stays until it is replaced or withdrawn. */
+  readonly until?: string;
   /** Sent again, to a client that was not here the first time. */
   readonly replay?: true;
   /** How many older ticks this one replaced, for one connection that was slow. */
@@ -45,7 +49,13 @@ export interface EventHead {
 }
 
 /** Events that only the server sends. */
-export const SERVER_EVENTS: ReadonlySet<string> = new Set(['hello', 'closing', 'status', 'heartbeat']);
+export const SERVER_EVENTS: ReadonlySet<string> = new Set([
+  'hello',
+  'closing',
+  'status',
+  'heartbeat',
+  'withdrawn',
+]);
 
 /** Why the server did not do what a client asked for; `status` is one of HTTP. */
 export interface ReplyError {

@@ -49,12 +49,45 @@ export function logContract(name: string, under: LogUnderTest): void {
 
     const append = async (target: Log, ...entries: Entry[]) => (await target.append(entries)).messages;
     const read = async (target: Log, room: string, id?: string, limit = ALL) => {
-      const history = (await target.since([room], id, limit)).get(room);
+      const history = (await target.since([room], id, () => limit)).get(room);
       if (!history) throw new Error(`nothing about ${room}`);
       return { resumed: history.resumed, positions: history.messages.map(({ position }) => position) };
     };
 
+    describe('records', () => {
+      const put = (key: string, value: string | null) => ({ kind: 'lock' as const, key, value });
+
+      test('are put, replaced and removed, each kind by itself', async () => {
+        await log.append([], () => [put('a', '1'), put('b', '2'), put('c', '3')]);
+        await log.append([], () => [put('a', '4'), put('b', null), { kind: 'pause', key: 'a', value: '5' }]);
+        expect([...(await log.records('lock'))].sort()).toEqual([
+          ['a', '4'],
+          ['c', '3'],
+        ]);
+        expect([...(await log.records('pause'))]).toEqual([['a', '5']]);
+        expect([...(await log.records('waiting'))]).toEqual([]);
+      });
+
+      test('are made from the messages that they are stored with', async () => {
+        const { messages, stored } = await log.append([entry('a', 1), entry('b', 2)], (numbered) =>
+          numbered.map(({ id, event }) => ({ kind: 'retained', key: event.room ?? '', value: `"${id}"` })),
+        );
+        await stored;
+        expect([...(await log.records('retained'))]).toEqual(
+          messages.map(({ id }, index) => [['a', 'b'][index], `"${id}"`]),
+        );
+      });
+    });
+
     describe('what is kept', () => {
+      test('is nothing of a message without a room, which gets a number all the same', async () => {
+        const { room, ...roomless } = entry('a', 1);
+        const [first, second] = await append(log, roomless, entry('a', 2));
+        expect(first?.event).not.toHaveProperty('room');
+        expect((second?.position ?? 0) - (first?.position ?? 0)).toBe(1);
+        expect((await read(log, 'a')).positions).toEqual([second?.position]);
+      });
+
       test('is told by count and newest message, without the others', async () => {
         await append(log, entry('a', 1), entry('b', 2), entry('a', 3));
         const kept = await log.kept(['a', 'b', 'empty']);
@@ -140,7 +173,7 @@ export function logContract(name: string, under: LogUnderTest): void {
       await stored;
       const [message] = messages;
       expect(message?.event).toEqual({ id: message?.id, ...entry('a', 7), from });
-      expect((await log.since(['a'], undefined, ALL)).get('a')?.messages[0]).toMatchObject({
+      expect((await log.since(['a'], undefined, () => ALL)).get('a')?.messages[0]).toMatchObject({
         position: 1,
         id: message?.id,
         event: message?.event,
@@ -168,7 +201,7 @@ export function logContract(name: string, under: LogUnderTest): void {
 
       test('answers for several rooms at once, also for those that never were', async () => {
         const [first] = await append(log, entry('a'), entry('b'));
-        const histories = await log.since(['b', 'a', 'nowhere'], first?.id, ALL);
+        const histories = await log.since(['b', 'a', 'nowhere'], first?.id, () => ALL);
         expect([...histories.keys()].sort()).toEqual(['a', 'b', 'nowhere']);
         expect(histories.get('nowhere')).toEqual({ resumed: true, messages: [] });
       });

@@ -1,11 +1,21 @@
 import type { Connection, Peer } from '../../src/hub/connection.ts';
-import type { RoomEvent, Tick } from '../../src/hub/event.ts';
+import type { JsonText, RoomEvent, Tick } from '../../src/hub/event.ts';
 import type { WireFormat } from '../../src/hub/frame.ts';
 import { Hub } from '../../src/hub/hub.ts';
 import type { CurrentTicks, CurrentTicksOfRoom } from '../../src/hub/join.ts';
 import type { Sink } from '../../src/hub/outbox.ts';
 import type { HubLimits, HubSettings } from '../../src/hub/settings.ts';
-import type { Appended, Entry, History, Kept, Log, Position } from '../../src/log/log.ts';
+import type {
+  Appended,
+  Entry,
+  History,
+  Kept,
+  Log,
+  Message,
+  Position,
+  RecordChange,
+  RecordKind,
+} from '../../src/log/log.ts';
 import { MemoryLog, type MemoryLogOptions } from '../../src/log/memory-log.ts';
 import type { CloseReason } from '../../src/protocol/close-reason.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
@@ -159,11 +169,14 @@ export class SlowLog implements Log {
     return this.#inner.head();
   }
 
-  async append(entries: readonly Entry[]): Promise<Appended> {
+  async append(
+    entries: readonly Entry[],
+    changesOf?: (messages: readonly Message[]) => readonly RecordChange[],
+  ): Promise<Appended> {
     this.appends.push([...entries]);
     await this.beforeAppend.pass();
     if (this.appendFailure) throw this.appendFailure;
-    const { messages } = await this.#inner.append(entries);
+    const { messages } = await this.#inner.append(entries, changesOf);
     await this.afterAppend.pass();
     const failure = this.storedFailure;
     const stored = this.stored.pass().then(() => {
@@ -176,14 +189,22 @@ export class SlowLog implements Log {
     return this.#inner.kept(rooms);
   }
 
+  records(kind: RecordKind): Promise<ReadonlyMap<string, JsonText>> {
+    return this.#inner.records(kind);
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
   async since(
     rooms: readonly string[],
     id: string | undefined,
-    limit: number,
+    limitOf: (room: string) => number,
   ): Promise<ReadonlyMap<string, History>> {
     await this.beforeSince.pass();
     if (this.sinceFailure) throw this.sinceFailure;
-    const histories = await this.#inner.since(rooms, id, limit);
+    const histories = await this.#inner.since(rooms, id, limitOf);
     await this.afterSince.pass();
     return histories;
   }
