@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { Refusal } from '../hub/errors.ts';
+import type { Limits } from '../limits.ts';
 
 /** How often something may happen. */
 export interface Rate {
@@ -61,11 +62,7 @@ export class SweptMap<Value> extends Map<string, Value> {
 /** What becomes of a message: accepted, refused with 429 and dropped, or refused and its connection closed. */
 export type Verdict = 'accepted' | 'refused' | 'close';
 
-/** `Infinity` is no limit. */
-export interface MessageLimits {
-  readonly messagesPerSecond: number;
-  readonly messageBurst: number;
-}
+export type MessageLimits = Pick<Limits, 'messagesPerSecond' | 'messageBurst'>;
 
 /** Refused messages after which the connection is closed, in bursts. */
 const BURSTS_BEYOND = 2;
@@ -93,9 +90,9 @@ export class MessageRate {
   }
 }
 
-/** What the rates of rooms read of the configuration in force; `Infinity` is no limit. */
+/** What the rates of rooms read of the configuration in force. */
 export interface RoomRateSettings {
-  readonly limits: { readonly roomMessagesPerSecond: number };
+  readonly limits: Pick<Limits, 'roomMessagesPerSecond'>;
 }
 
 /**

@@ -1,19 +1,11 @@
 import { Refusal, retryAfterMs } from '../hub/errors.ts';
+import type { Limits } from '../limits.ts';
 import { CLOSE } from '../protocol/close-reason.ts';
 import { countedAs, type LimitedClient, type Slot } from './connection-limits.ts';
 
-/** `Infinity` is no limit. */
-export interface RoomLimits {
-  readonly rooms: number;
-  /** How many rooms one connection may be in. */
-  readonly roomsPerConnection: number;
-  /** How many rooms may exist because one address entered them first. */
-  readonly roomsPerAddress: number;
-}
-
 /** What the limiter reads of the configuration in force. */
 export interface RoomLimiterSettings {
-  readonly limits: RoomLimits;
+  readonly limits: Pick<Limits, 'rooms' | 'roomsPerConnection' | 'roomsPerAddress'>;
   readonly rooms: {
     /** Whether a rule names the room exactly: these limits do not apply to it. */
     isNamed(room: string): boolean;

@@ -104,14 +104,8 @@ export const connectionRoutes = {
 
 export function addConnections(app: OpenAPIHono<AdminEnv>, hub: Administration): void {
   app.openapi(connectionRoutes.list, async (c) => {
-    const query = c.req.valid('query');
-    const connections = await page(
-      'connections',
-      query,
-      (query) => hub.connections(query),
-      ({ id }) => id,
-    );
-    return c.json(connections, 200);
+    const found = await page('connections', c.req.valid('query'), 'id', (query) => hub.connections(query));
+    return c.json(found, 200);
   });
   app.openapi(connectionRoutes.get, async (c) => c.json(await hub.connection(c.req.valid('param').id), 200));
   app.openapi(connectionRoutes.close, async (c) => {

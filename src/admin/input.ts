@@ -12,6 +12,7 @@ import {
   PATTERN_ACCEPTS,
   ROOM_ACCEPTS,
 } from '../hub/event.ts';
+import type { Limits } from '../limits.ts';
 import type { AdminEnv } from './guard.ts';
 
 /** What a request of the admin API may hold: its fields, what is answered where one does not fit, and its body. */
@@ -149,12 +150,8 @@ function pathOf(steps: readonly PropertyKey[]): string {
 
 // The body
 
-/** How large a body may be. */
-export interface BodyLimits {
-  readonly maxBodyBytes: number;
-  /** The most bytes of one event, which is what a body is sent for. */
-  readonly eventBytes: number;
-}
+/** How large a body may be, and the event in it. */
+export type BodyLimits = Pick<Limits, 'maxBodyBytes' | 'eventBytes'>;
 
 /**
  * Reads the body of a request as JSON whatever its content type says, since `curl -d` says it is a form,

@@ -121,12 +121,7 @@ const LOCK_MS = 30_000;
 
 export function addRooms(app: OpenAPIHono<AdminEnv>, hub: Administration): void {
   app.openapi(roomRoutes.list, async (c) => {
-    const rooms = await page(
-      'rooms',
-      c.req.valid('query'),
-      (query) => hub.rooms(query),
-      ({ name }) => name,
-    );
+    const rooms = await page('rooms', c.req.valid('query'), 'name', (query) => hub.rooms(query));
     return c.json(rooms, 200);
   });
   app.openapi(roomRoutes.get, async (c) => c.json(await hub.room(c.req.valid('param').room), 200));

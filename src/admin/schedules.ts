@@ -276,34 +276,21 @@ export const scheduleRoutes = {
 
 export function addSchedules(app: OpenAPIHono<AdminEnv>, schedules: ScheduleAdministration): void {
   app.openapi(scheduleRoutes.list, async (c) => {
-    const found = await page(
-      'schedules',
-      c.req.valid('query'),
-      (q) => schedules.list(q),
-      ({ name }) => name,
-    );
+    const found = await page('schedules', c.req.valid('query'), 'name', (q) => schedules.list(q));
     return c.json(found, 200);
   });
   app.openapi(scheduleRoutes.get, async (c) => c.json(await schedules.get(c.req.valid('param').name), 200));
   app.openapi(scheduleRoutes.runs, async (c) => {
     const { name } = c.req.valid('param');
-    const runs = await page(
-      'runs',
-      c.req.valid('query'),
-      (q) => schedules.runs(name, q),
-      ({ id }) => id,
-    );
+    const runs = await page('runs', c.req.valid('query'), 'id', (q) => schedules.runs(name, q));
     return c.json(runs, 200);
   });
   app.openapi(scheduleRoutes.explain, async (c) => {
     const { from, count } = c.req.valid('query');
     return c.json(await schedules.explain(c.req.valid('param').name, { fromMs: from, count }), 200);
   });
-  app.openapi(scheduleRoutes.run, async (c) => c.json(await schedules.run(c.req.valid('param').name), 200));
-  app.openapi(scheduleRoutes.pause, async (c) =>
-    c.json(await schedules.pause(c.req.valid('param').name), 200),
-  );
-  app.openapi(scheduleRoutes.resume, async (c) =>
-    c.json(await schedules.resume(c.req.valid('param').name), 200),
-  );
+  for (const act of ['run', 'pause', 'resume'] as const)
+    app.openapi(scheduleRoutes[act], async (c) =>
+      c.json(await schedules[act](c.req.valid('param').name), 200),
+    );
 }

@@ -101,21 +101,21 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
 }
 
 /**
- * Makes a page of what `find` finds. It is asked for one item more than fits on the page, which tells
+ * Makes a page of what `find` finds; its cursor is the `key` of the last item. It is asked for one item more than fits on the page, which tells
  * whether there is a next page.
  */
-export async function page<Item, Query>(
+export async function page<Key extends string, Item extends Readonly<Record<Key, string>>, Query>(
   list: string,
   { limit, cursor, ...query }: { limit: number; cursor?: string | undefined } & Query,
+  key: Key,
   find: (
     query: Omit<Query, 'limit' | 'cursor'> & { limit: number; after?: string },
   ) => Promise<readonly Item[]>,
-  keyOf: (item: Item) => string,
 ) {
   const found = await find({ ...query, limit: limit + 1, after: cursor });
   const items = found.slice(0, limit);
   const last = items.at(-1);
-  return { items, next: found.length > limit && last !== undefined ? writeCursor(list, keyOf(last)) : null };
+  return { items, next: found.length > limit && last !== undefined ? writeCursor(list, last[key]) : null };
 }
 
 /** Marks a cursor as one of this version, so that a foreign one is told from it. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DEFAULT_RULE, PUBLISHERS, SLOW_RULES, SUBSCRIBERS } from '../access/room-rules.ts';
 import type { TokenEntry } from '../access/tokens.ts';
 import type { FeedKind } from '../feed/feed.ts';
+import { LIMITS, type Limit } from '../limits.ts';
 import { adminToken } from './admin-tokens.ts';
 import { allowedOrigin, host, publicUrl, roomPattern, trustedProxy } from './fields.ts';
 import { isObject, valueAt } from './json.ts';
@@ -12,12 +13,6 @@ const MAX_SECONDS = 86_400;
 const MIN_HEARTBEAT_SECONDS = 0.1;
 
 const seconds = (min: number) => z.number().min(min).max(MAX_SECONDS);
-
-/** 0 in the file means no limit. It becomes `Infinity`, so that comparisons need no special case. */
-const unlimited = (value: number) => (value === 0 ? Number.POSITIVE_INFINITY : value);
-
-const limit = (byDefault: number, description: string, max = Number.MAX_SAFE_INTEGER) =>
-  z.int().min(0).max(max).prefault(byDefault).transform(unlimited).describe(`${description} 0: no limit.`);
 
 const server = z
   .strictObject({
@@ -81,54 +76,22 @@ const room = z.strictObject({
     .describe('What a slow client gets: the latest tick in place of each tick, or it is closed.'),
 });
 
+function limitField({ byDefault, description, max, isWhole, isOffAtZero }: Limit) {
+  const number = (isWhole === false ? z.number() : z.int()).min(0).max(max ?? Number.MAX_SAFE_INTEGER);
+  if (isOffAtZero === false) return number.prefault(byDefault).describe(description);
+  return number
+    .prefault(byDefault)
+    .transform((value) => (value === 0 ? Number.POSITIVE_INFINITY : value))
+    .describe(`${description} 0: no limit.`);
+}
+
+const limitFields = Object.fromEntries(
+  Object.entries(LIMITS).map(([key, limit]) => [key, limitField(limit)]),
+  // Object.fromEntries forgets the keys.
+) as Record<keyof typeof LIMITS, ReturnType<typeof limitField>>;
+
 const limits = z
-  .strictObject({
-    connections: limit(20_000, 'Connections at the same time.'),
-    connectionsPerAddress: limit(1000, 'Connections at the same time from one address.'),
-    connectsPerSecondPerAddress: limit(100, 'New connections from one address in a second.'),
-    sockets: limit(25_000, 'TCP sockets at the same time, connections included.'),
-    headersSeconds: seconds(0)
-      .prefault(10)
-      .transform(unlimited)
-      .describe('Time for a client to send the headers of a request, in seconds. 0: no limit.'),
-    messagesPerSecond: limit(20, 'Messages that one client may send in a second.'),
-    messageBurst: limit(100, 'Messages that one client may send at once.'),
-    roomMessagesPerSecond: limit(
-      100,
-      'Messages that all clients together may publish in one room in a second.',
-    ),
-    rooms: limit(10_000, 'Rooms at the same time.'),
-    roomsPerConnection: limit(100, 'Rooms that one connection may be in.'),
-    roomsPerAddress: limit(
-      1000,
-      'Rooms that exist because clients of one address joined them first. Rooms that a rule names exactly do not count.',
-    ),
-    maxPayloadBytes: limit(16_384, 'Size of a frame that a client sends, in bytes.'),
-    maxBodyBytes: limit(1_048_576, 'Size of the body of an admin request, in bytes.'),
-    eventBytes: limit(65_536, 'Size of the data of one event, in bytes of JSON.'),
-    historyBytes: limit(262_144, 'Size of the messages kept of one room, in bytes.'),
-    totalHistoryBytes: limit(67_108_864, 'Size of the messages kept of all rooms together, in bytes.'),
-    conflateAboveBytes: limit(
-      65_536,
-      'A connection with more unsent bytes than this gets the newest tick in place of each tick.',
-    ),
-    maxBufferedBytes: limit(
-      1_048_576,
-      'A connection is closed with more unsent bytes than this for slowSeconds, or at any time with twice as many.',
-    ),
-    totalBufferedBytes: limit(
-      268_435_456,
-      'Unsent bytes of all connections together. Above it the slowest connections are closed.',
-    ),
-    slowSeconds: seconds(0)
-      .default(5)
-      .describe('How long a connection may have more than maxBufferedBytes unsent, in seconds.'),
-    fanoutSliceMs: limit(
-      10,
-      'Longest time for writing to many connections before other work gets its turn, in milliseconds.',
-      1000,
-    ),
-  })
+  .strictObject(limitFields)
   .superRefine(checkBuffers, { when: ({ value }) => isObject(value) });
 
 /** Built once for each list of kinds: that takes as long as starting a server does otherwise. */
