@@ -122,7 +122,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   const actionParts = { hub, clock, access: admission, roomRates: new RoomMessageRates(settings, clock) };
   const actions = builtInActions(actionParts);
   const heartbeat = new Heartbeat({ clock, hub, settings });
-  const clients = {
+  const clientParts = {
     hub,
     clock,
     settings,
@@ -136,7 +136,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     own(websocket, { socket, entry }) {
       // It may have been stopped since the client was admitted.
       return lifecycle.phase === 'running'
-        ? new WebSocketClient(websocket, socket, entry, clients)
+        ? new WebSocketClient(websocket, socket, entry, clientParts)
         : undefined;
     },
     onFault,
@@ -157,7 +157,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       currentTicks: schedules,
       settings,
       admission,
-      clients,
+      clientParts,
       page() {
         if (lifecycle.isServing) return roomPage();
         throw lifecycle.closed;
@@ -173,7 +173,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
         reload: () => reloads.reload(),
       },
       attempts: new FailedAttempts(clock),
-      addressOf: (c) => clientAddressOf(c, settings.current.clients).address,
+      addressOf: (c) => clientAddressOf(c, settings.current.addresses).address,
       settings,
       onCalled: (operation, status) => metrics.adminCalled(operation, status),
     },

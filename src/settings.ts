@@ -16,7 +16,7 @@ export class Settings implements HubSettings, MemoryLogSettings {
   readonly rooms: RoomRules;
   readonly origins: Origins;
   readonly tokens: TokenCheck;
-  readonly clients: ClientAddresses;
+  readonly addresses: ClientAddresses;
 
   /** `madeToken` counts where the configuration names no token. */
   constructor(config: Config, madeToken: TokenEntry | undefined) {
@@ -29,7 +29,7 @@ export class Settings implements HubSettings, MemoryLogSettings {
     this.rooms = new RoomRules(rooms);
     this.origins = new Origins(server);
     this.tokens = tokenCheck(admin.tokens.length === 0 && madeToken ? [madeToken] : admin.tokens);
-    this.clients = new ClientAddresses(server.trustProxy);
+    this.addresses = new ClientAddresses(server.trustProxy);
   }
 
   retentionOf(room: string): { readonly messages: number; readonly ms: number } {

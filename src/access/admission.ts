@@ -35,7 +35,7 @@ export interface Entry extends Admitted {
 
 /** What admission reads of the configuration in force. */
 export interface AccessSettings {
-  readonly clients: ClientAddresses;
+  readonly addresses: ClientAddresses;
   readonly origins: Origins;
   readonly rooms: RoomRules;
 }
@@ -114,10 +114,10 @@ export class Admission {
 
   /** Checks host and origin only, for requests outside rooms. */
   checkOrigin(caller: Caller): ClientAddress {
-    const { clients, origins } = this.#parts.settings.current;
+    const { addresses, origins } = this.#parts.settings.current;
     const host = caller.header('host');
     const origin = caller.header('origin');
-    const client = clients.of(caller.peerAddress, caller);
+    const client = addresses.of(caller.peerAddress, caller);
     origins.checkHost(host);
     try {
       origins.check(origin, host, client.protocol);
@@ -131,7 +131,7 @@ export class Admission {
   }
 
   #addressOf({ peer }: Connection): ClientAddress {
-    return this.#parts.settings.current.clients.of(peer.remoteAddress, NO_HEADERS);
+    return this.#parts.settings.current.addresses.of(peer.remoteAddress, NO_HEADERS);
   }
 
   #decide(caller: Caller): { admitted: Admitted; client: ClientAddress } {

@@ -24,7 +24,7 @@ export interface ConnectionLimits {
 /** What the limiter reads of the configuration in force. */
 export interface ConnectionLimiterSettings {
   readonly limits: ConnectionLimits;
-  readonly clients: ClientAddresses;
+  readonly addresses: ClientAddresses;
 }
 
 /** A client that is told that the server is full tries again after this, and a time at random. */
@@ -99,12 +99,12 @@ export class ConnectionLimiter {
    * that a trusted proxy, which speaks for many clients, is not limited, nor is this machine.
    */
   takeSocket(peer: string | undefined): Slot | undefined {
-    const { limits, clients } = this.#settings.current;
+    const { limits, addresses } = this.#settings.current;
     const { connectionsPerAddress } = limits;
     // This machine, as a client or as a trusted proxy; asked first, since most proxies are there.
     if (connectionsPerAddress === Number.POSITIVE_INFINITY || isLoopback(peer ?? '')) return UNCOUNTED;
-    const name = clients.addressOf(peer);
-    if (clients.isProxy(name) || isLoopback(name)) return UNCOUNTED;
+    const name = addresses.addressOf(peer);
+    if (addresses.isProxy(name) || isLoopback(name)) return UNCOUNTED;
     const address = this.#addressOf(name);
     if (address.sockets >= Math.ceil(connectionsPerAddress * SOCKETS_PER_CONNECTION)) return undefined;
     address.sockets++;

@@ -28,7 +28,7 @@ export interface RoomsRouteParts {
   readonly currentTicks: CurrentTicks;
   readonly settings: { readonly current: AccessSettings };
   readonly admission: Admission;
-  readonly clients: ClientParts;
+  readonly clientParts: ClientParts;
   readonly page: () => Response;
 }
 
@@ -118,7 +118,7 @@ function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Re
     if (!outgoing) throw new Refusal(501, 'a stream needs the Node server below: pass on its bindings');
     const entry = parts.admission.enter(caller);
     try {
-      SseClient.open(outgoing, headers, entry, parts.clients);
+      SseClient.open(outgoing, headers, entry, parts.clientParts);
     } catch (error) {
       entry.slot.release();
       entry.reservation.release();
@@ -151,8 +151,8 @@ function upgradeLost(): Refusal {
 }
 
 /** What every representation carries; a page of an allowed origin may read it, refusals too. */
-function headersFor(c: Context<NodeEnv>, { origins, clients }: AccessSettings): Record<string, string> {
-  const { protocol } = clientAddressOf(c, clients);
+function headersFor(c: Context<NodeEnv>, { origins, addresses }: AccessSettings): Record<string, string> {
+  const { protocol } = clientAddressOf(c, addresses);
   const origin = origins.readableBy(c.req.header('origin'), c.req.header('host'), protocol);
   return {
     'Cache-Control': 'no-store',
@@ -178,8 +178,8 @@ function peerAddressOf(c: Context): string | undefined {
 }
 
 /** Address and protocol of a request's client, as trusted proxies name them; `''` without a Node server's bindings. */
-export function clientAddressOf(c: Context, clients: ClientAddresses): ClientAddress {
-  return clients.of(peerAddressOf(c), { header: (name) => c.req.header(name) });
+export function clientAddressOf(c: Context, addresses: ClientAddresses): ClientAddress {
+  return addresses.of(peerAddressOf(c), { header: (name) => c.req.header(name) });
 }
 
 function notAllowed(c: Context<NodeEnv>, instead: string): never {

@@ -5,7 +5,7 @@ import { ManualClock } from '../helpers/manual-clock.ts';
 
 function sockets(connectionsPerAddress: number, trustProxy: string[] = []) {
   const limits = { connections: 10, connectionsPerAddress, connectsPerSecondPerAddress: 10 };
-  const settings = { current: { limits, clients: new ClientAddresses(trustProxy) } };
+  const settings = { current: { limits, addresses: new ClientAddresses(trustProxy) } };
   return { limits, it: new ConnectionLimiter({ settings, clock: new ManualClock() }) };
 }
 

@@ -33,8 +33,8 @@ interface AccessRules extends AccessSettings, Pick<AdmissionParts, 'closed' | 'l
   readonly roomLimits: RoomLimiter;
 }
 
-function admission({ clients, origins, rooms, slots, roomLimits, ...more }: AccessRules): Admission {
-  const settings = { current: { clients, origins, rooms } };
+function admission({ addresses, origins, rooms, slots, roomLimits, ...more }: AccessRules): Admission {
+  const settings = { current: { addresses, origins, rooms } };
   return new Admission({ settings, connections: slots, rooms: roomLimits, ...more });
 }
 
@@ -49,7 +49,7 @@ function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: 
       { ...RULE, match: 'cellar', subscribe: 'nobody' },
       { ...RULE, match: 'vault', subscribe: 'token' },
     ]),
-    clients: new ClientAddresses(['10.0.0.1']),
+    addresses: new ClientAddresses(['10.0.0.1']),
     roomLimits: roomLimits(),
     slots: slots(),
     closed: () => undefined,
@@ -75,7 +75,7 @@ function roomLimits({ roomCount = 0, roomsPerAddress = 10 } = {}): RoomLimiter {
 
 function slots({ connections = 10 } = {}): ConnectionLimiter {
   const limits = { connections, connectionsPerAddress: 1, connectsPerSecondPerAddress: 10 };
-  const settings = { current: { limits, clients: new ClientAddresses([]) } };
+  const settings = { current: { limits, addresses: new ClientAddresses([]) } };
   return new ConnectionLimiter({ clock: new ManualClock(), settings });
 }
 

@@ -16,7 +16,7 @@ function slots(limits: Partial<ConnectionLimits>) {
     connectsPerSecondPerAddress: NONE,
     ...limits,
   };
-  const settings = { current: { limits: all, clients: new ClientAddresses([]) } };
+  const settings = { current: { limits: all, addresses: new ClientAddresses([]) } };
   return { clock, it: new ConnectionLimiter({ settings, clock }) };
 }
 
@@ -160,14 +160,14 @@ describe('connection slots', () => {
 });
 
 test('connection slots follow limits that change, as a reload of the configuration does', () => {
-  const clients = new ClientAddresses([]);
+  const addresses = new ClientAddresses([]);
   const limits = { connections: 1, connectionsPerAddress: NONE, connectsPerSecondPerAddress: 1 };
-  const settings = { current: { limits, clients } };
+  const settings = { current: { limits, addresses } };
   const clock = new ManualClock();
   const it = new ConnectionLimiter({ settings, clock });
   it.take(at('192.0.2.1'));
   clock.advance(200);
-  settings.current = { limits: { ...limits, connections: 9, connectsPerSecondPerAddress: 5 }, clients };
+  settings.current = { limits: { ...limits, connections: 9, connectsPerSecondPerAddress: 5 }, addresses };
   it.take(at('192.0.2.1'));
   expect(it.taken).toBe(2);
 });

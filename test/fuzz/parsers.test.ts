@@ -145,7 +145,7 @@ describe('a parser never fails, whatever it reads:', () => {
   test('an address is rooms that may be, or refused with a reason', options, () => {
     const few = 20;
     const current = {
-      clients: new ClientAddresses(['10.0.0.0/8']),
+      addresses: new ClientAddresses(['10.0.0.0/8']),
       origins: new Origins({ host: '127.0.0.1', allowedOrigins: ['https://wall.example'] }),
       rooms: new RoomRules([
         {
