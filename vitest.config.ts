@@ -8,8 +8,11 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  */
 const TIMED = ['test/e2e/failing-feeds.test.ts', 'test/transport/heartbeat.test.ts'];
 
-/** Folders whose tests need nothing but the modules they import, and wait for nothing. */
-const PURE = /\/test\/(access|admin|config|hub|log|schedule)\/(?!watch-file)/;
+/**
+ * Tests that need nothing but the modules they import, and wait for nothing. Not `nights`: it takes longest
+ * of them, and would go on alone at the end.
+ */
+const PURE = /\/test\/(access|admin|config|hub|log|schedule)\/(?!watch-file|nights)/;
 
 /** Pure tests run after the others: they fill the processors while the last of those wait. */
 class PureLast extends BaseSequencer {

@@ -6,7 +6,7 @@ import { BELFRY, fileWith, ready, start } from './process.ts';
 /** The modules are read all at once when the program starts, which takes some 300. */
 const DESCRIPTORS = 512;
 
-test('a server whose descriptors are used up goes on ringing, and takes newcomers as soon as it can', async () => {
+test('a server without free descriptors sends its ticks, and accepts clients again as soon as it can', async () => {
   const config = fileWith({
     limits: { headersSeconds: 2 },
     schedules: [{ name: 'clock', every: '200ms', feed: { type: 'time' } }],
@@ -35,7 +35,7 @@ test('a server whose descriptors are used up goes on ringing, and takes newcomer
   await vi.waitFor(() => expect(silent.filter(({ connecting }) => connecting)).toEqual([]), 10_000);
   const filledAt = Date.now();
   await received.find((one) => isTick(one) && Date.parse(one.tick?.due ?? '') > filledAt);
-  // Nobody hangs up: the server ends those that say nothing.
+  // No client closes: the server ends the sockets without a request.
   await vi.waitFor(
     async () => {
       const signal = AbortSignal.timeout(1000);

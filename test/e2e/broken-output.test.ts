@@ -27,7 +27,7 @@ async function livez({ url }: Server): Promise<number> {
   return (await fetch(`${url}/livez`)).status;
 }
 
-/** Makes the server log long entries until it has said that nobody reads them. Its configuration is in `config`. */
+/** Makes the server log long entries until it reports that they are not read. Its configuration is in `config`. */
 async function untilUnread(server: Server, config: string): Promise<void> {
   writeFileSync(config, JSON.stringify({ rooms: Array.from({ length: 90 }, () => 'no rule') }));
   const reload = { method: 'POST', headers: { authorization: `Bearer ${server.token}` } };

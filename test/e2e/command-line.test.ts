@@ -99,7 +99,7 @@ describe('what serve prints', () => {
 });
 
 describe('what keeps serve from starting', () => {
-  test('a port that is taken: one line that names --port, and exit code 1', async () => {
+  test('a port in use: one line that names --port, and exit code 1', async () => {
     const port = await takenPort();
     const { code, stdout, stderr } = await outcome(['serve', '--port', String(port)]);
     expect(stderr).toEqual([`port ${port} on 127.0.0.1 is taken: choose another with --port or BELFRY_PORT`]);

@@ -36,7 +36,7 @@ async function config({ url }: Server): Promise<{ faults: { path: string }[] }> 
 }
 
 describe('a configuration file that changes', () => {
-  test('is taken over, however an editor saves it, and who listens stays', async () => {
+  test('is put in force, however an editor saves it, and clients stay connected', async () => {
     const { server, path } = await started();
     const visitor = await visit(`${server.url}/rooms/lobby`);
     await says(visitor, 'first');
@@ -56,7 +56,7 @@ describe('a configuration file that changes', () => {
     expect(holes(visitor.received.all)).toEqual([]);
   });
 
-  test('half written is refused and told, goes on with the old one, and is taken when it is whole', async () => {
+  test('half written is refused and logged while the old one stays in force, and is used once it is whole', async () => {
     const { server, path } = await started();
     const visitor = await visit(`${server.url}/rooms/lobby`);
     const text = JSON.stringify(saying('whole'));
@@ -72,7 +72,7 @@ describe('a configuration file that changes', () => {
     expect(holes(visitor.received.all)).toEqual([]);
   });
 
-  test('that vanishes is no fault, and is taken over when it comes back', async () => {
+  test('that vanishes is no fault, and is used when it comes back', async () => {
     const { server, path } = await started();
     const visitor = await visit(`${server.url}/rooms/lobby`);
     rmSync(path);

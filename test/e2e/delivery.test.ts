@@ -81,7 +81,7 @@ describe('belfry watch', () => {
     expect(stdout.all.filter((text) => !text.includes('"level":30'))).toEqual([]);
   });
 
-  test('says in one line that nobody is there, with exit code 1', async () => {
+  test('reports in one line that no server listens, with exit code 1', async () => {
     const watch = belfry(['watch', 'ws://127.0.0.1:9/rooms/lobby']);
     expect(await watch.ended).toBe(1);
     expect(watch.stderr.all).toEqual(['no connection: nobody listens at 127.0.0.1:9']);

@@ -33,7 +33,7 @@ describe('/openapi.yaml', () => {
     const last = request('/openapi.yaml', { Connection: 'close' }, 'HEAD');
     const startedAt = performance.now();
     let answers = 0;
-    // No socket has more than seventeen requests taken at a time.
+    // No socket has more than seventeen requests accepted at a time.
     for (let round = 0; round < 50; round++) {
       const heard = await new RawClient(server.port).say(one.repeat(9) + last).all();
       answers += heard.split('HTTP/1.1 200 OK').length - 1;

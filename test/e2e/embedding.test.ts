@@ -68,7 +68,7 @@ describe('createBelfry', () => {
     );
   });
 
-  test('refuses an action whose name is taken', () => {
+  test('refuses an action whose name is in use', () => {
     const belfry = createBelfry({}, { env: {} });
     expect(() => belfry.action('publish', () => null)).toThrow('action "publish" is there already');
   });
@@ -133,14 +133,14 @@ describe('createBelfry', () => {
     await visitor.received.find(({ ref }) => ref === 2);
   });
 
-  test('rejects start where the port is taken, with the error of Node', async () => {
+  test('rejects start where the port is in use, with the error of Node', async () => {
     const { url } = await embedded({});
     const second = createBelfry({ server: { port: Number(new URL(url).port) } }, { env: {} });
     await expect(second.start()).rejects.toMatchObject({ code: 'EADDRINUSE' });
     await second.stop();
   });
 
-  test('lives in a server of somebody else', async () => {
+  test('works inside another HTTP server', async () => {
     const belfry = createBelfry(open, { env: {} });
     onTestFinished(() => belfry.stop(AbortSignal.abort()));
     // The adapter puts classes of its own in their place, also for the tests that come after.

@@ -35,7 +35,7 @@ const UPSTREAM: Readonly<Record<string, Answering>> = {
   '/good': (_, response) => response.setHeader('content-type', 'application/json').end('{"good":true}'),
 };
 
-/** More and more, for as long as somebody reads. */
+/** Writes without end, for as long as the other side reads. */
 function pour(response: ServerResponse): void {
   while (response.write(CHUNK));
   response.once('drain', () => pour(response));
@@ -213,7 +213,7 @@ function pidsIn(path: string): number[] {
   return (readFileSync(path, 'utf8').match(/\d+/g) ?? []).map(Number);
 }
 
-/** Also of a process that has ended and that nobody has asked about it is known that it has ended. */
+/** False for a zombie as well: a process that has ended and that its parent has not waited for. */
 function isRunning(pid: number): boolean {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));

@@ -44,7 +44,7 @@ describe('guessing tokens is limited', () => {
     expect(await operator()).toBe(200);
   });
 
-  test('in a server of somebody else that hands on no address', async () => {
+  test('in another HTTP server that hands on no address', async () => {
     await begin();
     const within = async (authorization: string, env?: Partial<HttpBindings>) => {
       const headers = { Host: '127.0.0.1', Authorization: authorization };

@@ -88,7 +88,7 @@ describe('before it runs', () => {
     await expect(create().publish({ data: 1 })).rejects.toMatchObject({ status: 503 });
   });
 
-  test('a reload is taken over, and starts no schedule', async () => {
+  test('a reload is put in force, and starts no schedule', async () => {
     let port = await freePort();
     const read = () => ({ server: { port }, limits: { rooms: 7 }, schedules: [CLOCK] });
     const belfry = create({}, { source: { label: 'belfry.json', read } });
@@ -132,7 +132,7 @@ describe('starting', () => {
     expect(belfry.nextDue()?.schedule).toBe('clock');
   });
 
-  test('works at the second try where the port was taken at the first', async () => {
+  test('works at the second attempt where the port was in use at the first', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo; // it listens on TCP

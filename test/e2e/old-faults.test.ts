@@ -101,7 +101,7 @@ describe('faults that such servers had', () => {
     for (const { received } of visitors.slice(1)) expect((await received.find(isMessage)).data).toBe(2);
   });
 
-  test('expiry closes the socket of who is silent, and nobody who gives a sign of life', async () => {
+  test('expiry closes the socket of a silent client, and of no client that answers', async () => {
     const idleMs = 400;
     const { url, admin } = await embedded({
       ...open,
@@ -172,7 +172,7 @@ describe('faults that such servers had', () => {
   });
 });
 
-/** Somebody on the way in. `joined`: is in, or was shown out. */
+/** A client that connects. `joined`: it is a member, or was refused. */
 function joiner(url: string) {
   const socket = new WebSocket(url.replace(/^http/, 'ws'));
   onTestFinished(() => socket.terminate());

@@ -250,7 +250,7 @@ async function said(guest: SocketVisitor, line: object): Promise<Received> {
   return guest.received.find((received) => received.ref === ref);
 }
 
-/** A server with a file, and somebody who has heard its clock. */
+/** A server with a file, and a client that has received its clock. */
 async function watching(path: string): Promise<Server & { guest: SocketVisitor }> {
   const server = await serve({ args: ['--config', path] });
   const guest = await visit(`${server.url}/rooms/lobby`);

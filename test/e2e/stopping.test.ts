@@ -9,7 +9,7 @@ const slow = { server: { drainSeconds: DRAIN_MS / 1000 } };
 
 describe('stopping', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
-    '%s ends it at once with exit code 0 if nobody is there',
+    '%s ends it at once with exit code 0 if no client is connected',
     async (signal) => {
       const { child, ended, pid } = await serve();
       const askedAt = performance.now();
@@ -37,7 +37,7 @@ describe('stopping', () => {
     );
     for (const { closing, atMs } of told) {
       expect(closing).toMatchObject({ code: 1012, reconnect: true });
-      // Whoever comes back when told finds the drain over. The tenth allows for the way to here.
+      // A client that reconnects when told comes after the drain. The tenth allows for the time until here.
       expect(atMs + (closing.retryAfterMs ?? 0)).toBeGreaterThan(DRAIN_MS * 0.9);
       expect(closing.retryAfterMs).toBeLessThanOrEqual(DRAIN_MS + 2000);
     }

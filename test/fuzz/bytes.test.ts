@@ -33,7 +33,7 @@ describe('bytes that are nearly right', () => {
     await server.stop();
   });
 
-  test('end neither the process nor the ringing, and get no 5xx but 505', {
+  test('end neither the process nor its ticks, and get no 5xx but 505', {
     timeout: TIMEOUT_MS,
   }, async () => {
     const count = Math.ceil(CASES * SHARE);

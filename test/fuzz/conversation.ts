@@ -159,7 +159,7 @@ function upgradeToOther(script: Script, random: Random): void {
   const before =
     random.below(3) === 0 ? Array.from({ length: 1 + random.below(3) }, () => openRequest(random)) : [];
   const text = request(target, bodyBytes > 0 ? { ...headers, 'Content-Length': `${bodyBytes}` } : headers);
-  // What nobody reads may take the answers away when the connection ends.
+  // Bytes that are not read may destroy the answers when the connection ends.
   if (bodyBytes > 0 || behind !== '') script.unsound();
   script.expectAnswers(before.length + 1);
   script.say(Buffer.from(before.join('') + text + body + behind, 'latin1'));
@@ -184,7 +184,7 @@ function upgrade(script: Script, random: Random, token: string): void {
   if (isOdd || !isCalm) script.unsound();
   script.expectAnswers(1);
   if (isBehind && !script.isOver) {
-    // Refused, or taken where the answers were finished: only what is said next is not sure of its way.
+    // Refused, or accepted where the answers were finished: only what is sent next may be lost.
     script.say(Buffer.from(text, 'latin1'));
     script.hear();
     script.over();

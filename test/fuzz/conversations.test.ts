@@ -61,7 +61,7 @@ const PROBE = `import { readFileSync, writeSync } from 'node:fs';
   });`;
 
 describe('whole conversations with a real server', () => {
-  test('end neither the process nor the ringing; sound ones get every answer', {
+  test('end neither the process nor its ticks; sound ones get every answer', {
     timeout: 60_000 + CONVERSATIONS * 20,
   }, async () => {
     const [first, end] = range();
@@ -250,7 +250,7 @@ class Watched {
   #memory(): string | undefined {
     const status = readFileSync(`/proc/${this.#server.pid}/status`, 'utf8');
     const mib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
-    return mib > MOST_MIB ? `the server has taken ${Math.round(mib)} MiB of memory` : undefined;
+    return mib > MOST_MIB ? `the server uses ${Math.round(mib)} MiB of memory` : undefined;
   }
 
   #openDescriptors(): number {

@@ -89,13 +89,13 @@ export function mutated(bytes: Buffer, random: Random): Buffer {
   for (let changes = 1 + random.below(3); changes > 0; changes--) {
     const at = random.below(result.length + 1);
     const to = Math.min(at + random.below(16), result.length);
-    const [before, taken, after] = [result.subarray(0, at), result.subarray(at, to), result.subarray(to)];
+    const [before, part, after] = [result.subarray(0, at), result.subarray(at, to), result.subarray(to)];
     const put = random.of([
-      () => Buffer.from([(taken[0] ?? 0) ^ (1 << random.below(8)), ...taken.subarray(1)]),
+      () => Buffer.from([(part[0] ?? 0) ^ (1 << random.below(8)), ...part.subarray(1)]),
       () => Buffer.alloc(0),
-      () => Buffer.concat([taken, taken]),
-      () => Buffer.concat([taken, random.bytes(1 + random.below(8))]),
-      () => Buffer.concat([taken, Buffer.from(random.of(SPICE), 'latin1')]),
+      () => Buffer.concat([part, part]),
+      () => Buffer.concat([part, random.bytes(1 + random.below(8))]),
+      () => Buffer.concat([part, Buffer.from(random.of(SPICE), 'latin1')]),
       () =>
         frame({
           payload: random.bytes(random.below(8)),

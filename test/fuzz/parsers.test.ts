@@ -225,7 +225,7 @@ describe('a parser never fails, whatever it reads:', () => {
     );
   });
 
-  test('a configuration is taken, or its faults are named', options, () => {
+  test('a configuration is accepted, or its faults are named', options, () => {
     const almost = fc.record(
       {
         server: fc.oneof(

@@ -33,7 +33,7 @@ const FLAGS = [
   '--disable-sync',
 ];
 
-/** Starts a browser; whoever does closes it. */
+/** Starts a browser; the caller closes it. */
 export function launchBrowser(executablePath: string): Promise<Browser> {
   return chromium.launch({ executablePath, args: FLAGS });
 }

@@ -16,7 +16,7 @@ export interface Received {
   readonly error?: { readonly status: number; readonly title: string; readonly detail: string };
 }
 
-/** What somebody hears in a room, to be asked for one after the other. */
+/** The objects that a client receives in a room, in order. */
 class Guest {
   readonly #heard: Received[] = [];
   readonly #looking = new Set<() => void>();
@@ -49,7 +49,7 @@ class Guest {
   }
 }
 
-/** Somebody who came over WebSocket. */
+/** A client over WebSocket. */
 export class SocketGuest extends Guest {
   readonly socket: WebSocket;
   /** The code and reason it was closed with, once it was. */
@@ -85,7 +85,7 @@ export class SocketGuest extends Guest {
   }
 }
 
-/** Somebody who came over SSE. */
+/** A client over SSE. */
 export class StreamGuest extends Guest {
   readonly source: EventSource;
   readonly ids: string[] = [];

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 
-/** A TCP client that says exactly what it is told to. */
+/** A TCP client that sends exactly the given bytes. */
 export class RawClient {
   readonly socket: Socket;
   readonly closed: Promise<unknown>;
@@ -60,7 +60,7 @@ export class RawClient {
     return this.heard;
   }
 
-  /** Hangs up without a word, as a machine that loses its power after a while does. */
+  /** Resets the connection, with no close frame or FIN before it. */
   reset(): void {
     this.socket.resetAndDestroy();
   }

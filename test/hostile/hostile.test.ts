@@ -150,7 +150,7 @@ const table: Readonly<Record<string, readonly Row[]>> = {
     ['that ping in parts', frames(frame({ opcode: 9, fin: false })), /close 1002/],
     ['that ping with 126 bytes', frames(frame({ opcode: 9, payload: 'p'.repeat(126) })), /close 1002/],
     ['that ping with 125 bytes', frames(frame({ opcode: 9, payload: 'p'.repeat(125) })), STAYS],
-    ['that nobody asked for: a pong', frames(frame({ opcode: 10, payload: 'p' })), STAYS],
+    ['unsolicited: a pong', frames(frame({ opcode: 10, payload: 'p' })), STAYS],
     ['of broken UTF-8', frames(frame({ payload: Buffer.from([0x7b, 0xc3, 0x28]) })), /close 1007/],
     ['of a lone surrogate', frames(frame({ payload: Buffer.from([0xed, 0xa0, 0x80]) })), /close 1007/],
     ['of UTF-8 cut at the end', frames(frame({ payload: Buffer.from([0xe2, 0x82]) })), /close 1007/],
@@ -171,7 +171,7 @@ const table: Readonly<Record<string, readonly Row[]>> = {
       /close 4129/,
     ],
     [
-      'that nobody asked for: 10,000 pongs at once',
+      'unsolicited: 10,000 pongs at once',
       frames(Buffer.concat(Array<Buffer>(10_000).fill(frame({ opcode: 10 })))),
       /close 4129/,
     ],
@@ -590,7 +590,7 @@ const table: Readonly<Record<string, readonly Row[]>> = {
   ],
 };
 
-describe('hostile input is answered, and the server goes on ringing:', () => {
+describe('hostile input is answered, and the server goes on with its ticks:', () => {
   let server: TestServer;
   let witness: SocketGuest;
 
@@ -626,7 +626,7 @@ describe('hostile input is answered, and the server goes on ringing:', () => {
     });
   }
 
-  test('and nobody is left in any room but the one who watched', async () => {
+  test('and no client is left in any room but the one that watched', async () => {
     await vi.waitFor(async () => expect((await server.admin('/connections')).items).toHaveLength(1), 5000);
   });
 });

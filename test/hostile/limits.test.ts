@@ -101,7 +101,7 @@ describe('limits', () => {
     expect((await guest.ask({ action: 'subscribe', room: 'c' })).error).toMatchObject({ status: 503 });
   });
 
-  test('of rooms refuse nobody the empty room that a rule names', async () => {
+  test('of rooms refuse no client the empty room that a rule names', async () => {
     server = await startServer({
       rooms: [{ match: 'lobby', publish: 'members' }],
       limits: { rooms: 50, roomsPerAddress: 50 },
@@ -191,7 +191,7 @@ describe('limits', () => {
     expect(other.rest.filter(({ data }) => data === 'too fast')).toEqual([]);
   });
 
-  test('of messages in a room answer 429 to whom it hits, and close nobody who keeps their own', async () => {
+  test('of messages in a room answer 429 to the client beyond it, and close none that keeps its own limit', async () => {
     await start({ roomMessagesPerSecond: 10 });
     const guests = await Promise.all(Array.from({ length: 5 }, () => join()));
     const replies = await Promise.all(

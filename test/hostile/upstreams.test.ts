@@ -111,7 +111,7 @@ it('the events of a room say in a word why a feed fails, and nothing of the upst
     });
     heard.push(status);
   }
-  // One who joins is told all of it again, over each transport.
+  // A client that joins gets all of it, over each transport.
   const late = new SocketGuest(room);
   for (const [index] of faults.entries()) {
     heard.push(await late.next(({ event, data }) => event === 'status' && data.schedule === `s${index}`));
