@@ -4,19 +4,19 @@ import type { Clock } from '../clock.ts';
 export interface BackpressureOptions {
   /** How many may pass in one iteration of the event loop. */
   readonly maxPerIteration: number;
-  /** How many of those that wait may pass at the end of an iteration. Default: as many. */
+  /** How many of the waiting ones may pass at the end of an iteration. Default: `maxPerIteration`. */
   readonly maxWaitingPerIteration?: number;
-  /** Whether no more than one may pass in this iteration. */
+  /** Whether the server is busy: no more than one may pass in this iteration. */
   readonly isBlocked: () => boolean;
-  /** Called at the end of an iteration, before those pass that wait. */
+  /** Called at the end of an iteration, before the waiting ones pass. */
   readonly onIteration?: () => void;
 }
 
 /**
- * Lets pieces of work through in the order in which they came, a bounded number in each iteration of
- * the event loop, and only one while the server is busy with what passed before: none at all would shut
- * everything out where ticks alone keep it busy. An iteration reads from all sockets first and writes to
- * them last; without a bound it would collect replies and deliveries without end.
+ * Lets pieces of work pass in the order in which they came, a bounded number in each iteration of the event
+ * loop. While the server is busy only one passes; with none, a server that ticks alone keep busy would serve
+ * no client. The bound is needed because an iteration reads from all sockets first and writes to them last:
+ * it would otherwise collect replies and deliveries without end.
  */
 export class Backpressure {
   readonly #options: BackpressureOptions;
@@ -63,10 +63,9 @@ export class Backpressure {
       this.#passed++;
       count++;
       resolve();
-      // What it does may block the next one.
+      // Its work runs now, and may make `isBlocked` true for the next one.
       await undefined;
     }
-    // Under steady load some always wait: those that passed must not pile up before them.
     this.#waiting = this.#waiting.slice(count);
     if (this.#waiting.length > 0) this.#schedule();
   }

@@ -22,11 +22,10 @@ export class Connection {
   /** Of the last frame that came from it, milliseconds since the epoch. */
   lastSeenAtMs: number;
   roundTripMs: number | null = null;
-  /** The position in the log up to which it has been served; what comes next lies above. */
+  /** The position in the log up to which it has been sent messages: later ones have higher positions. */
   served = 0;
-  /** Shared where it holds less than two names, and so only changed where it holds more. */
+  /** Shared with other connections while it has fewer than two names: replaced then, never changed. */
   #rooms = NO_ROOMS;
-
   #isClosed = false;
 
   constructor(id: string, peer: Peer, sink: Sink, context: OutboxContext, nowMs: number) {
@@ -42,7 +41,7 @@ export class Connection {
     return this.#rooms;
   }
 
-  /** `alone`: a set of this name, which all connections share that are in no other room. */
+  /** `alone`: a set of this name, shared by all connections that are in no other room. */
   addRoom(name: string, alone: Set<string>): void {
     if (this.#rooms.size === 0) this.#rooms = alone;
     else if (this.#rooms.size === 1) this.#rooms = new Set(this.#rooms).add(name);
@@ -55,8 +54,8 @@ export class Connection {
   }
 
   /**
-   * The hub has closed it, or its socket is gone: nothing it asks for is acted on any more. A peer that has
-   * begun to close is not closed yet: its requests from before are still acted on, though it gets no replies.
+   * Whether the hub has closed it, or its socket is gone: its actions are not performed any more. A peer
+   * that has begun to close is not closed yet: its actions from before are performed, without a reply.
    */
   get closed(): boolean {
     return this.#isClosed;
@@ -87,7 +86,7 @@ export class Connection {
     this.outbox.close(reason, this.frame(closingText(reason, room)));
   }
 
-  /** What other clients see of it where it publishes. */
+  /** How it is named in the messages that it publishes. */
   get sender(): Sender {
     const { device, user } = this.peer;
     return { connection: this.id, ...(device && { device }), ...(user && { user }) };
@@ -99,7 +98,7 @@ export function closingText(reason: CloseReason, room?: string): JsonText {
   return JSON.stringify({ event: 'closing', room, data: reason });
 }
 
-/** What a target names: the connections that are here, each once, and the names that are not. */
+/** The devices, connections and users of a target: the connections, each once, and the names that have none. */
 export interface Found {
   readonly connections: ReadonlySet<Connection>;
   readonly unreached: readonly string[];

@@ -102,13 +102,14 @@ export function reasonOf(error: unknown): RefusalReason {
   return error instanceof Refusal ? error.reason : 'internal';
 }
 
-/** A value as messages repeat it: its JSON, cut after `most` characters, since any client may have sent it. */
-export function shown(value: unknown, most = 80): string {
+/** A value for a message: its JSON, cut after `maxCharacters`, since any client may have sent it. */
+export function shown(value: unknown, maxCharacters = 80): string {
   // A long string is cut before it is encoded.
-  const text = JSON.stringify(typeof value === 'string' ? value.slice(0, most) : value) ?? 'undefined';
-  const isWhole = typeof value === 'string' ? value.length <= most : text.length <= most;
+  const text =
+    JSON.stringify(typeof value === 'string' ? value.slice(0, maxCharacters) : value) ?? 'undefined';
+  const isWhole = typeof value === 'string' ? value.length <= maxCharacters : text.length <= maxCharacters;
   if (isWhole) return text;
-  return typeof value === 'string' ? `${text.slice(0, -1)}…"` : `${text.slice(0, most)}…`;
+  return typeof value === 'string' ? `${text.slice(0, -1)}…"` : `${text.slice(0, maxCharacters)}…`;
 }
 
 /** How many connections a second a server takes back without being overloaded. */

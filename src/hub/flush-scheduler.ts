@@ -15,7 +15,7 @@ interface Round {
   readonly outboxes: Flushable[];
 }
 
-/** So many bytes go at once to sockets that have room again, in one iteration and where nothing else is due. */
+/** In one iteration, and while nothing else is due, so many bytes are written at once to sockets that drained. */
 const MAX_REFILL_BYTES = 1024 * 1024;
 
 /**
@@ -43,12 +43,12 @@ export class FlushScheduler {
   /** Oldest first, until all of it is written; the last one is still being filled. */
   #rounds: Round[] = [];
   #roundNumber = 0;
-  /** The batches that begin with a frame, for outboxes that get the same frames in this iteration. */
+  /** By its first frame, the batch of outboxes that get the same frames in this iteration. */
   readonly #batches = new Map<Frame, Batch>();
   #lastBatch: Batch | undefined;
   #isScheduled = false;
   #isBacklogged = false;
-  /** Outboxes whose sockets have room again: they come after all rounds. */
+  /** Outboxes whose sockets have drained: they come after all rounds. */
   #refills: Flushable[] = [];
   #refilledBytes = 0;
   #onWritten: { readonly upTo: number; readonly resolve: () => void }[] = [];
@@ -105,9 +105,9 @@ export class FlushScheduler {
   }
 
   /**
-   * To be called by an outbox whose socket has room again for at most `maxBytes`, which are written
-   * at once or later in `flush`. A peer that reads fast would otherwise keep the event loop to itself, and
-   * thousands of them would make what is due late.
+   * To be called by an outbox whose socket has drained: its `flush`, which writes at most `maxBytes`, is
+   * called at once or later. A peer that reads fast would otherwise hold the event loop, and thousands of
+   * them would make what is due late.
    */
   refill(outbox: Flushable, maxBytes: number): void {
     const isNothingDue = this.#rounds.length === 0 && this.#refills.length === 0;
@@ -130,7 +130,7 @@ export class FlushScheduler {
     setImmediate(() => {
       this.#isScheduled = false;
       this.#refilledBytes = 0;
-      // Kept longer, they would keep the bytes of frames that are replayed again and again.
+      // Kept longer, they would fill with joined copies of the frames that are replayed to each client.
       this.#batches.clear();
       this.#lastBatch = undefined;
       this.#flushSlice();
@@ -147,7 +147,7 @@ export class FlushScheduler {
     const rounds = this.#rounds.filter(hasOutboxes);
     const [oldest] = rounds;
     const smallestLast = rounds.toSorted((a, b) => b.outboxes.length - a.outboxes.length);
-    // What a write makes ready by a callback, or what becomes ready between two slices, is a new round.
+    // Outboxes that become ready during a write, or between two slices, are a new round.
     this.#rounds = [];
     let isOldestServed = false;
     for (let round = smallestLast.at(-1); round; round = smallestLast.at(-1)) {
@@ -162,7 +162,7 @@ export class FlushScheduler {
     this.#rounds = left.length > 0 ? [...left, this.#round()] : left;
   }
 
-  /** Refills sockets in their order for as long as the slice lasts; a few of them in any case. */
+  /** Refills sockets in the order in which they drained, while the slice lasts; some of them in any case. */
   #refill(endsAtMs: number): void {
     const refills = this.#refills;
     this.#refills = [];

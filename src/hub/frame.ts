@@ -4,7 +4,7 @@ import type { CurrentSettings } from './settings.ts';
 
 export type { Transport };
 
-/** The event as the JSON object that clients get. */
+/** The JSON of an event, as clients get it. */
 export function eventText(event: RoomEvent): JsonText {
   return sizedText(event, 0).text;
 }
@@ -15,7 +15,7 @@ export interface SizedText {
   readonly bytes: number;
 }
 
-/** As `eventText`, with its size. `dataBytes`: the size of `data`, where it is known already. */
+/** The JSON of an event with its size. `dataBytes`: the size of `data`, where it is known already. */
 export function sizedText(
   event: RoomEvent,
   dataBytes = event.data === undefined ? 0 : Buffer.byteLength(event.data),
@@ -50,7 +50,7 @@ export function sizedTexts(event: Omit<RoomEvent, 'room' | 'id'>): (room: string
   });
 }
 
-/** How events become the bytes of one transport; a value that `transport/` owns. */
+/** How events become the bytes of one transport. */
 export interface WireFormat {
   readonly name: Transport;
   /** `id` goes where the transport wants it besides the text: SSE has a line for it. */
@@ -59,7 +59,7 @@ export interface WireFormat {
   length(textBytes: number, id?: string): number;
 }
 
-/** A tick of which only the newest matters to a slow client. */
+/** A tick that a newer one may replace, and what its frame is encoded from when it has replaced others. */
 interface Replaceable {
   readonly event: RoomEvent;
   readonly format: WireFormat;
@@ -100,13 +100,13 @@ export class Frame {
     return this.#content;
   }
 
-  /** Of two frames with the same key only the newer one matters; `undefined`: each of them does. */
+  /** Of two waiting frames with the same key the newer replaces the older; `undefined`: it replaces none. */
   get key(): string | undefined {
     const event = this.#replaceable?.event;
     return event && `${event.room} ${event.tick?.schedule}`;
   }
 
-  /** The bytes when it stands for `count` older frames as well. */
+  /** The bytes of a tick that has replaced `count` older ones, which it says in `conflated`. */
   replacing(count: number): Buffer {
     if (!this.#replaceable || count === 0) return this.bytes;
     const { event, format } = this.#replaceable;
@@ -170,10 +170,10 @@ export class Batch {
   }
 }
 
-/** What a tick's frame has beside its data, roughly: it is counted before it is encoded. */
+/** About what a tick's frame has beside its data: its length is estimated, since it is not encoded yet. */
 const HEAD_BYTES = 300;
 
-/** What a replayed tick keeps in memory until it is encoded: its head, and its place in a queue. */
+/** What a replayed tick takes in memory until it is encoded: its head, and its place in a queue. */
 const REPLAY_BYTES = 640;
 
 export interface EncodingOptions {
@@ -225,7 +225,7 @@ export class Encoding {
     );
   }
 
-  /** Made with the first frame that needs it: many replayed ticks are replaced before they leave. */
+  /** Made when it is first needed: many replayed ticks are replaced before they are sent. */
   get #text(): SizedText {
     this.#sized ??= sizedText(this.#event);
     return this.#sized;
@@ -233,15 +233,15 @@ export class Encoding {
 }
 
 /**
- * What an event takes beside its bytes: objects, map entries, its text, and the rest of the pool that its
- * bytes hold on to. Measured with 40,000 ticks of 300 bytes; 500 let them take three times the bound below.
+ * What an event takes in memory beside its bytes: objects, map entries, its text, and the rest of the pool
+ * that its bytes keep. Measured with 40,000 ticks of 300 bytes; with 500 they took three times the bound below.
  */
 const OVERHEAD_BYTES = 3000;
 
 /** What the frames that are kept may take, in bytes: enough for twenty ticks of 10 KB in a hundred rooms. */
 const MAX_REPLAY_BYTES = 32 * 1024 * 1024;
 
-/** And this part of `totalBufferedBytes`, in which they are counted: connections need the rest. */
+/** They also count towards `totalBufferedBytes`, and may take this part of it: connections need the rest. */
 const MAX_REPLAY_PART = 1 / 8;
 
 /**

@@ -7,20 +7,20 @@ import type { RoomEvent } from './event.ts';
 import { Encoding, type Frame, type ReplayFrames } from './frame.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
 
-/** What a client that joins a room is told of its schedules, each event with the room's name. */
+/** What a client that joins a room is sent of its schedules, each event with the room's name. */
 export interface CurrentTicksOfRoom {
   /** The `status` of each schedule that is not `ok`. */
   readonly statuses: readonly RoomEvent[];
   /** The ticks at hand, with `replay`. */
   readonly ticks: readonly RoomEvent[];
   /**
-   * The ticks that have to be read first, with `replay`. Never rejects; resolves to `undefined`
-   * where a live tick of the schedule went out meanwhile, or the read failed.
+   * The ticks that have to be read first, with `replay`. They never reject; one is `undefined`
+   * where a live tick of the schedule was sent meanwhile, or the read failed.
    */
   readonly coming: readonly Promise<RoomEvent | undefined>[];
 }
 
-/** The hub's view of the schedules: what is current in a room. */
+/** What the hub needs of the schedules. */
 export interface CurrentTicks {
   /**
    * Asks what is current in a room. A tick that is not at hand is computed or read, once for all clients
@@ -29,12 +29,12 @@ export interface CurrentTicks {
   request(room: string): CurrentTicksOfRoom;
 }
 
-/** What the history of each room says of the `since` that a client gave; see `History.resumed`. */
+/** By room: whether it has all messages since the id that a client gave; see `History.resumed`. */
 export type Resumed = Readonly<Record<string, boolean | null>>;
 
 /**
- * What a join that waited took is known only when the next ones have been let through, and one that
- * replays much takes some milliseconds.
+ * So few because the time that a join takes, some milliseconds where it replays much, is known only when
+ * the others of its iteration have begun.
  */
 const MAX_WAITING_JOINS_PER_ITERATION = 4;
 
@@ -47,11 +47,11 @@ export interface JoinsOptions extends Omit<PublisherOptions, 'connections' | 'pe
   readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
 }
 
-/** Takes connections into rooms; each is told what is current there and what it missed. */
+/** Makes connections members of rooms, and sends each what is current there and what it missed. */
 export class Joins {
   readonly #options: JoinsOptions;
   readonly #backpressure: Backpressure;
-  /** What joins took in this iteration of the event loop, in milliseconds. */
+  /** How long joins have held this iteration of the event loop. */
   #joinedMs = 0;
 
   constructor(options: JoinsOptions) {
@@ -68,10 +68,9 @@ export class Joins {
   }
 
   /**
-   * Takes a new connection into its rooms: at once, or in a later iteration of the event loop where a
-   * storm of joins would hold it. From then on it is a member; `hello` and what is current leave as
-   * soon as the log is read, and what arrives meanwhile waits behind it. It is told which rooms are
-   * locked; where none is left it is closed.
+   * Makes a new connection a member of its rooms: at once, or in a later iteration of the event loop where
+   * many join. `hello` and what is current are sent when the log has been read; what arrives meanwhile
+   * waits behind them. For each locked room it is sent a `closing` event; where all are locked it is closed.
    */
   async join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
     const ready = this.#backpressure.ready();
@@ -91,8 +90,8 @@ export class Joins {
     }
     const newestId = this.#options.publisher.newest.id;
     const { resumed, frames } = await this.#enter(connection, open, since);
-    // One room that goes on from `since` is enough: a client that is cut off in the middle of its replay
-    // would miss the rest of it if it came back with anything newer.
+    // Where any room resumes, `hello` repeats `since`: a client that is cut off in the middle of its replay
+    // would miss the rest of it if it came back with a newer id.
     const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : newestId;
     const hello = this.#hello(connection, open, resumed, id);
     this.#timed(() =>
@@ -104,7 +103,7 @@ export class Joins {
     );
   }
 
-  /** Takes a connection into one more room; throws the room's `Refusal` where it is locked. */
+  /** Makes a connection a member of one more room; throws the room's `Refusal` where it is locked. */
   async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
     const ready = this.#backpressure.ready();
     if (ready) await ready;
@@ -116,8 +115,8 @@ export class Joins {
   }
 
   /**
-   * What a client sees that asks for a room's messages without joining it: as far as they were delivered
-   * at the moment of the call, so that one that polls gets nothing twice. Makes no room.
+   * A room's messages for a client that does not join it: those that were delivered when this is called, so
+   * that a client that polls gets nothing twice. Makes no room.
    */
   async history(room: string, since: string | undefined): Promise<History> {
     const upTo = this.#options.publisher.newest.position;
@@ -127,9 +126,9 @@ export class Joins {
   }
 
   /**
-   * Makes the connection a member at once and holds its outbox; resolves to what it is to be released
-   * with: what is current in the rooms that are new to it, and what it missed. Where that cannot be
-   * had the connection is closed, since it would be held for ever.
+   * Makes the connection a member at once and holds its outbox; resolves to the frames to release it with:
+   * what is current in the rooms that are new to it, and what it missed. Where that fails the connection is
+   * closed, since its outbox would be held for ever.
    */
   async #enter(
     connection: Connection,
@@ -160,14 +159,14 @@ export class Joins {
   }
 
   #add(connection: Connection, name: string): void {
-    // A listener that was told of an earlier room may have closed it already.
+    // A listener for `join` may have closed it when it joined the room before.
     if (connection.closed) return;
     const room = this.#options.rooms.open(name);
     room.add(connection);
     this.#options.events.notify('join', { room: room.name, connection });
   }
 
-  /** A history that cannot be read is a gap: the client still gets what comes from now on. */
+  /** A log that cannot be read is a gap: the client still gets what is sent from now on. */
   async #histories(
     rooms: readonly string[],
     since: string | undefined,
@@ -182,7 +181,7 @@ export class Joins {
     }
   }
 
-  /** The statuses and the current ticks of the rooms; those that must be read first are sent when there. */
+  /** The statuses and the current ticks of the rooms; ticks that must be read first are sent when they come. */
   #currentFrames(connection: Connection, rooms: readonly string[]): Frame[] {
     const { currentTicks, settings, frames } = this.#options;
     const { format } = connection.outbox;
@@ -219,8 +218,8 @@ export class Joins {
 }
 
 /**
- * The missed messages of several rooms as one sequence, up to where the connection gets them live.
- * Where they are more than an outbox may hold only the newest are sent, and the rooms that lost some
+ * The missed messages of several rooms, in the order of their positions, up to `upTo`; the connection gets
+ * later ones live. Where they have more than `maxBytes` only the newest are sent, and the rooms of the others
  * have a gap.
  */
 function replay(

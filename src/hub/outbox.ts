@@ -11,7 +11,7 @@ export interface Sink {
   readonly bufferedBytes: number;
   /** Whole frames only. Does nothing once the socket is gone. */
   write(bytes: Buffer): void;
-  /** Calls back once when the operating system has accepted all that was written; never, where the socket is gone first. */
+  /** Calls back once when all that was written has been accepted; never, where the socket is gone first. */
   whenDrained(callback: () => void): void;
   /** Ends the connection after what was written; the peer may be gone already. */
   close(reason: CloseReason): void;
@@ -31,7 +31,7 @@ export interface OutboxContext {
 /** A batch of no more bytes is written whole, also where `conflateAboveBytes` is less. */
 const SMALL_BATCH_BYTES = 4096;
 
-/** A frame of so many bytes is written by itself: copying it would cost more, and other sockets share its bytes. */
+/** A frame of so many bytes is written by itself: copying it costs more, and other sockets share its bytes. */
 const LARGE_FRAME_BYTES = 4096;
 
 /** A frame that waits for its socket, and how many older ticks it has replaced. */

@@ -8,7 +8,7 @@ import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding, type SizedText, sizedTexts, type Transport } from './frame.ts';
 import type { CurrentSettings } from './settings.ts';
 
-/** A lock keeps a closed room shut. */
+/** While a closed room has a lock, no client may join it. */
 export interface Lock {
   /** On the monotonic clock: setting the computer's clock makes no lock longer or shorter. */
   readonly endsAtMs: number;
@@ -24,9 +24,9 @@ export function lockedUntil({ endsAtMs }: Lock, clock: Clock): string {
 /** How a room is closed. */
 export interface CloseRoom {
   readonly reason?: string;
-  /** How long no client may come in, milliseconds; 0: not at all. */
+  /** How long no client may join, milliseconds; 0: the room is not locked. */
   readonly lockMs: number;
-  /** Whether its members may come back afterwards. */
+  /** Whether its members may come back when the lock has ended. */
   readonly reconnect: boolean;
 }
 
@@ -53,15 +53,18 @@ export interface Delivered {
   readonly bytes: number;
 }
 
-/** How an event is delivered to one room, beside what it is. */
+/** What a room has to know of an event beside the event itself. */
 export interface RoomDelivery {
-  /** The position of a message in the log: a member that has been served beyond it is passed over. */
+  /**
+   * For a message: its position in the log, and the ids of connections that do not get it. A member that
+   * has been served up to this position gets nothing.
+   */
   readonly above?: { readonly position: number; readonly except: ReadonlySet<string> };
   /** The event as JSON, where it is known already. */
   readonly sized?: SizedText | undefined;
 }
 
-/** A room as long as it has a member or a lock, and for a while afterwards. */
+/** A room and its members. It exists while it has a member or a lock, and for a while afterwards. */
 export class Room {
   readonly name: string;
   readonly createdAtMs: number;
@@ -69,9 +72,10 @@ export class Room {
   readonly members = new Set<Connection>();
   readonly byTransport: Record<Transport, number> = { websocket: 0, sse: 0 };
   lock: Lock | undefined;
-  /** Undoes the timer that ends the lock or forgets the room. */
+  /** Cancels the timer that ends the lock or forgets the room. */
   cancelTimer: Cancel | undefined;
   readonly #settings: CurrentSettings;
+  /** The set of this room's name, which members share that are in no other room. */
   readonly #alone: Set<string>;
 
   constructor(name: string, createdAtMs: number, settings: CurrentSettings) {
@@ -121,7 +125,7 @@ export interface RoomsOptions {
   readonly scheduler: Pick<FlushScheduler, 'newRound'>;
   /** Called with each room that has come to exist. */
   readonly onRoomMade?: (room: string) => void;
-  /** Called with each room that has ceased to exist, until the server stops. */
+  /** Called with each room that does not exist any more, until the server stops. */
   readonly onRoomEnded?: (room: string) => void;
 }
 
@@ -131,17 +135,18 @@ interface Selection {
   readonly rooms: Set<Room>;
 }
 
-/** So many lists of patterns are indexed; beyond that the one that was indexed first is forgotten. */
+/** So many selections are kept; the oldest is dropped first. */
 const MAX_SELECTIONS = 1024;
 
 /**
- * The rooms there are. A room appears when a client joins it, stays for `emptyRoomSeconds` when the last
- * one has left, so that a reload of a page does not make it again, and as long as it is locked.
+ * All rooms of this node. A room is made when the first client joins it, and forgotten `emptyRoomSeconds`
+ * after the last one has left, so that reloading a page does not make it again; a locked room stays until
+ * its lock ends.
  */
 export class Rooms {
   readonly #options: RoomsOptions;
   readonly #byName = new Map<string, Room>();
-  /** By the patterns: a schedule asks for the same ones at each tick. */
+  /** By their patterns: a schedule has the same ones at each tick. */
   readonly #selections = new Map<string, Selection>();
 
   constructor(options: RoomsOptions) {
@@ -160,13 +165,13 @@ export class Rooms {
     return this.#byName.get(name);
   }
 
-  /** The lock that is on a room now. The timer that takes it off may be late: the clock decides. */
+  /** The lock of a room, while it lasts: the timer that removes it may be late. */
   lockOf(name: string): Lock | undefined {
     const lock = this.#byName.get(name)?.lock;
     return lock && lock.endsAtMs > this.#options.clock.monotonic() ? lock : undefined;
   }
 
-  /** Why a locked room may not be entered; `undefined`: it may. */
+  /** Why a client may not join a room now; `undefined`: it may. */
   refusalOf(name: string): Refusal | undefined {
     const lock = this.lockOf(name);
     if (!lock) return undefined;
@@ -179,7 +184,7 @@ export class Rooms {
     });
   }
 
-  /** The room of that name, made if it is not there. It must not be locked. */
+  /** The room of that name, for a client that joins it; made if it does not exist. It must not be locked. */
   open(name: string): Room {
     let room = this.#byName.get(name);
     if (room) {
@@ -197,8 +202,8 @@ export class Rooms {
   }
 
   /**
-   * The rooms that match any of the patterns, each once. Looks through all rooms the first time
-   * that these patterns are asked for, and then keeps an index of them.
+   * The rooms that match any of the patterns, each once. The first call with patterns compares them with
+   * all rooms; the selection is then kept up to date.
    */
   matching(patterns: readonly string[]): Iterable<Room> {
     if (patterns.every(isExact)) {
@@ -223,7 +228,7 @@ export class Rooms {
     return false;
   }
 
-  /** Queues an event for the members of all rooms that match, as a round of its own. Never throws because of a member. */
+  /** Queues an event for the members of all matching rooms, as one round. Never throws because of a member. */
   deliver({ rooms: patterns, event, data }: Delivery): Delivered {
     this.#options.scheduler.newRound();
     let rooms = 0;
@@ -255,7 +260,7 @@ export class Rooms {
     const members = [...room.members];
     const lock = { endsAtMs: clock.monotonic() + lockMs, reconnect, reason };
     const until = lockedUntil(lock, clock);
-    // First, so that no client that hears of a leaving comes in again behind it.
+    // First, so that no client joins again while the others are still being closed.
     if (lockMs > 0) this.#lock(room, lock);
     const close = (member: Connection) => {
       if (!room.members.has(member)) return;
@@ -267,24 +272,24 @@ export class Rooms {
     return { room: room.name, connections: members.length, lockedUntil: lockMs > 0 ? until : null };
   }
 
-  /** Shuts a room that is about to be empty until the lock ends. */
+  /** Locks a room that is about to be empty until the lock ends. */
   #lock(room: Room, lock: Lock): void {
     room.lock = lock;
     const { clock } = this.#options;
     this.#setTimer(room, lock.endsAtMs - clock.monotonic(), () => {
-      // A timer may fire early, and one of more than 24 days does.
+      // A timer may fire early; one that was set for more than 24 days always does.
       if (room.lock === lock && lock.endsAtMs > clock.monotonic()) this.#lock(room, lock);
       else this.unlock(room);
     });
   }
 
-  /** Takes the lock off; the room, empty as it is, goes. */
+  /** Removes the lock, and with it the room where it is empty. */
   unlock(room: Room): void {
     room.lock = undefined;
     this.forget(room);
   }
 
-  /** To be called when a client has left: an empty room goes after a while. */
+  /** To be called when a client has left: an empty room is forgotten after `emptyRoomSeconds`. */
   left(room: Room): void {
     if (room.members.size > 0 || room.lock) return;
     const { emptyRoomSeconds } = this.#options.settings.current;

@@ -29,9 +29,9 @@ export interface RecordChange {
 
 /** A position in the log. */
 export interface Position {
-  /** Grows by one with each message, through all rooms; 0: before the first. */
+  /** Grows by one with each message, through all rooms; 0: before the first message. */
   readonly position: number;
-  /** The same for clients: `<epoch>-<position>`, opaque, compared for equality only. */
+  /** The position as clients see it: `<epoch>-<position>`, opaque, compared for equality only. */
   readonly id: string;
 }
 
@@ -44,13 +44,13 @@ export interface Message extends Position {
 export interface Appended {
   /** One for each entry, in their order. */
   readonly messages: readonly Message[];
-  /** Settles when the entries are where they survive a crash; rejects if they never will. */
+  /** Resolves when the entries are where they survive a crash; rejects if they never will be. */
   readonly stored: Promise<void>;
 }
 
-/** What a room's history can give to a client that comes back. */
+/** What the log has of a room for a client that joins it. */
 export interface History {
-  /** `true`: all that was missed is here; `false`: there is a gap; `null`: no id was given. */
+  /** `true`: `messages` holds all that came after the id; `false`: some are missing; `null`: no id was given. */
   readonly resumed: boolean | null;
   /** Oldest first. With `true` all after the id, otherwise the newest that are kept. */
   readonly messages: readonly Message[];
@@ -94,8 +94,7 @@ export interface Log {
 
   /**
    * What is kept of each room after `id`. An id that the log does not know, that lies ahead of it or
-   * does not parse is a gap, no error. `limitOf` is for clients that do not resume: the most messages of
-   * a room.
+   * does not parse is a gap, no error. `limitOf`: the most messages of a room that does not resume.
    */
   since(
     rooms: readonly string[],

@@ -32,13 +32,13 @@ export interface MemoryLogOptions {
   readonly settings: { readonly current: MemoryLogSettings };
 }
 
-/** What one message costs beside its data, roughly: names, numbers and the objects that hold them. */
+/** What one message takes in memory beside its data, roughly: names, numbers and the objects that hold them. */
 const OVERHEAD_BYTES = 300;
 
-/** So many messages are kept before other work gets its share: about 2 ms. */
+/** After so many messages, about 2 ms, an append waits for the next iteration of the event loop. */
 const ENTRIES_PER_SLICE = 1000;
 
-/** Of so many rooms it is known what they lost; of those before, only that they may have lost something. */
+/** So many rooms have a history; of the others only the newest position that any of them dropped is known. */
 const MAX_ROOMS = 20_000;
 
 interface Stored extends Message {
@@ -47,25 +47,27 @@ interface Stored extends Message {
   readonly bytes: number;
 }
 
-/** What is kept of a room. Messages leave at the front. */
+/** What is kept of a room. */
 interface RoomHistory {
+  /** Oldest first; the oldest is dropped first. */
   messages: Stored[];
   bytes: number;
-  /** The position of the newest message that is not kept any more. */
-  lost: number;
+  /** The position of the newest message that was dropped. */
+  dropped: number;
 }
 
 /**
- * The log of one process: gone with it, which the epoch in each id says. Messages are kept within
- * bounds of number, age and bytes; what goes is remembered as far as it takes to tell of the gap.
+ * The log of one process: it ends with the process, and the next one has another epoch in its ids. Messages
+ * are kept within bounds of number, age and bytes. Of those that are dropped the newest position is kept, so
+ * that a client which comes back learns of the gap.
  */
 export class MemoryLog implements Log {
   readonly #options: MemoryLogOptions;
   readonly #epoch = randomBytes(5).toString('hex');
   /** Least recently written first. */
   readonly #histories = new Map<string, RoomHistory>();
-  /** The newest loss of the rooms that were forgotten altogether. */
-  #lostWithRooms = 0;
+  /** The position of the newest message of the rooms that have no history any more. */
+  #droppedWithRooms = 0;
   #bytes = 0;
   #position = 0;
   readonly #records = new Map<RecordKind, Map<string, JsonText>>(
@@ -134,8 +136,8 @@ export class MemoryLog implements Log {
   }
 
   #historyOf(room: string, asked: boolean, position: number | undefined, limit: number): History {
-    const { messages = [], lost = this.#lostWithRooms } = this.#unexpired(room) ?? {};
-    if (position !== undefined && position >= lost) {
+    const { messages = [], dropped = this.#droppedWithRooms } = this.#unexpired(room) ?? {};
+    if (position !== undefined && position >= dropped) {
       return { resumed: true, messages: messages.filter((message) => message.position > position) };
     }
     return { resumed: asked ? false : null, messages: limit > 0 ? messages.slice(-limit) : [] };
@@ -154,7 +156,7 @@ export class MemoryLog implements Log {
   }
 
   #keep(room: string, message: Stored): void {
-    const history = this.#histories.get(room) ?? { messages: [], bytes: 0, lost: this.#lostWithRooms };
+    const history = this.#histories.get(room) ?? { messages: [], bytes: 0, dropped: this.#droppedWithRooms };
     this.#histories.delete(room);
     this.#histories.set(room, history);
     history.messages.push(message);
@@ -162,12 +164,12 @@ export class MemoryLog implements Log {
     this.#bytes += message.bytes;
     const { limits } = this.#options.settings.current;
     const { messages: maxMessages } = this.#options.settings.current.retentionOf(room);
-    while (history.messages.length > maxMessages || history.bytes > limits.historyBytes) this.#lose(history);
+    while (history.messages.length > maxMessages || history.bytes > limits.historyBytes) this.#drop(history);
     this.#expire(room, history);
-    this.#makeRoom();
+    this.#trim();
   }
 
-  /** Drops what is too old before it gives the rest. */
+  /** The history of a room, without messages that are too old. */
   #unexpired(room: string): RoomHistory | undefined {
     const history = this.#histories.get(room);
     if (history) this.#expire(room, history);
@@ -176,27 +178,27 @@ export class MemoryLog implements Log {
 
   #expire(room: string, history: RoomHistory): void {
     const oldestMs = this.#options.clock.monotonic() - this.#options.settings.current.retentionOf(room).ms;
-    while (history.messages[0] && history.messages[0].atMs < oldestMs) this.#lose(history);
+    while (history.messages[0] && history.messages[0].atMs < oldestMs) this.#drop(history);
   }
 
-  /** Rooms whose last message is oldest lose first. */
-  #makeRoom(): void {
+  /** Keeps all rooms together within their bounds: drops the oldest messages of the room least recently written. */
+  #trim(): void {
     const { totalHistoryBytes } = this.#options.settings.current.limits;
     const isFull = () => this.#bytes > totalHistoryBytes || this.#histories.size > MAX_ROOMS;
     for (const [room, history] of this.#histories) {
       if (!isFull()) return;
-      while (history.messages.length > 0 && isFull()) this.#lose(history);
+      while (history.messages.length > 0 && isFull()) this.#drop(history);
       if (history.messages.length > 0 || this.#histories.size === 1) continue;
       this.#histories.delete(room);
-      this.#lostWithRooms = Math.max(this.#lostWithRooms, history.lost);
+      this.#droppedWithRooms = Math.max(this.#droppedWithRooms, history.dropped);
     }
   }
 
-  #lose(history: RoomHistory): void {
+  #drop(history: RoomHistory): void {
     const message = history.messages.shift();
     if (!message) return;
     history.bytes -= message.bytes;
-    history.lost = message.position;
+    history.dropped = message.position;
     this.#bytes -= message.bytes;
   }
 }

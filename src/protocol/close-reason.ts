@@ -8,7 +8,7 @@ export interface CloseReason {
 }
 
 /**
- * Every reason in one table. Of Belfry's own codes 4000–4099 say: do not reconnect unless `closing` said
+ * Every close code and its reason. Of Belfry's own codes 4000–4099 say: do not reconnect unless `closing` said
  * otherwise; 4100–4199: back off; 4200–4299: reconnect now.
  */
 export const CLOSE = {
@@ -40,7 +40,7 @@ export function mayReconnect(code: number): boolean {
   return inTable(code)?.reconnect ?? (code < 4000 || code > 4099);
 }
 
-/** Whether it may do so at once. */
+/** Whether a client may reconnect at once after a close with this code. */
 export function mayReconnectNow(code: number): boolean {
   return code >= 4200 && code <= 4299;
 }

@@ -13,11 +13,11 @@ export interface Tick {
   readonly next: string | null;
   /** `floor(due / every)`, with `every` only. */
   readonly seq?: number;
-  /** Set on a run that was asked for by hand. */
+  /** Set on a run by hand, which the admin API asked for. */
   readonly manual?: true;
 }
 
-/** Who published: present on what a client sent, absent on the server's own words. */
+/** Who published: present on what a client published, absent on what the server or an administrator sent. */
 export interface Sender {
   readonly connection: string;
   readonly device?: string;
@@ -25,9 +25,9 @@ export interface Sender {
 }
 
 /**
- * An event but for its `data`, which the server holds as JSON text and a client as a value. With `tick`
- * it is a value (no id, not kept); with `id` it is a message (kept, numbered); with neither it is one of
- * the server's own.
+ * An event without its `data`, which the server holds as JSON text and a client as a value. With `tick`
+ * it is a tick (no id, not kept); with `id` it is a message (numbered, kept); with neither it is one of
+ * the server's own events, or a message for devices, connections or users.
  */
 export interface EventHead {
   readonly id?: string;
@@ -42,9 +42,9 @@ export interface EventHead {
   readonly key?: string;
   /** When a retained message ends, RFC 3339; absent: it stays until it is replaced or withdrawn. */
   readonly until?: string;
-  /** Sent again, to a client that was not here the first time. */
+  /** Sent again, to a client that joined after it was sent. */
   readonly replay?: true;
-  /** How many older ticks this one replaced, for one connection that was slow. */
+  /** How many older ticks this one replaced for this connection, which was slow. */
   readonly conflated?: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Every word that the `reason` of a `status` event can be, and what it says to a viewer. Strangers read
- * these events, so nothing of the upstream itself is in them: no address, no path and no output.
+ * Every word that the `reason` of a `status` event can be, and what it says to a viewer. Anonymous
+ * listeners read these events, so they name no address, path or output of the upstream.
  */
 export const REASONS = {
   timeout: 'there was no answer in time',
@@ -19,5 +19,5 @@ export const REASONS = {
   clock: "the server's clock was set",
 } as const;
 
-/** A word of a fixed list: all that viewers are told about the cause of a state. */
+/** Why a schedule is in its state, in one word of a fixed list: viewers get no more than this. */
 export type Reason = keyof typeof REASONS;

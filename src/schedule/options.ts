@@ -11,13 +11,13 @@ export type CadenceEntry = { readonly every: string } | { readonly cron: string;
 
 export type ScheduleState = 'ok' | 'stale' | 'error' | 'paused';
 
-/** One schedule as the config file has it, its parts made. */
+/** One schedule of the config file, parsed. */
 export interface ScheduleOptions {
   readonly name: string;
   readonly cadence: Cadence;
   readonly describedCadence: CadenceEntry;
   readonly missed: MissedPolicy;
-  /** `changed`: a value that every client has is not sent again, except by hand. */
+  /** `changed`: a value that every client was shown last is not sent again, except by hand. */
   readonly when: 'always' | 'changed';
   /** From what age on a value is `stale`, milliseconds; null: never. */
   readonly staleAfterMs: number | null;
@@ -28,10 +28,10 @@ export interface ScheduleOptions {
   readonly paused: boolean;
   /** How long one read of the feed may take. */
   readonly timeoutMs: number;
-  /** Called once, and only if the schedule is new or has changed. */
+  /** Makes the feed. Called once, and only if the schedule is new or has changed. */
   makeFeed(): Feed;
   readonly feedType: string;
-  /** What all of this was made from, as plain data: where it is deeply equal, the schedule is the same. */
+  /** What all of this was parsed from: where it is deeply equal, a reload leaves the schedule as it is. */
   readonly config: unknown;
 }
 
@@ -52,11 +52,11 @@ export interface ScheduleHub {
 /** Logs what happens to schedules. What it throws is ignored. */
 export interface Report {
   stateChanged(schedule: string, state: ScheduleState, detail: string | null): void;
-  /** So many instants passed while nothing could run; not `exact`: more than that. */
+  /** So many instants passed while nothing could run. */
   missed(schedule: string, missed: Count): void;
   /** An instant was left out because the feed was still being read. */
   overlapped(schedule: string): void;
-  /** The computer's clock was set: milliseconds, negative for back. */
+  /** The wall clock was set: milliseconds, negative for back. */
   stepped(ms: number): void;
   /** A cadence or a schedule threw, which should not happen; the others go on. */
   faulted(error: unknown): void;

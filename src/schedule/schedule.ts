@@ -19,7 +19,7 @@ export interface ScheduleEntry extends PublicStatus {
   readonly event: string;
   /** Room patterns. */
   readonly rooms: readonly string[];
-  /** More of `reason`, cut where it is very long; null where there is no more. For operators: it may name the upstream. */
+  /** More of `reason`, cut where it is very long; null: none. For operators, since it may name the upstream. */
   readonly detail: string | null;
   /** Up to three instants; none while paused. */
   readonly next: readonly string[];
@@ -37,7 +37,7 @@ export interface CurrentOfSchedule {
   readonly tick: RoomEvent | Promise<RoomEvent | undefined> | undefined;
 }
 
-/** The beginning of a run; `sinceMs` is `startedMs` on the monotonic clock. */
+/** What is known of a run when it begins; `sinceMs` is `startedMs` on the monotonic clock. */
 type RunStart = Pick<Run, 'dueMs' | 'manual' | 'startedMs'> & { readonly sinceMs: number };
 
 /** Makes a value at the time that is given; throws where there is none. */
@@ -69,7 +69,7 @@ export class Schedule implements Timed {
   #slot: TimerSlot | undefined;
   /** The newest slot, also of the schedule that this one replaced: the next one continues it. */
   #lastSlot: TimerSlot | undefined;
-  /** Set by a stop; resolves when the feed has ended. */
+  /** Set by `stop`; resolves when the feed has ended. */
   #ended: Promise<void> | undefined;
   /** The newest instant whose value could not be had: it is not tried again for a client that joins. */
   #failedDueMs: number | null = null;
@@ -97,7 +97,7 @@ export class Schedule implements Timed {
 
   /** `before`: as given to the constructor; it is stopped, and this one replaces it. */
   start(before?: Schedule): void {
-    // An instant that the timer is about to call for `before` is called for this one.
+    // An instant that has passed and was not called yet is called for this schedule.
     const afterMs = Math.min(this.#context.clock.now(), (before?.next ?? Number.POSITIVE_INFINITY) - 1);
     before?.stop();
     this.#lastSlot = before ? before.#lastSlot : undefined;
@@ -105,7 +105,7 @@ export class Schedule implements Timed {
     this.#status.start(before?.options);
   }
 
-  /** For good: aborts what is being read; nothing is sent any more. Resolves when the feed has ended. */
+  /** Cannot be undone. Aborts what is being read; nothing is sent any more. Resolves when the feed has ended. */
   stop(): Promise<void> {
     if (this.#ended) return this.#ended;
     this.#ended = this.#leaveTimer();
@@ -118,7 +118,7 @@ export class Schedule implements Timed {
     return this.#ended;
   }
 
-  /** No ticks from now on; what is being read is dropped. */
+  /** Sends no ticks until `resume`; what is being read is dropped. */
   pause(): void {
     if (this.#status.isPaused) return;
     this.#leaveTimer();
@@ -132,8 +132,8 @@ export class Schedule implements Timed {
   }
 
   /**
-   * Makes and sends the tick of the newest due instant, also while paused, with no listener, and where
-   * the value is the same as before. Resolves when its outcome is known, which is in the entry; calls
+   * Makes and sends the tick of the newest due instant, also while paused, while no client listens, and
+   * where the value is the same as before. Resolves when it is over; the entry shows the outcome. Calls
    * that come meanwhile share the run.
    */
   run(): Promise<void> {
@@ -229,7 +229,7 @@ export class Schedule implements Timed {
     return this.#finishRequest(dueMs, (atMs) => source.compute(tick.tick, atMs), tick);
   }
 
-  /** A client that gets no tick here has had a live one meanwhile, or has not been shown the value. */
+  /** The tick when it was read. A client that gets none, and no live one meanwhile, was not shown the value. */
   async #comingTick(coming: Promise<CurrentTick | undefined>, room: string): Promise<RoomEvent | undefined> {
     const { sentCount } = this.#chain;
     const current = await coming;

@@ -13,7 +13,7 @@ import { Timer } from './timer.ts';
 /** How long a stop waits for feeds to end: a command that ignores SIGTERM has a second. */
 const MAX_STOP_MS = 2000;
 
-/** How long a list may hold the event loop in one go. */
+/** How long making a list may hold the event loop in one go. */
 const SLICE_MS = 5;
 
 export type SchedulesOptions = Pick<ScheduleContext, 'clock' | 'hub' | 'report' | 'settings'>;
@@ -36,7 +36,7 @@ export class Schedules implements CurrentTicks {
   #schedules: ReadonlyMap<string, Schedule> = new Map();
   /** Of the schedules that were removed. */
   #removedCounts: RunCounts = sumOf([]);
-  /** What schedules that were stopped still wait for: their feeds come to an end. */
+  /** The stopped schedules whose feeds have not ended yet. */
   readonly #ending = new Set<Promise<void>>();
   #isStopped = false;
 
@@ -48,10 +48,10 @@ export class Schedules implements CurrentTicks {
   }
 
   /**
-   * Replaces all schedules by these, each with a name of its own. One that is there already, made from
-   * the same config, goes on unchanged. One that has changed continues the history and the chain of that
-   * name, and sends a `status` of `changed` where its cadence or rooms are others. All or nothing: throws where a
-   * feed cannot be made, and then the old ones go on. After `stop` it does nothing.
+   * Replaces all schedules by these; their names differ. A schedule whose config is the same goes on
+   * unchanged. One whose config has changed continues the history and the chain of that name, and sends a
+   * `status` of `changed` where its cadence or rooms are others. Throws where a feed cannot be made, and
+   * then changes nothing. After `stop` it does nothing.
    */
   apply(list: readonly ScheduleOptions[]): Applied {
     const before = this.#schedules;
@@ -90,9 +90,9 @@ export class Schedules implements CurrentTicks {
   }
 
   /**
-   * For good: aborts what is being read and forgets all schedules; nothing is sent any more. Resolves
-   * when the feeds have ended, so that nothing of theirs outlives the process; one that ignores its
-   * signal is waited for only two seconds.
+   * Cannot be undone. Aborts what is being read and forgets all schedules; nothing is sent any more.
+   * Resolves when the feeds have ended, so that none of their processes outlives this one, or after two
+   * seconds where one ignores its signal.
    */
   async stop(): Promise<void> {
     this.#isStopped = true;
@@ -209,7 +209,7 @@ export class Schedules implements CurrentTicks {
   }
 
   request(room: string): CurrentTicksOfRoom {
-    // Where the clock was set, what is due by the new time is called in a moment.
+    // A step of the clock is noticed before anything is answered by it.
     this.#context.timer.look();
     const statuses: RoomEvent[] = [];
     const ticks: RoomEvent[] = [];
@@ -249,11 +249,11 @@ export class Schedules implements CurrentTicks {
   }
 }
 
-/** The same report, whose errors reach no schedule: a broken log must not stop the clock. */
+/** The same report, but what it throws is ignored: a logger that fails must stop no schedule. */
 function ignoringErrors(report: Report): Report {
-  const quietly = (tell: () => void) => {
+  const quietly = (act: () => void) => {
     try {
-      tell();
+      act();
     } catch {}
   };
   return {

@@ -20,10 +20,10 @@ export interface PublicStatus {
 const MAX_DETAIL_CHARACTERS = 500;
 
 /**
- * The state of one schedule, and the `status` events that it sends to the rooms. Where several are true, `paused` goes before
- * `stale`, and that before `error`: a feed that fails is in `error` at once, and `stale` from when its
- * last value is too old to be shown, whatever the reason. A new value makes it `ok`, except while paused.
- * While nobody listens nothing is read, so nothing becomes stale.
+ * The state of one schedule, and the `status` events that say so in its rooms. `paused` takes precedence over
+ * `stale`, and `stale` over `error`: a schedule whose feed fails is in `error` at once, and `stale` as soon as
+ * the last value is older than `staleAfter`, whatever the reason. A new value makes it `ok`, except while
+ * paused. While no client listens the feed is not read, and so the schedule does not become stale.
  */
 export class Status {
   readonly #options: ScheduleOptions;
@@ -34,30 +34,30 @@ export class Status {
   #failure: { readonly reason: Reason; readonly detail: string } | null = null;
   /** The state of the last `status` event. */
   #state: ScheduleState;
-  #since: number;
-  /** When the last value came: by the wall clock for people, by the monotonic one for its age. */
-  #lastGood: { readonly at: number; readonly monotonic: number } | null = null;
+  #sinceMs: number;
+  /** When the last value came: by the wall clock to be shown, by the monotonic one to tell its age. */
+  #lastGood: { readonly atMs: number; readonly monotonicMs: number } | null = null;
   #cancelTimer: Cancel | undefined;
 
   /**
-   * `before`: the status that this one continues. Where the file says nothing new about it, what is
-   * paused stays paused and what runs goes on.
+   * `before`: the status that this one continues. Where `paused` in the config file is the same as before, a
+   * schedule that was paused or resumed by hand stays so.
    */
   constructor(options: ScheduleOptions, context: ScheduleContext, before?: Status) {
     this.#options = options;
     this.#context = context;
     this.#isPaused = options.paused;
     this.#state = options.paused ? 'paused' : 'ok';
-    this.#since = context.clock.now();
+    this.#sinceMs = context.clock.now();
     if (!before) return;
     if (before.#options.paused === options.paused) this.#isPaused = before.#isPaused;
     this.#state = before.#state;
-    this.#since = before.#since;
+    this.#sinceMs = before.#sinceMs;
     this.#failure = before.#failure;
     this.#lastGood = before.#lastGood;
   }
 
-  /** Sends a `status` where the state differs from that of `before`, or viewers cannot go on comparing. */
+  /** Sends a `status` where the state differs from that of `before`, or its cadence or rooms do. */
   start(before?: ScheduleOptions): void {
     const { describedCadence: cadence, rooms } = this.#options;
     if (before && !isDeepStrictEqual([before.describedCadence, before.rooms], [cadence, rooms]))
@@ -87,10 +87,10 @@ export class Status {
   /** The feed gave a value. */
   succeeded(): void {
     const { clock } = this.#context;
-    this.#lastGood = { at: clock.now(), monotonic: clock.monotonic() };
+    this.#lastGood = { atMs: clock.now(), monotonicMs: clock.monotonic() };
     this.#failure = null;
     this.#isStale = false;
-    // A timer that is set checks again when it fires: one per value would be too many.
+    // A timer that is set looks at the age of this value when it fires.
     if (!this.#cancelTimer) this.#watchAge();
     this.#settle();
   }
@@ -109,7 +109,7 @@ export class Status {
     this.#settle();
   }
 
-  /** Viewers have to start comparing `previous` again. */
+  /** Says that `previous` of the next tick cannot be compared with ticks from before. */
   sendChanged(reason: 'changed' | 'clock'): void {
     const since = instant(this.#context.clock.now());
     this.#send({ ...this.#publicStatus(), state: 'changed', since, reason });
@@ -143,13 +143,12 @@ export class Status {
   #publicStatus(): PublicStatus {
     return {
       state: this.#state,
-      since: instant(this.#since),
-      lastGood: this.#lastGood && instant(this.#lastGood.at),
+      since: instant(this.#sinceMs),
+      lastGood: this.#lastGood && instant(this.#lastGood.atMs),
       reason: this.#reason,
     };
   }
 
-  /** A value that is too old is so because of the last failure, if there was one. */
   get #reason(): Reason | null {
     if (this.#state === 'ok') return null;
     if (this.#state === 'paused') return 'paused';
@@ -169,7 +168,7 @@ export class Status {
     const state = this.#isPaused ? 'paused' : this.#isStale ? 'stale' : failing;
     if (state === this.#state) return;
     this.#state = state;
-    this.#since = this.#context.clock.now();
+    this.#sinceMs = this.#context.clock.now();
     this.#send(this.#publicStatus());
     this.#context.report.stateChanged(this.#options.name, state, this.#detail);
   }
@@ -186,7 +185,7 @@ export class Status {
   #freshMs(): number {
     const { staleAfterMs } = this.#options;
     if (staleAfterMs === null || this.#lastGood === null) return Number.POSITIVE_INFINITY;
-    return this.#lastGood.monotonic + staleAfterMs - this.#context.clock.monotonic();
+    return this.#lastGood.monotonicMs + staleAfterMs - this.#context.clock.monotonic();
   }
 
   #send(status: object): void {

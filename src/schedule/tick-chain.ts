@@ -36,7 +36,7 @@ export class TickChain {
   /** The last value that each client here was shown, live or on joining, is that of `#newest`. */
   #isShownToAll = false;
 
-  /** `before`: the chain that this one continues; what was current in it is not any more. */
+  /** `before`: the chain that this one continues; its newest tick is not current any more. */
   constructor(options: ScheduleOptions, before?: TickChain) {
     this.#options = options;
     if (!before) return;
@@ -61,7 +61,7 @@ export class TickChain {
     return { tick, dueMs, nextMs };
   }
 
-  /** A tick with its value is the newest from now on. */
+  /** From now on this is the newest tick. */
   keep(current: CurrentTick): void {
     this.#isShownToAll &&= this.#newest?.data === current.data;
     this.#newest = current;
@@ -81,17 +81,17 @@ export class TickChain {
     return this.#sentCount;
   }
 
-  /** A client asks for the current tick: what is sent next has to make sense to it as well. */
+  /** A client asks for the current tick: it may need a `status` of `changed` before the next one. */
   requested(): void {
     this.#wasRequested = true;
   }
 
-  /** A client here has not been shown the value: the next one is sent, even if it is the same as before. */
+  /** A client here was not shown the newest value: the next one is sent, even if it is the same. */
   notShown(): void {
     this.#isShownToAll = false;
   }
 
-  /** Whether every client here was shown this value last. Data that differs by room cannot be compared, and is new. */
+  /** Whether every client here was shown this value last. Data that differs by room is never unchanged. */
   isUnchanged(data: RoomData): boolean {
     return this.#isShownToAll && typeof data === 'string' && data === this.#newest?.data;
   }

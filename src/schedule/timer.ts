@@ -55,16 +55,15 @@ const MAX_COUNTING_ONE = 50;
 type Waiting = TimerSlot & { atMs: number };
 
 /**
- * One timer for all schedules: it sleeps until the earliest instant that is due, then looks at the
- * clock again, since timers fire early as well as late. The instants come from the cadence alone, so
- * nothing drifts.
+ * One timer for all schedules: it sleeps until the earliest due instant, then looks at the clock again,
+ * since timers fire early as well as late. The instants come from the cadence alone, so nothing drifts.
  *
- * It looks for steps of the wall clock at each wake, every two seconds at least, also while nothing
+ * It looks for steps of the wall clock at each wake, every two seconds at least, also while no slot
  * waits. A clock set forward leaves instants out, as a suspended machine does. A clock set back makes
  * them come again; `TimerSlot` says which.
  *
- * The work of a wake is done in slices: each has one `now`, and what falls due meanwhile waits for
- * the next. First every slot takes a step into account, then what is due is called, earliest first.
+ * The work of a wake is done in slices, each with one `nowMs`: what becomes due meanwhile waits for the
+ * next slice. First every slot takes a step into account, then what is due is called, earliest first.
  */
 export class Timer {
   /** How often the clock was set. */
@@ -72,11 +71,11 @@ export class Timer {
   readonly #clock: Clock;
   readonly #listener: TimerListener;
   readonly #slots = new Map<TimerSlot, Timed>();
-  /** Those that wait for an instant, latest first, so that the earliest is taken from the end. */
+  /** Latest first, so that the earliest is at the end. */
   #waiting: Waiting[] = [];
-  /** Those that have yet to take a step of the clock into account. */
+  /** Slots that have yet to take a step of the clock into account. */
   #unsettled = new Set<TimerSlot>();
-  /** Those whose cadence threw. */
+  /** Slots whose cadence threw. */
   readonly #broken = new Set<TimerSlot>();
   #nextOrder = 0;
   #isRunning = false;
@@ -97,7 +96,7 @@ export class Timer {
     this.#listener = listener;
   }
 
-  /** From now on it looks for steps of the clock, until it is stopped. */
+  /** Looks for steps of the clock from now on, until it is stopped. Does nothing the second time. */
   start(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
@@ -107,9 +106,9 @@ export class Timer {
   }
 
   /**
-   * From the first instant after `afterMs` on, now if not given, `timed` is called; where that has passed,
-   * at once. `before`: the slot that this one replaces, removed or not: what was called there is not
-   * called again after a small correction of the clock.
+   * Calls `timed` at each instant after `afterMs`, whose default is now; at once where one has passed.
+   * `before`: the slot that this one replaces, removed or not: what it was called for is not called again
+   * after a small correction of the clock.
    */
   add(
     timed: Timed,
@@ -150,11 +149,11 @@ export class Timer {
     const { nowMs, offsetMs, stepMs } = this.#reading();
     const steppedAfterMs = this.#steppedAfterMs ?? (stepMs === 0 ? undefined : this.#lookedAtMs);
     const atMs = slot.afterSteps(this.#stepsMs + stepMs, seenUntilMs(nowMs, offsetMs, steppedAfterMs));
-    // Of several that have passed only the last will be called.
+    // Of several instants that have passed only the last will be called.
     return atMs === null || atMs > nowMs ? atMs : (slot.cadence.previous(nowMs) ?? atMs);
   }
 
-  /** Looks at the clock: a step is reported, and what is due by the new time is called in a moment. Returns the time. */
+  /** Looks for a step of the clock: it is reported, and what is due by the new time is called soon. Returns the time. */
   look(): number {
     const { nowMs, monotonicMs, offsetMs, stepMs } = this.#reading();
     const beforeMs = this.#lookedAtMs;
