@@ -52,6 +52,11 @@ export const LIMITS = {
     byDefault: 67_108_864,
     description: 'Size of the messages kept of all rooms together, in bytes.',
   },
+  retained: { byDefault: 1000, description: 'Retained messages at the same time.' },
+  retainedBytes: {
+    byDefault: 8_388_608,
+    description: 'Size of all retained messages together, in bytes.',
+  },
   conflateAboveBytes: {
     byDefault: 65_536,
     description: 'A connection with more unsent bytes than this gets the newest tick in place of each tick.',

@@ -36,6 +36,14 @@ export class Settings implements HubSettings, MemoryLogSettings {
     return this.rooms.retentionOf(room);
   }
 
+  joinHistoryOf(room: string): number {
+    return this.rooms.joinHistoryOf(room);
+  }
+
+  isExpected(room: string): boolean {
+    return this.rooms.isExpected(room);
+  }
+
   conflates(room: string): boolean {
     return this.rooms.conflates(room);
   }

@@ -14,6 +14,8 @@ export interface RoomRule {
   /** Number of messages that are kept. */
   readonly history: number;
   readonly historySeconds: number;
+  /** Number of the newest of them that a client gets that joins without an id. */
+  readonly joinHistory: number;
   /** A slow consumer gets the latest tick in place of each tick, or is closed. */
   readonly slow: (typeof SLOW_RULES)[number];
 }
@@ -24,6 +26,7 @@ export const DEFAULT_RULE: Omit<RoomRule, 'match'> = {
   publish: 'nobody',
   history: 10,
   historySeconds: 3600,
+  joinHistory: 10,
   slow: 'latest',
 };
 
@@ -46,6 +49,16 @@ export class RoomRules {
   retentionOf(room: string): { readonly messages: number; readonly ms: number } {
     const { history, historySeconds } = this.#find(room)?.rule ?? DEFAULT_RULE;
     return { messages: history, ms: historySeconds * 1000 };
+  }
+
+  /** Number of the newest messages that a client gets that joins the room without an id. */
+  joinHistoryOf(room: string): number {
+    return (this.#find(room)?.rule ?? DEFAULT_RULE).joinHistory;
+  }
+
+  /** Whether a rule is meant for the room: one that matches it and is not for every room. */
+  isExpected(room: string): boolean {
+    return this.#rules.some(({ rule, matches }) => rule.match !== '*' && matches(room));
   }
 
   /** Whether a slow consumer gets the latest tick in place of each tick. */

@@ -89,6 +89,11 @@ const published = z
       .array(z.string())
       .readonly()
       .describe('Named devices, connections and users without a connection.'),
+    unknown: z
+      .array(z.string())
+      .readonly()
+      .describe('Rooms that were named exactly, that nobody is in, and that no rule is meant for.'),
+    kept: z.boolean().describe('Whether a history keeps the message, or it is retained.'),
   })
   .openapi('Published');
 
@@ -106,7 +111,14 @@ export const broadcastRoute = adminCall('Broadcast', 'broadcast', 'post', '/admi
     query: noQuery,
   },
   responses: {
-    200: json('Sent.', published, { id: 'k3f9-42', rooms: ['lobby'], connections: 15, unreached: [] }),
+    200: json('Sent.', published, {
+      id: 'k3f9-42',
+      rooms: ['lobby'],
+      connections: 15,
+      unreached: [],
+      unknown: [],
+      kept: true,
+    }),
     400: refusedInput('data', 'missing: any JSON will do, null too'),
     ...refusals(413, 415),
   },

@@ -49,32 +49,50 @@ const server = z
   })
   .superRefine(checkIdle);
 
-const room = z.strictObject({
-  match: roomPattern.describe(
-    'Rooms that the rule is for, as a pattern. The first rule that matches applies.',
-  ),
-  subscribe: z
-    .enum(SUBSCRIBERS)
-    .default(DEFAULT_RULE.subscribe)
-    .describe('Who may join: anyone, clients with a token, or nobody.'),
-  publish: z
-    .enum(PUBLISHERS)
-    .default(DEFAULT_RULE.publish)
-    .describe('Who may publish: clients in the room (members), those with a token for it, or nobody.'),
-  history: z
-    .int()
-    .min(0)
-    .max(100_000)
-    .default(DEFAULT_RULE.history)
-    .describe('Number of messages that are kept.'),
-  historySeconds: seconds(0)
-    .default(DEFAULT_RULE.historySeconds)
-    .describe('How long a message is kept, in seconds.'),
-  slow: z
-    .enum(SLOW_RULES)
-    .default(DEFAULT_RULE.slow)
-    .describe('What a slow client gets: the latest tick in place of each tick, or it is closed.'),
-});
+const room = z
+  .strictObject({
+    match: roomPattern.describe(
+      'Rooms that the rule is for, as a pattern. The first rule that matches applies.',
+    ),
+    subscribe: z
+      .enum(SUBSCRIBERS)
+      .default(DEFAULT_RULE.subscribe)
+      .describe('Who may join: anyone, clients with a token, or nobody.'),
+    publish: z
+      .enum(PUBLISHERS)
+      .default(DEFAULT_RULE.publish)
+      .describe('Who may publish: clients in the room (members), those with a token for it, or nobody.'),
+    history: z
+      .int()
+      .min(0)
+      .max(100_000)
+      .default(DEFAULT_RULE.history)
+      .describe('Number of messages that are kept.'),
+    historySeconds: seconds(0)
+      .default(DEFAULT_RULE.historySeconds)
+      .describe('How long a message is kept, in seconds.'),
+    joinHistory: z
+      .int()
+      .min(0)
+      .max(100_000)
+      .optional()
+      .describe(
+        `Number of the newest of them that a client gets when it joins. At most \`history\`. Default ${DEFAULT_RULE.joinHistory}, or \`history\` where that is less.`,
+      ),
+    slow: z
+      .enum(SLOW_RULES)
+      .default(DEFAULT_RULE.slow)
+      .describe('What a slow client gets: the latest tick in place of each tick, or it is closed.'),
+  })
+  .superRefine(({ history, joinHistory = 0 }, context) => {
+    if (joinHistory <= history) return;
+    const message = `${joinHistory} is more than history, which is ${history}: write at most ${history}, or a larger history`;
+    context.addIssue({ code: 'custom', path: ['joinHistory'], message });
+  })
+  .transform(({ joinHistory, ...rule }) => ({
+    ...rule,
+    joinHistory: joinHistory ?? Math.min(DEFAULT_RULE.joinHistory, rule.history),
+  }));
 
 function limitField({ byDefault, description, max, isWhole, isOffAtZero }: Limit) {
   const number = (isWhole === false ? z.number() : z.int()).min(0).max(max ?? Number.MAX_SAFE_INTEGER);

@@ -70,6 +70,7 @@ export function checkTarget(target: Target): void {
 const ROOM = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 const PATTERN = /^[A-Za-z0-9*][A-Za-z0-9._:*-]{0,127}$/;
 const EVENT = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/;
+const KEY = /^[A-Za-z0-9._-]{1,64}$/;
 /** Printable: no control, format, surrogate, unassigned or line-separating characters. */
 const DEVICE = /^[^\p{C}\p{Zl}\p{Zp}]{1,128}$/u;
 
@@ -78,9 +79,12 @@ export const PATTERN_ACCEPTS = 'a room name in which * stands for any run of cha
 export const EVENT_ACCEPTS = 'a letter and up to 63 of A-Z a-z 0-9 . _ -';
 export const DEVICE_ACCEPTS = '1 to 128 printable characters';
 
+export const KEY_ACCEPTS = '1 to 64 of A-Z a-z 0-9 . _ -';
+
 export const isRoomName = (text: string): boolean => ROOM.test(text);
 export const isRoomPattern = (text: string): boolean => PATTERN.test(text);
 export const isEventName = (text: string): boolean => EVENT.test(text);
+export const isKey = (text: string): boolean => KEY.test(text);
 export const isDeviceName = (text: string): boolean => DEVICE.test(text);
 export const isServerEvent = (text: string): boolean => SERVER_EVENTS.has(text);
 

@@ -3,11 +3,18 @@ import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { Backpressure } from './backpressure.ts';
 import { Connection, Connections, closingText, type Peer } from './connection.ts';
 import { Refusal, retryAfterMs } from './errors.ts';
+import type { RoomEvent } from './event.ts';
 import { FlushScheduler } from './flush-scheduler.ts';
 import { ReplayFrames } from './frame.ts';
 import { type CurrentTicks, Joins, type Resumed } from './join.ts';
 import type { OutboxContext, Sink } from './outbox.ts';
-import { type Command, type Publication, type Published, Publisher } from './publisher.ts';
+import {
+  type Command,
+  type Publication,
+  type Published,
+  Publisher,
+  type PublishOptions,
+} from './publisher.ts';
 import {
   type CloseRoom,
   type Delivered,
@@ -199,8 +206,18 @@ export class Hub {
   // Administration
 
   /** See `Publisher.publish`. */
-  publish(publication: Publication, beforehand?: () => void): Promise<Published> {
-    return this.#publisher.publish(publication, beforehand);
+  publish(publication: Publication, options?: PublishOptions): Promise<Published> {
+    return this.#publisher.publish(publication, options);
+  }
+
+  /** See `Publisher.withdraw`. */
+  withdraw(key: string, room?: string): Promise<Published> {
+    return this.#publisher.withdraw(key, room);
+  }
+
+  /** The retained messages that a client would get that joins the room. */
+  async retained(room: string): Promise<readonly RoomEvent[]> {
+    return this.#publisher.retained.of(room).map(({ event }) => event);
   }
 
   /** 404 where there is no such room and no lock on it; the new lock replaces an older one. */

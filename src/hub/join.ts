@@ -1,11 +1,12 @@
 import { instant } from '../clock.ts';
-import type { History, Message } from '../log/log.ts';
+import type { History } from '../log/log.ts';
 import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { Backpressure } from './backpressure.ts';
 import { type Connection, closingText } from './connection.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding, type Frame, type ReplayFrames } from './frame.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
+import { parseSince, type Replay, replay } from './replay.ts';
 
 /** What a client that joins a room is sent of its schedules, each event with the room's name. */
 export interface CurrentTicksOfRoom {
@@ -73,7 +74,7 @@ export class Joins {
    * waits behind them. For each locked room it is sent a `closing` event; where all are locked it is closed.
    */
   async join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
-    const ready = this.#backpressure.ready();
+    const ready = this.#ready();
     if (ready) await ready;
     if (connection.closed) return;
     const locked = new Map<string, CloseReason>();
@@ -88,30 +89,34 @@ export class Joins {
       this.#options.close(connection, closing ?? CLOSE.roomClosed, room);
       return;
     }
-    const newestId = this.#options.publisher.newest.id;
-    const { resumed, frames } = await this.#enter(connection, open, since);
-    // Where any room resumes, `hello` repeats `since`: a client that is cut off in the middle of its replay
-    // would miss the rest of it if it came back with a newer id.
-    const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : newestId;
+    const { log, publisher } = this.#options;
+    const newestId = publisher.newest.id;
+    const { current, missed } = await this.#enter(connection, open, since);
+    const { resumed, firstPosition } = missed;
+    // A client that is cut off in the middle of its replay comes back with the last id it has seen, and
+    // gets the rest. Where any room resumes, that is from `since` on.
+    const startId = firstPosition === undefined ? newestId : log.idAt(firstPosition - 1);
+    const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : startId;
     const hello = this.#hello(connection, open, resumed, id);
     this.#timed(() =>
       connection.outbox.release([
         new Encoding(hello).in(connection.outbox.format),
         ...[...locked].map(([room, closing]) => connection.frame(closingText(closing, room))),
-        ...frames,
+        ...current,
+        ...missed.frames,
       ]),
     );
   }
 
   /** Makes a connection a member of one more room; throws the room's `Refusal` where it is locked. */
   async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
-    const ready = this.#backpressure.ready();
+    const ready = this.#ready();
     if (ready) await ready;
     const refusal = this.#options.rooms.refusalOf(room);
     if (refusal) throw refusal;
-    const { resumed, frames } = await this.#enter(connection, [room], since);
-    connection.outbox.release(frames);
-    return resumed;
+    const { current, missed } = await this.#enter(connection, [room], since);
+    connection.outbox.release([...current, ...missed.frames]);
+    return missed.resumed;
   }
 
   /**
@@ -120,7 +125,9 @@ export class Joins {
    */
   async history(room: string, since: string | undefined): Promise<History> {
     const upTo = this.#options.publisher.newest.position;
-    const histories = await this.#histories([room], since);
+    const { settings } = this.#options;
+    const limitOf = () => settings.current.retentionOf(room).messages;
+    const histories = await this.#histories([room], since && parseSince(since).id, limitOf);
     const { resumed, messages } = histories.get(room) ?? { resumed: null, messages: [] };
     return { resumed, messages: messages.filter(({ position }) => position <= upTo) };
   }
@@ -134,10 +141,14 @@ export class Joins {
     connection: Connection,
     rooms: readonly string[],
     since: string | undefined,
-  ): Promise<{ resumed: Resumed; frames: Frame[] }> {
-    const { publisher, settings, frames, close } = this.#options;
+  ): Promise<{ current: readonly Frame[]; missed: Replay }> {
+    const { log, publisher, settings, frames, close } = this.#options;
     const upTo = publisher.newest.position;
     const maxBytes = settings.current.limits.maxBufferedBytes / 2;
+    const seen = since === undefined ? undefined : parseSince(since);
+    const position = seen && log.positionOf(seen.id);
+    const limitOf = (room: string) =>
+      seen ? settings.current.retentionOf(room).messages : settings.current.joinHistoryOf(room);
     connection.served = upTo;
     connection.outbox.hold();
     try {
@@ -146,16 +157,37 @@ export class Joins {
         for (const room of entered) this.#add(connection, room);
         return this.#currentFrames(connection, entered);
       });
-      const histories = await this.#histories(rooms, since);
+      const histories = await this.#histories(rooms, seen?.id, limitOf);
       const { format } = connection.outbox;
       const missed = this.#timed(() =>
-        replay(histories, { upTo, maxBytes, frameOf: (event) => frames.of(event, format) }),
+        replay(histories, {
+          upTo,
+          since: position === undefined ? undefined : { position, room: seen?.room ?? '' },
+          maxBytes,
+          retainedOf: (room) => publisher.retained.of(room),
+          frameOf: (event) => frames.of(event, format),
+        }),
       );
-      return { resumed: missed.resumed, frames: [...current, ...missed.frames] };
+      return { current, missed };
     } catch (error) {
       close(connection, CLOSE.internal);
       throw error;
     }
+  }
+
+  /**
+   * Resolves when a client may join; `undefined`: at once. Not between the moment when a message to be retained looks for its
+   * rooms and that when it is delivered: a room that began meanwhile would get it neither way.
+   */
+  #ready(): Promise<void> | undefined {
+    const ready = this.#backpressure.ready();
+    const { publisher } = this.#options;
+    if (!publisher.retaining) return ready;
+    const isDelivered = async () => {
+      await ready;
+      while (publisher.retaining) await publisher.retaining;
+    };
+    return isDelivered();
   }
 
   #add(connection: Connection, name: string): void {
@@ -170,10 +202,11 @@ export class Joins {
   async #histories(
     rooms: readonly string[],
     since: string | undefined,
+    limitOf: (room: string) => number,
   ): Promise<ReadonlyMap<string, History>> {
-    const { log, settings, onFault } = this.#options;
+    const { log, onFault } = this.#options;
     try {
-      return await log.since(rooms, since, (room) => settings.current.retentionOf(room).messages);
+      return await log.since(rooms, since, limitOf);
     } catch (error) {
       onFault('the log could not be read for a client that joined', error);
       const resumed = since === undefined ? null : false;
@@ -215,54 +248,4 @@ export class Joins {
     this.#joinedMs += clock.monotonic() - begunAtMs;
     return result;
   }
-}
-
-/**
- * The missed messages of several rooms, in the order of their positions, up to `upTo`; the connection gets
- * later ones live. Where they have more than `maxBytes` only the newest are sent, and the rooms of the others
- * have a gap.
- */
-function replay(
-  histories: ReadonlyMap<string, History>,
-  options: {
-    readonly upTo: number;
-    readonly maxBytes: number;
-    readonly frameOf: (event: RoomEvent) => Frame;
-  },
-): { resumed: Resumed; frames: Frame[] } {
-  const resumed = new Map<string, boolean | null>();
-  const unsent = new Map<string, Message[]>();
-  for (const [room, history] of histories) {
-    resumed.set(room, history.resumed);
-    if (history.resumed === null) continue;
-    unsent.set(
-      room,
-      history.messages.filter(({ position }) => position <= options.upTo),
-    );
-  }
-  const newestFirst: Frame[] = [];
-  let bytes = 0;
-  for (let room = roomOfNewest(unsent); room !== undefined; room = roomOfNewest(unsent)) {
-    const message = unsent.get(room)?.at(-1);
-    const frame = message && options.frameOf(message.event);
-    bytes += frame?.length ?? 0;
-    if (!frame || bytes > options.maxBytes) break;
-    newestFirst.push(frame);
-    unsent.get(room)?.pop();
-  }
-  for (const [room, messages] of unsent) if (messages.length > 0) resumed.set(room, false);
-  return { resumed: Object.fromEntries(resumed), frames: newestFirst.reverse() };
-}
-
-/** The room that has the newest message of all; each list has its newest at the end. */
-function roomOfNewest(unsent: ReadonlyMap<string, readonly Message[]>): string | undefined {
-  let newest = -1;
-  let found: string | undefined;
-  for (const [room, messages] of unsent) {
-    const position = messages.at(-1)?.position ?? -1;
-    if (position <= newest) continue;
-    newest = position;
-    found = room;
-  }
-  return found;
 }

@@ -1,6 +1,6 @@
 import { setImmediate as nextIteration } from 'node:timers/promises';
 import { type Clock, instant } from '../clock.ts';
-import type { Appended, Entry, Log, Message, Position } from '../log/log.ts';
+import type { Appended, Entry, Log, Message, Position, RecordChange } from '../log/log.ts';
 import { inSlices, type Slice } from './backpressure.ts';
 import type { Connection, Connections, Found } from './connection.ts';
 import { Refusal, shown } from './errors.ts';
@@ -10,8 +10,10 @@ import {
   isDisplayEvent,
   isEventName,
   isExact,
+  isKey,
   isServerEvent,
   type JsonText,
+  KEY_ACCEPTS,
   roomsMatcher,
   type Sender,
   type Target,
@@ -19,6 +21,7 @@ import {
 } from './event.ts';
 import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding, sizedText } from './frame.ts';
+import { RetainedMessages } from './retained.ts';
 import type { CloseRoom, Room, RoomClosed, Rooms } from './room.ts';
 import type { CurrentSettings } from './settings.ts';
 import type { HubEmitter } from './views.ts';
@@ -30,6 +33,10 @@ export interface Publication {
   readonly data: JsonText;
   /** Absent: the server or an administrator. */
   readonly from?: Sender;
+  /** Retains the message in place of the one that has this key; for rooms only. */
+  readonly key?: string;
+  /** How long it is retained, in milliseconds; absent: until it is replaced or withdrawn. */
+  readonly ttlMs?: number;
   /** Answer as if it had been sent, and send nothing. */
   readonly dryRun?: boolean;
 }
@@ -43,6 +50,19 @@ export interface Published {
   readonly connections: number;
   /** Devices, connections and users that were named and are not here. */
   readonly unreached: readonly string[];
+  /** Rooms that were named exactly, that nobody is in, and that no rule is meant for. */
+  readonly unknown: readonly string[];
+  /** Whether a history keeps it, or it is retained. */
+  readonly kept: boolean;
+}
+
+/** What is stored in the same transaction as a publication, given its id. */
+export type ChangesOf = (id: string | null) => readonly RecordChange[];
+
+export interface PublishOptions {
+  /** Called once all else is checked; may throw a `Refusal`. */
+  readonly beforehand?: () => void;
+  readonly changesOf?: ChangesOf;
 }
 
 /** What administrators do to rooms and connections: plain data, so that other nodes can perform it too. */
@@ -54,6 +74,9 @@ export type Command =
 /** A publication in the queue. */
 interface Pending {
   readonly publication: Publication;
+  /** Set on what withdraws the retained message of its key. */
+  readonly isWithdrawal: boolean;
+  readonly changesOf: ChangesOf | undefined;
   /** The rooms that it goes to, found just before it is numbered: one message for each. */
   rooms: readonly string[];
   resolve(published: Published): void;
@@ -98,6 +121,7 @@ export interface PublisherOptions {
  * and no sender's messages change places.
  */
 export class Publisher {
+  readonly retained: RetainedMessages;
   readonly #options: PublisherOptions;
   #queue: (Pending | PendingCommand)[] = [];
   #isWorking = false;
@@ -108,13 +132,23 @@ export class Publisher {
   /** Of messages that were delivered and are not written yet, for all connections together. */
   #dueBytes = 0;
 
+  #retaining: { readonly ended: Promise<void>; end(): void } | undefined;
+
   constructor(options: PublisherOptions) {
     this.#options = options;
+    this.retained = new RetainedMessages(options);
   }
 
-  /** Reads the position of the newest message from the log. */
+  /** Reads the position of the newest message from the log, and the retained messages. */
   async start(): Promise<void> {
-    this.#newest = await this.#options.log.head();
+    const { log } = this.#options;
+    this.#newest = await log.head();
+    this.retained.load(await log.records('retained'));
+  }
+
+  /** Set while a message that is to be retained looks for its rooms or is delivered; resolves when it is. */
+  get retaining(): Promise<void> | undefined {
+    return this.#retaining?.ended;
   }
 
   /** The position of the newest message that was delivered here. */
@@ -122,19 +156,36 @@ export class Publisher {
     return this.#newest;
   }
 
-  /**
-   * Resolves when the message is delivered and stored. Throws a `Refusal` for what may not be published;
-   * `beforehand` is called once all else is checked, and may throw one too.
-   */
-  async publish(publication: Publication, beforehand?: () => void): Promise<Published> {
+  /** Resolves when the message is delivered and stored. Throws a `Refusal` for what may not be published. */
+  async publish(
+    publication: Publication,
+    { beforehand, changesOf }: PublishOptions = {},
+  ): Promise<Published> {
     checkPublication(publication, this.#options.settings.current.limits.eventBytes);
+    const { key, target, data } = publication;
+    if (key !== undefined) this.retained.check(key, Buffer.byteLength(data));
     if (publication.dryRun) {
-      const { target } = publication;
       const names = await this.#roomsOf(target);
-      return this.#outcome(target, names, this.#options.connections.find(target), null);
+      return this.#outcome(publication, names, this.#options.connections.find(target), null);
     }
     beforehand?.();
-    return new Promise((resolve, reject) => this.#put({ publication, rooms: [], resolve, reject }));
+    return this.#enqueue({ publication, isWithdrawal: false, changesOf });
+  }
+
+  /** Withdraws a retained message from one room, or from all rooms; 404 where none has it. */
+  async withdraw(key: string, room?: string): Promise<Published> {
+    const isThere = room === undefined || this.retained.of(room).some(({ event }) => event.key === key);
+    const rooms = room === undefined ? this.retained.patternsOf(key) : [room];
+    if (!isThere || rooms.length === 0) {
+      const where = room === undefined ? 'no room retains' : `room "${room}" does not retain`;
+      throw new Refusal(404, `${where} a message with the key ${shown(key)}`);
+    }
+    const publication = { target: { rooms }, event: 'withdrawn', data: JSON.stringify({ key }), key };
+    return this.#enqueue({ publication, isWithdrawal: true, changesOf: undefined });
+  }
+
+  #enqueue(item: Pick<Pending, 'publication' | 'isWithdrawal' | 'changesOf'>): Promise<Published> {
+    return new Promise((resolve, reject) => this.#put({ ...item, rooms: [], resolve, reject }));
   }
 
   /** Performs a command behind the publications that came before it. */
@@ -159,6 +210,7 @@ export class Publisher {
       let entries = 0;
       for (const item of items) {
         if ('publication' in item) {
+          if (item.publication.key !== undefined) this.#beginRetaining();
           if (!(await this.#findRooms(item))) continue;
           group.push(item);
           entries += item.rooms.length;
@@ -172,6 +224,23 @@ export class Publisher {
       await this.#send(group);
     }
     this.#isWorking = false;
+  }
+
+  #beginRetaining(): void {
+    if (this.#retaining) return;
+    let end = () => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.#retaining = { ended, end };
+  }
+
+  /** Resolves when the joins that waited have gone on. */
+  async #endRetaining(): Promise<void> {
+    if (!this.#retaining) return;
+    this.#retaining.end();
+    this.#retaining = undefined;
+    await undefined;
   }
 
   /** False, and rejected, where a program has changed the target since it was checked. */
@@ -190,24 +259,25 @@ export class Publisher {
    * rejects. Resolves no sooner than its deliveries are written: that makes senders wait for slow ones.
    */
   async #send(group: readonly Pending[]): Promise<void> {
-    if (group.length === 0) return;
+    if (group.length === 0) return this.#endRetaining();
     const { log, clock, onFault } = this.#options;
     const time = instant(clock.now());
+    const entries = group.map((pending) => entriesOf(pending, time));
+    const changesOf = (messages: readonly Message[]) =>
+      shares(messages, entries).flatMap((own, index) => this.#changesOf(group[index], own));
     try {
-      const entries = group.flatMap((pending) => entriesOf(pending, time));
       // What goes to devices, connections or users alone needs no number.
-      const { messages, stored } = entries.length > 0 ? await log.append(entries) : NOTHING_APPENDED;
+      const isEmpty = group.every(({ changesOf }, index) => !changesOf && entries[index]?.length === 0);
+      const { messages, stored } = isEmpty ? NOTHING_APPENDED : await log.append(entries.flat(), changesOf);
       stored.catch((error) => onFault('messages could not be stored', error));
-      let from = 0;
-      for (const pending of group) {
-        const { rooms, resolve, reject } = pending;
-        const own = messages.slice(from, from + rooms.length);
-        from += own.length;
+      for (const [index, own] of shares(messages, entries).entries()) {
+        const pending = group[index];
+        if (!pending) continue;
         const published = await this.#deliver(pending, own, time);
         // Delivery does not wait for the disk, the answer does.
         stored.then(
-          () => resolve(published),
-          (cause) => reject(unavailable('the message was delivered but not stored', cause)),
+          () => pending.resolve(published),
+          (cause) => pending.reject(unavailable('the message was delivered but not stored', cause)),
         );
       }
     } catch (cause) {
@@ -216,6 +286,20 @@ export class Publisher {
         reject(unavailable('the message could not be numbered: try again', cause));
       }
     }
+    await this.#endRetaining();
+  }
+
+  /** How the records of the log change with the messages of a publication. */
+  #changesOf(pending: Pending | undefined, messages: readonly Message[]): RecordChange[] {
+    if (!pending) return [];
+    const { publication, isWithdrawal, changesOf } = pending;
+    const { key, target } = publication;
+    const id = messages.at(-1)?.id ?? null;
+    const retained =
+      key === undefined
+        ? []
+        : this.retained.add({ key, patterns: targetRooms(target), isWithdrawal }, messages);
+    return [...retained, ...(changesOf?.(id) ?? [])];
   }
 
   /** The rooms of a target by name: those named exactly, and those that exist and match a pattern. */
@@ -239,14 +323,24 @@ export class Publisher {
 
   /** What a publication to these rooms reaches at this moment; `found`: the connections that its target names. */
   async #outcome(
-    target: Target,
+    { target, key }: Publication,
     names: readonly string[],
     found: Found,
     id: string | null,
   ): Promise<Published> {
-    const { rooms, connections } = this.#options;
+    const { rooms, connections, settings } = this.#options;
+    const { current } = settings;
     const reached = names.flatMap((name) => rooms.get(name) ?? []).filter(({ members }) => members.size > 0);
-    const published = { id, rooms: reached.map(({ name }) => name).sort(), unreached: found.unreached };
+    const reachedNames = reached.map(({ name }) => name).sort();
+    const isUnknown = (name: string) =>
+      isExact(name) && !current.isExpected(name) && !rooms.get(name)?.members.size;
+    const published = {
+      id,
+      rooms: reachedNames,
+      unreached: found.unreached,
+      unknown: [...new Set(target.rooms ?? [])].filter(isUnknown),
+      kept: key !== undefined || names.some((name) => current.retentionOf(name).messages > 0),
+    };
     const [only, ...others] = reached;
     if (only && others.length === 0 && found.connections.size === 0 && !target.except?.length) {
       return { ...published, connections: only.members.size };
@@ -268,7 +362,12 @@ export class Publisher {
     const { scheduler, clock, connections } = this.#options;
     const { target, data } = pending.publication;
     const found = connections.find(target);
-    const published = await this.#outcome(target, pending.rooms, found, messages.at(-1)?.id ?? null);
+    const published = await this.#outcome(
+      pending.publication,
+      pending.rooms,
+      found,
+      messages.at(-1)?.id ?? null,
+    );
     const except = new Set(target.except);
     const dataBytes = Buffer.byteLength(data);
     scheduler.newRound();
@@ -292,8 +391,9 @@ export class Publisher {
 
   #deliverToRoom({ position, id, event }: Message, except: ReadonlySet<string>, dataBytes: number): void {
     this.#newest = { position, id };
+    if (event.room === undefined) return;
     this.delivered++;
-    const room = event.room === undefined ? undefined : this.#options.rooms.get(event.room);
+    const room = this.#options.rooms.get(event.room);
     if (room && room.members.size > 0) {
       const sized = sizedText(event, dataBytes);
       this.#dueBytes += room.deliver(event, { above: { position, except }, sized }).bytes;
@@ -322,9 +422,25 @@ function isInOneOf({ rooms }: Connection, names: ReadonlySet<string>): boolean {
   return false;
 }
 
-function entriesOf({ publication, rooms }: Pending, time: string): Entry[] {
-  const message = unaddressed(publication, time);
-  return rooms.map((room) => ({ room, ...message }));
+function entriesOf({ publication, rooms, isWithdrawal }: Pending, time: string): Entry[] {
+  const { key, ttlMs, target } = publication;
+  const message = {
+    ...unaddressed(publication, time),
+    ...(!isWithdrawal && key !== undefined && { key }),
+    ...(ttlMs !== undefined && { until: instant(Date.parse(time) + ttlMs) }),
+  };
+  const entries = rooms.map((room) => ({ room, ...message }));
+  const isForLaterRooms = key !== undefined && !targetRooms(target).every(isExact);
+  return isForLaterRooms ? [message, ...entries] : entries;
+}
+
+/** The messages that belong to each of some lists of entries, numbered by one append. */
+function shares(messages: readonly Message[], entries: readonly (readonly Entry[])[]): Message[][] {
+  let from = 0;
+  return entries.map(({ length }) => {
+    from += length;
+    return messages.slice(from - length, from);
+  });
 }
 
 /** The message of a publication, before it is in a room. */
@@ -338,7 +454,7 @@ function unavailable(message: string, cause: unknown): Refusal {
 
 /** Checks what is published, whichever way it came. Throws a `Refusal`. */
 function checkPublication(publication: Publication, eventBytes: number): void {
-  const { event, target, data, from } = publication;
+  const { event, target, data, from, key, ttlMs } = publication;
   if (!isEventName(event)) {
     throw Refusal.invalid('event', `${shown(event)} is not an event name: ${EVENT_ACCEPTS}`);
   }
@@ -349,6 +465,15 @@ function checkPublication(publication: Publication, eventBytes: number): void {
     throw Refusal.invalid('event', `"${event}" may be sent by administrators only`);
   }
   checkTarget(target);
+  if (key !== undefined && !isKey(key)) {
+    throw Refusal.invalid('key', `${shown(key)} is not a key: ${KEY_ACCEPTS}`);
+  }
+  if (key !== undefined && targetRooms(target).length === 0) {
+    throw Refusal.invalid('key', 'only rooms retain messages: name rooms, or leave the key out');
+  }
+  if (ttlMs !== undefined && key === undefined) {
+    throw Refusal.invalid('ttl', 'only a retained message has a ttl: give it a key');
+  }
   const bytes = Buffer.byteLength(data);
   if (bytes > eventBytes) {
     throw new Refusal(413, `data is ${bytes} bytes of JSON: limits.eventBytes allows ${eventBytes}`);

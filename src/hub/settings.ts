@@ -16,6 +16,9 @@ export interface HubLimits {
   readonly slowSeconds: number;
   /** Of all connections together; above it those with most unsent bytes are closed. */
   readonly totalBufferedBytes: number;
+  /** How many messages are retained, and how much memory they may take. */
+  readonly retained: number;
+  readonly retainedBytes: number;
 }
 
 /** What the hub needs of the configuration in force. */
@@ -25,8 +28,12 @@ export interface HubSettings {
   readonly heartbeatSeconds: number;
   /** How long an empty room is remembered. */
   readonly emptyRoomSeconds: number;
-  /** How much is kept of a room, and so shown to a client that joins it. */
+  /** How much is kept of a room. */
   retentionOf(room: string): Retention;
+  /** How many of the newest messages a client gets that joins a room without an id. */
+  joinHistoryOf(room: string): number;
+  /** Whether a rule is meant for the room: one that matches it and is not for every room. */
+  isExpected(room: string): boolean;
   /** Whether ticks in a room may be replaced by newer ones for a slow client. */
   conflates(room: string): boolean;
 }

@@ -89,6 +89,12 @@ export interface Log {
     changesOf?: (messages: readonly Message[]) => readonly RecordChange[],
   ): Promise<Appended>;
 
+  /** The id of a position, whether a message has it or not. */
+  idAt(position: number): string;
+
+  /** The position of an id; `undefined` for one that is not of this log or lies ahead of it. */
+  positionOf(id: string): number | undefined;
+
   /** All records of a kind, by key. To be asked at the start, since it reads all of them. */
   records(kind: RecordKind): Promise<ReadonlyMap<string, JsonText>>;
 

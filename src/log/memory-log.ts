@@ -79,7 +79,7 @@ export class MemoryLog implements Log {
   }
 
   async head(): Promise<Position> {
-    return this.#at(this.#position);
+    return { position: this.#position, id: this.idAt(this.#position) };
   }
 
   async append(
@@ -94,9 +94,10 @@ export class MemoryLog implements Log {
       // A broadcast to many rooms is many entries with the same data.
       if (entry.data !== data) dataBytes = memoryOf(entry.data);
       data = entry.data;
-      const position = this.#at(++this.#position);
+      const position = ++this.#position;
+      const id = this.idAt(position);
       const bytes = dataBytes + OVERHEAD_BYTES;
-      const message = { ...position, event: { id: position.id, ...entry }, atMs, bytes };
+      const message = { position, id, event: { id, ...entry }, atMs, bytes };
       if (entry.room !== undefined) this.#keep(entry.room, message);
       messages.push(message);
       if (messages.length % ENTRIES_PER_SLICE === 0) await nextIteration();
@@ -129,7 +130,7 @@ export class MemoryLog implements Log {
     id: string | undefined,
     limitOf: (room: string) => number,
   ): Promise<ReadonlyMap<string, History>> {
-    const position = id === undefined ? undefined : this.#positionOf(id);
+    const position = id === undefined ? undefined : this.positionOf(id);
     return new Map(
       rooms.map((room) => [room, this.#historyOf(room, id !== undefined, position, limitOf(room))]),
     );
@@ -143,12 +144,11 @@ export class MemoryLog implements Log {
     return { resumed: asked ? false : null, messages: limit > 0 ? messages.slice(-limit) : [] };
   }
 
-  #at(position: number): Position {
-    return { position, id: `${this.#epoch}-${position}` };
+  idAt(position: number): string {
+    return `${this.#epoch}-${position}`;
   }
 
-  /** `undefined` for an id that is not of this log. */
-  #positionOf(id: string): number | undefined {
+  positionOf(id: string): number | undefined {
     const [epoch, digits = '', ...rest] = id.split('-');
     if (epoch !== this.#epoch || rest.length > 0 || !/^(?:0|[1-9]\d{0,15})$/.test(digits)) return undefined;
     const position = Number(digits);

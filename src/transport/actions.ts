@@ -199,7 +199,7 @@ export function builtInActions({ hub, clock, access, roomRates }: ActionParts): 
       from: connection.sender,
     };
     // What is refused is not delivered, and so not counted.
-    const { id, connections } = await hub.publish(publication, () => roomRates.take(room));
+    const { id, connections } = await hub.publish(publication, { beforehand: () => roomRates.take(room) });
     return { id, connections };
   }
 

@@ -26,7 +26,13 @@ function refusal(what: () => unknown): Refusal {
   throw new Error('it was let through');
 }
 
-const RULE = { publish: 'nobody', history: 10, historySeconds: 3600, slow: 'latest' } as const;
+const RULE = {
+  publish: 'nobody',
+  history: 10,
+  historySeconds: 3600,
+  joinHistory: 10,
+  slow: 'latest',
+} as const;
 
 interface AccessRules extends AccessSettings, Pick<AdmissionParts, 'closed' | 'lockOf' | 'onOriginRefused'> {
   readonly slots: ConnectionLimiter;

@@ -7,6 +7,7 @@ const rule = (match: string, more: Partial<RoomRule> = {}): RoomRule => ({
   publish: 'nobody',
   history: 10,
   historySeconds: 3600,
+  joinHistory: 10,
   slow: 'latest',
   ...more,
 });

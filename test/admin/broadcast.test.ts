@@ -17,6 +17,8 @@ describe('what is sent', () => {
       rooms: ['lobby'],
       connections: 3,
       unreached: ['wall-9'],
+      unknown: [],
+      kept: true,
     });
     expect(server.hub.published).toEqual([{ target: {}, event: 'message', data: '"hi"', dryRun: false }]);
   });

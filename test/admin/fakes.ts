@@ -160,7 +160,14 @@ export class FakeHub implements Administration {
   async publish(publication: Publication) {
     this.#fail();
     this.published.push(publication);
-    return { id: 'k3f9-42', rooms: ['lobby'], connections: 3, unreached: ['wall-9'] };
+    return {
+      id: 'k3f9-42',
+      rooms: ['lobby'],
+      connections: 3,
+      unreached: ['wall-9'],
+      unknown: [],
+      kept: true,
+    };
   }
 
   async closeRoom(name: string, how: CloseRoom) {

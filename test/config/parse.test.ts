@@ -341,6 +341,8 @@ describe('parseConfig', () => {
         eventBytes: 65_536,
         historyBytes: 262_144,
         totalHistoryBytes: 67_108_864,
+        retained: 1000,
+        retainedBytes: 8_388_608,
         conflateAboveBytes: 65_536,
         maxBufferedBytes: 1_048_576,
         totalBufferedBytes: 268_435_456,
@@ -359,9 +361,12 @@ describe('parseConfig', () => {
         publish: 'nobody',
         history: 10,
         historySeconds: 3600,
+        joinHistory: 10,
         slow: 'latest',
       },
     ]);
+    const few = parse({ rooms: [{ match: 'few', history: 3 }] });
+    expect(few.rooms[0]?.joinHistory).toBe(3);
     expect(config.schedules).toEqual([
       {
         name: 'a',

@@ -4,8 +4,8 @@ import { Admission } from '../../src/access/admission.ts';
 import { ClientAddresses } from '../../src/access/client-address.ts';
 import { ConnectionLimiter } from '../../src/access/connection-limits.ts';
 import { Origins } from '../../src/access/origins.ts';
-import { RoomRules } from '../../src/access/room-rules.ts';
 import { RoomLimiter } from '../../src/access/room-limits.ts';
+import { RoomRules } from '../../src/access/room-rules.ts';
 import { ConfigError } from '../../src/config/errors.ts';
 import { parseJson } from '../../src/config/json.ts';
 import { parseConfig } from '../../src/config/parse.ts';
@@ -154,6 +154,7 @@ describe('a parser never fails, whatever it reads:', () => {
           publish: 'nobody',
           history: 1,
           historySeconds: 1,
+          joinHistory: 1,
           slow: 'latest',
         },
       ]),

@@ -45,6 +45,8 @@ export interface Seen {
   readonly data?: Told;
   readonly tick?: Tick;
   readonly from?: object;
+  readonly key?: string;
+  readonly until?: string;
   readonly replay?: true;
   readonly conflated?: number;
 }
@@ -169,6 +171,14 @@ export class SlowLog implements Log {
     return this.#inner.head();
   }
 
+  idAt(position: number): string {
+    return this.#inner.idAt(position);
+  }
+
+  positionOf(id: string): number | undefined {
+    return this.#inner.positionOf(id);
+  }
+
   async append(
     entries: readonly Entry[],
     changesOf?: (messages: readonly Message[]) => readonly RecordChange[],
@@ -221,11 +231,15 @@ export function hubSettings(limits: Partial<HubLimits> = {}): { current: HubSett
         maxBufferedBytes: 1024 * KIB,
         slowSeconds: 5,
         totalBufferedBytes: 256 * 1024 * KIB,
+        retained: 1000,
+        retainedBytes: 8 * 1024 * KIB,
         ...limits,
       },
       heartbeatSeconds: 25,
       emptyRoomSeconds: 10,
       retentionOf: () => ({ messages: 10, ms: 3_600_000 }),
+      joinHistoryOf: () => 0,
+      isExpected: () => true,
       conflates: (room) => !room.startsWith('strict'),
     },
   };
@@ -252,6 +266,8 @@ export interface Stage {
   readonly ticks: FakeTicks;
   readonly faults: string[];
   /** A connection in no room yet. */
+  /** Another hub on the same log. */
+  restart(): Promise<Hub>;
   connect(peer?: Partial<Peer>, format?: WireFormat): Guest;
   /** A connection that has joined and has heard what there was to hear. */
   visit(rooms: string | readonly string[], peer?: Partial<Peer>, since?: string): Promise<Guest>;
@@ -266,26 +282,37 @@ export interface Guest {
 
 /** A hub with everything around it made up. */
 export async function stage(
-  options: { clock?: ManualClock; history?: number; historyBytes?: number; limits?: Partial<HubLimits> } = {},
+  options: {
+    clock?: ManualClock;
+    history?: number;
+    historyBytes?: number;
+    joinHistory?: number;
+    limits?: Partial<HubLimits>;
+  } = {},
 ): Promise<Stage> {
   const { clock = new ManualClock(), history = 10, historyBytes = Number.POSITIVE_INFINITY } = options;
   const settings = hubSettings(options.limits);
   const retentionOf = () => ({ messages: history, ms: 3_600_000 });
-  settings.current = { ...settings.current, retentionOf };
+  const joinHistoryOf = () => options.joinHistory ?? 0;
+  settings.current = { ...settings.current, retentionOf, joinHistoryOf };
   const limits = { historyBytes: Number.POSITIVE_INFINITY, totalHistoryBytes: historyBytes };
   const log = new SlowLog({ clock, settings: { current: { limits, retentionOf } } });
   const ticks = new FakeTicks();
   const faults: string[] = [];
-  const hub = new Hub({
-    clock,
-    settings,
-    log,
-    currentTicks: ticks,
-    server: 'belfry test',
-    processId: 'p',
-    onFault: (what) => faults.push(what),
-  });
-  await hub.start();
+  const start = async () => {
+    const hub = new Hub({
+      clock,
+      settings,
+      log,
+      currentTicks: ticks,
+      server: 'belfry test',
+      processId: 'p',
+      onFault: (what) => faults.push(what),
+    });
+    await hub.start();
+    return hub;
+  };
+  const hub = await start();
 
   const connect = (peer: Partial<Peer> = {}, format = lines): Guest => {
     const sink = new FakeSink(format);
@@ -301,6 +328,7 @@ export async function stage(
     log,
     ticks,
     faults,
+    restart: start,
     connect,
     async visit(rooms, peer, since) {
       const guest = connect(peer);

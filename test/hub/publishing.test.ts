@@ -17,7 +17,14 @@ describe('publishing', () => {
     const [one, two] = [await visit('a'), await visit('a')];
     const published = await hub.publish(broadcast({ rooms: ['a'] }, { text: 'hello' }));
     await quiet();
-    expect(published).toEqual({ id: hub.newestId, rooms: ['a'], connections: 2, unreached: [] });
+    expect(published).toEqual({
+      id: hub.newestId,
+      rooms: ['a'],
+      connections: 2,
+      unreached: [],
+      unknown: [],
+      kept: true,
+    });
     expect(one.sink.seen).toEqual([
       {
         id: published.id,

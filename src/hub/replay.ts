@@ -1,0 +1,105 @@
+import type { History, Message } from '../log/log.ts';
+import type { RoomEvent } from './event.ts';
+import type { Frame } from './frame.ts';
+
+/** How far a client has seen the messages: up to a position, and at it up to the copy for one room. */
+export interface Since {
+  readonly position: number;
+  readonly room: string;
+}
+
+/** What is sent again to a client that joins. */
+export interface Replay {
+  /** For each room `true` where nothing is missing, `false` where there is a gap, `null` without an id. */
+  readonly resumed: Readonly<Record<string, boolean | null>>;
+  /** Of the first message; `undefined` where there is none. */
+  readonly firstPosition: number | undefined;
+  readonly frames: readonly Frame[];
+}
+
+export interface ReplayOptions {
+  /** The position of the newest message that the client does not get live. */
+  readonly upTo: number;
+  /** Undefined: the client gave no id, or not one of this log. */
+  readonly since: Since | undefined;
+  readonly maxBytes: number;
+  readonly retainedOf: (room: string) => readonly Message[];
+  readonly frameOf: (event: RoomEvent) => Frame;
+}
+
+/** An id has the room behind a dot where it is that of a copy of a retained message. */
+export function parseSince(text: string): { readonly id: string; readonly room: string } {
+  const dot = text.indexOf('.');
+  return dot === -1 ? { id: text, room: '' } : { id: text.slice(0, dot), room: text.slice(dot + 1) };
+}
+
+interface Replayed {
+  readonly room: string;
+  readonly position: number;
+  readonly frame: Frame;
+}
+
+/**
+ * The messages that several rooms kept, and those that they retain, as one sequence in the order of the
+ * ids, up to where the connection gets them live. Where they are more than an outbox may hold, only the
+ * newest of the history are sent, and the rooms that lost some have a gap; what is retained is sent first
+ * of all.
+ */
+export function replay(histories: ReadonlyMap<string, History>, options: ReplayOptions): Replay {
+  const { upTo, since, maxBytes, retainedOf, frameOf } = options;
+  const resumed = new Map<string, boolean | null>();
+  const replayed: Replayed[] = [];
+  const unsent = new Map<string, Message[]>();
+  let bytes = 0;
+  const add = (room: string, { position }: Message, frame: Frame) => replayed.push({ room, position, frame });
+  for (const [room, history] of histories) {
+    resumed.set(room, history.resumed);
+    const messages = history.messages.filter(({ position }) => position <= upTo);
+    unsent.set(room, messages);
+    for (const message of retainedOf(room)) {
+      const isSeen = history.resumed === true && since !== undefined && !isAfter(message, room, since);
+      if (isSeen || message.position > upTo || isAmong(messages, message)) continue;
+      const frame = frameOf(message.event);
+      bytes += frame.length;
+      add(room, message, frame);
+    }
+  }
+  for (let room = roomOfNewest(unsent); room !== undefined; room = roomOfNewest(unsent)) {
+    const message = unsent.get(room)?.at(-1);
+    const frame = message && frameOf(message.event);
+    bytes += frame?.length ?? 0;
+    if (!frame || bytes > maxBytes) break;
+    add(room, message, frame);
+    unsent.get(room)?.pop();
+  }
+  for (const [room, messages] of unsent) if (messages.length > 0) resumed.set(room, false);
+  replayed.sort((a, b) => a.position - b.position || (a.room < b.room ? -1 : 1));
+  return {
+    resumed: Object.fromEntries(resumed),
+    firstPosition: replayed[0]?.position,
+    frames: replayed.map(({ frame }) => frame),
+  };
+}
+
+/** Whether a message of a room, or its copy for the room, comes behind what a client has seen. */
+function isAfter({ position }: Message, room: string, since: Since): boolean {
+  return position > since.position || (position === since.position && room > since.room);
+}
+
+/** Whether the history has the retained message itself, or what took its place. */
+function isAmong(messages: readonly Message[], { position, event }: Message): boolean {
+  return messages.some((message) => message.position >= position && message.event.key === event.key);
+}
+
+/** The room that has the newest message of all; each list has its newest at the end. */
+function roomOfNewest(unsent: ReadonlyMap<string, readonly Message[]>): string | undefined {
+  let newest = -1;
+  let found: string | undefined;
+  for (const [room, messages] of unsent) {
+    const position = messages.at(-1)?.position ?? -1;
+    if (position <= newest) continue;
+    newest = position;
+    found = room;
+  }
+  return found;
+}

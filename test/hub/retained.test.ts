@@ -1,0 +1,145 @@
+import { describe, expect, test } from 'vitest';
+import { ManualClock } from '../helpers/manual-clock.ts';
+import { quiet, type Seen, stage } from './fixture.ts';
+
+const notice = (rooms: readonly string[], data: unknown, more: { key?: string; ttlMs?: number } = {}) => ({
+  target: { rooms },
+  event: 'message',
+  data: JSON.stringify(data),
+  key: 'notice',
+  ...more,
+});
+
+const dataOf = (events: readonly Seen[]) =>
+  events.filter(({ event }) => event === 'message').map(({ data }) => data);
+
+describe('a retained message', () => {
+  test('is sent to every client that joins its room, whatever the history says, with its own id', async () => {
+    const { hub, visit } = await stage({ history: 0 });
+    const { id } = await hub.publish(notice(['a'], 'lunch'));
+    const { sink } = await visit('a', {}, 'nothing-1');
+    expect(sink.seen.at(-1)).toMatchObject({ id, room: 'a', key: 'notice', data: 'lunch', replay: true });
+    expect(dataOf((await visit('b', {}, 'nothing-1')).sink.seen)).toEqual([]);
+  });
+
+  test('sent to a pattern is also for rooms that come to exist later, each copy with an id of its own', async () => {
+    const { hub, visit } = await stage({ history: 0 });
+    const { id } = await hub.publish(notice(['ops-*'], 'lunch'));
+    const { sink } = await visit(['ops-2', 'ops-1', 'lobby'], {}, 'nothing-1');
+    const copies = sink.seen.filter(({ key }) => key === 'notice');
+    expect(copies.map(({ room, id }) => [room, id])).toEqual([
+      ['ops-1', `${id}.ops-1`],
+      ['ops-2', `${id}.ops-2`],
+    ]);
+  });
+
+  test('is sent once to a client that comes back with the last id that it saw, wherever it was cut off', async () => {
+    const { hub, visit, say } = await stage({ joinHistory: 10 });
+    await say('a', 1);
+    await hub.publish(notice(['*'], 'lunch'));
+    await say('b', 2);
+    const rooms = ['a', 'b', 'c', 'd'];
+    const all = (await visit(rooms, {}, 'nothing-1')).sink.seen.filter(({ event }) => event === 'message');
+    expect(all.map(({ room, data }) => `${room}${data}`)).toEqual([
+      'a1',
+      'alunch',
+      'blunch',
+      'clunch',
+      'dlunch',
+      'b2',
+    ]);
+    for (const [index, { id }] of all.entries()) {
+      const { sink } = await visit(rooms, {}, id);
+      const again = sink.seen.filter(({ event }) => event === 'message');
+      expect(again.map((event) => event.id)).toEqual(all.slice(index + 1).map((event) => event.id));
+    }
+  });
+
+  test('is replaced by the newest with its key, in the rooms that one is for', async () => {
+    const { hub, visit } = await stage({ history: 0 });
+    await hub.publish(notice(['*'], 'everywhere'));
+    await hub.publish(notice(['a'], 'only a'));
+    expect(dataOf((await visit(['a', 'b'], {}, 'x-1')).sink.seen)).toEqual(['everywhere', 'only a']);
+    await hub.publish(notice(['*'], 'everywhere again'));
+    expect(dataOf((await visit('a', {}, 'x-1')).sink.seen)).toEqual(['everywhere again']);
+    expect((await hub.retained('a')).map(({ data }) => data)).toEqual(['"everywhere again"']);
+  });
+
+  test('ends with its ttl, and does not bring back the one that it replaced', async () => {
+    const clock = new ManualClock();
+    const { hub, visit } = await stage({ clock, history: 0 });
+    await hub.publish(notice(['*'], 'old'));
+    await hub.publish(notice(['a'], 'short', { ttlMs: 60_000 }));
+    const [event] = await hub.retained('a');
+    expect(event).toMatchObject({ data: '"short"', until: '2026-11-20T18:01:00.000Z' });
+    await clock.advance(60_000);
+    expect(await hub.retained('a')).toEqual([]);
+    expect(dataOf((await visit(['a', 'b'], {}, 'x-1')).sink.seen)).toEqual(['old']);
+  });
+
+  test('is withdrawn from one room or from all, which its members hear', async () => {
+    const { hub, visit } = await stage({ history: 0 });
+    await hub.publish(notice(['*'], 'lunch'));
+    const { sink } = await visit(['a', 'b']);
+    const { id } = await hub.withdraw('notice', 'a');
+    await quiet();
+    expect(sink.seen.at(-1)).toMatchObject({ id, event: 'withdrawn', room: 'a', data: { key: 'notice' } });
+    expect(await hub.retained('a')).toEqual([]);
+    expect(await hub.retained('b')).toHaveLength(1);
+    await hub.withdraw('notice');
+    await quiet();
+    expect(sink.seen.at(-1)).toMatchObject({ event: 'withdrawn', room: 'b', data: { key: 'notice' } });
+    expect(await hub.retained('z')).toEqual([]);
+    await expect(hub.withdraw('notice')).rejects.toMatchObject({ status: 404 });
+    await expect(hub.withdraw('notice', 'a')).rejects.toMatchObject({ status: 404 });
+  });
+
+  test('is there after a restart, with what was withdrawn gone', async () => {
+    const { hub, log, restart } = await stage({ history: 0 });
+    await hub.publish(notice(['*'], 'stays'));
+    await hub.publish(notice(['a'], 'goes', { key: 'other' }));
+    await hub.withdraw('other');
+    await hub.withdraw('notice', 'b');
+    const after = await restart();
+    expect(await log.records('retained')).toHaveProperty('size', 2);
+    expect((await after.retained('a')).map(({ data }) => data)).toEqual(['"stays"']);
+    expect(await after.retained('b')).toEqual([]);
+  });
+
+  test('reaches a room that begins while it is published, once', async () => {
+    const { hub, log, visit, connect } = await stage({ history: 0 });
+    await visit('a');
+    log.beforeAppend.shut();
+    const published = hub.publish(notice(['*'], 'lunch'));
+    await quiet();
+    const late = connect();
+    const joined = hub.join(late.connection, ['b'], 'x-1');
+    log.beforeAppend.open();
+    await Promise.all([published, joined]);
+    await quiet();
+    expect(dataOf(late.sink.seen)).toEqual(['lunch']);
+  });
+});
+
+describe('refused is', () => {
+  test('one retained message too many, or too large', async () => {
+    const { hub } = await stage({ limits: { retained: 2, retainedBytes: 3000 } });
+    await hub.publish(notice(['a'], 1, { key: 'a' }));
+    await hub.publish(notice(['a'], 2, { key: 'b' }));
+    await expect(hub.publish(notice(['a'], 3, { key: 'c' }))).rejects.toThrow('limits.retained');
+    await expect(hub.publish(notice(['a'], 'x'.repeat(2000), { key: 'b' }))).rejects.toThrow(
+      'limits.retainedBytes',
+    );
+    await hub.publish(notice(['a'], 4, { key: 'b' }));
+    expect((await hub.retained('a')).map(({ data }) => data)).toEqual(['1', '4']);
+  });
+
+  test('a key that is none, a key without a room, and a ttl without a key', async () => {
+    const { hub } = await stage();
+    await expect(hub.publish(notice(['a'], 1, { key: 'a b' }))).rejects.toThrow('"a b" is not a key');
+    const device = { target: { devices: ['wall'] }, event: 'message', data: '1', key: 'k' };
+    await expect(hub.publish(device)).rejects.toThrow('only rooms retain messages');
+    const keyless = { target: {}, event: 'message', data: '1', ttlMs: 1000 };
+    await expect(hub.publish(keyless)).rejects.toThrow('ttl');
+  });
+});
