@@ -204,13 +204,14 @@ describe('an upgrade to something else', () => {
   });
 });
 
-describe('clients that vanish', () => {
+// Each count is a collection and a walk over the whole heap, which take seconds on a busy machine.
+describe('clients that vanish', { timeout: 60_000 }, () => {
   /**
    * How many objects there are that a connection is made of, after a collection: requests, sockets and
    * WebSockets are all emitters. It takes a quarter of a second.
    */
   const emitters = () => Number(queryObjects(EventEmitter, { format: 'count' }));
-  const patience = { timeout: 10_000, interval: 500 };
+  const patience = { timeout: 30_000, interval: 500 };
 
   /** Some at a time, so that the machine's own limits are not what is tested. */
   async function aThousand(vanish: (client: RawClient, index: number) => Promise<unknown>): Promise<void> {
