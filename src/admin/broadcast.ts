@@ -20,8 +20,8 @@ import { adminCall, json, refusals, refusedInput } from './schemas.ts';
 const MAX_NAMED = 1000;
 
 /**
- * A name or a list of names. Not a union of the two: that would check each of a million items, and report
- * none.
+ * A name or a list of names. Not a union of zod: that checks every item, of a million too, and reports none
+ * of the faults.
  */
 function named(name: z.ZodType<string>, accepts: string, fewest: number) {
   const each = { type: 'string' as const, description: accepts };
@@ -50,7 +50,7 @@ function named(name: z.ZodType<string>, accepts: string, fewest: number) {
     .optional();
 }
 
-/** The addressed clients. An empty list is refused: it must not pass for no list, which is every client. */
+/** The clients that are addressed. An empty list is refused, since a message without a target is for every client. */
 const target = (name: z.ZodType<string>, accepts: string) => named(name, accepts, 1);
 
 const broadcast = z

@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 import { Refusal } from '../hub/errors.ts';
 import { isLoopback } from '../loopback.ts';
 
-/** What every call has besides its request: the owner of the token. */
+/** What the guard adds to a request: the owner of its token. */
 export interface AdminEnv {
   Variables: { holder: TokenHolder };
 }
@@ -31,7 +31,7 @@ export function guard({ settings, attempts, addressOf }: GuardParts): Middleware
     try {
       return tokenHolder(c.req.raw, settings.current.tokens);
     } catch (refusal) {
-      // A request without a token is no guess.
+      // Only a request with a token is a guess.
       if (c.req.header('authorization') !== undefined) attempts.failed(addressOf(c));
       throw refusal;
     }

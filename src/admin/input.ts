@@ -98,7 +98,7 @@ export const noQuery = z.strictObject({});
 /** Errors that an answer lists: a hostile body can have a hundred thousand. */
 export const MAX_ERRORS = 20;
 
-/** How much of an unknown key its path repeats. */
+/** Characters of an unknown key that its path repeats. */
 const MAX_KEY_CHARACTERS = 80;
 
 /** What a part of a request is called in a message. */
@@ -185,9 +185,9 @@ const MAX_DEPTH = 100;
 const MAX_VALUES_BESIDES = 10_000;
 
 /**
- * Refuses in one pass over the bytes what would take long to parse, check and write again: what costs
- * is not the length but the number of values. Each of these characters stands in the event as well, so
- * one with more of them than bytes are allowed is too large in any case.
+ * Refuses a body that would take long to parse, check and write again. That depends on the number of values,
+ * not on the length, so the characters between values are counted, in one pass over the bytes. An event with
+ * more of them than `eventBytes` is too large in any case.
  */
 function checkShape(bytes: Buffer, eventBytes: number): void {
   const maxMarks = eventBytes + MAX_VALUES_BESIDES;
@@ -215,7 +215,7 @@ function checkShape(bytes: Buffer, eventBytes: number): void {
 
 const [OPENING, CLOSING, PARTING, QUOTING, ESCAPING] = [1, 2, 3, 4, 5];
 
-/** What each byte of JSON does; 0: nothing that counts. */
+/** What each byte means in JSON; 0: nothing that is counted. */
 const MARK_OF = new Uint8Array(256);
 for (const [mark, characters] of [
   [OPENING, '{['],

@@ -327,8 +327,8 @@ function guarded(path: string, routes: readonly RouteConfig[]) {
 
 /**
  * The whole HTTP interface as an OpenAPI 3.1 document: the calls under `/admin` as they are declared, and the
- * server's other routes, which are served elsewhere and described here. The
- * server sends the file `openapi.yaml` that is written from it, and never calls this: it takes 30 ms.
+ * server's other routes, which are served elsewhere and described here. The server sends the file
+ * `openapi.yaml`, which is written from it, and never calls this: it takes 30 ms.
  */
 export function openApiDocument(): object {
   const { openAPIRegistry, getOpenAPI31Document } = new OpenAPIHono();

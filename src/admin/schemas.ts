@@ -49,7 +49,7 @@ const DETAILS: Readonly<Record<number, string>> = {
   503: 'the server has not started yet: come back in a moment',
 };
 
-/** An error with a detail of its own as its example. */
+/** An error with `detail` as its example. */
 export function refused(status: number, detail: string, errors?: readonly InputError[]) {
   const title = STATUS_CODES[status] ?? 'Refused';
   const example = { type: 'about:blank', title, status, detail, ...(errors && { errors: [...errors] }) };
@@ -101,8 +101,8 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
 }
 
 /**
- * Makes a page of what `find` finds; its cursor is the `key` of the last item. It is asked for one item more than fits on the page, which tells
- * whether there is a next page.
+ * Makes a page of what `find` finds; its cursor is the `key` of the last item. `find` is asked for one item
+ * more than fits on the page, which tells whether there is a next page.
  */
 export async function page<Key extends string, Item extends Readonly<Record<Key, string>>, Query>(
   list: string,
@@ -139,8 +139,8 @@ export function readCursor(list: string, cursor: string): string | undefined {
 // Calls
 
 /**
- * Declares a call under `/admin`, with the errors that every call has. One that is no GET acts: it is
- * for operators only.
+ * Declares a call under `/admin`, with the errors that every call has. A call with another method than GET
+ * acts, and needs the role of an operator.
  */
 export function adminCall<
   const Method extends RouteConfig['method'],

@@ -4,7 +4,7 @@ import { ConfigError, type Fault } from './errors.ts';
 import { hostFault, plainHost } from './fields.ts';
 import { isObject, parseJson } from './json.ts';
 
-/** The configuration where there is no file: the same as the shipped `belfry.json`, which a test holds. */
+/** The configuration that is used without a file: the same as the shipped `belfry.json`, which a test holds. */
 export const defaultDocument = {
   $schema: './belfry.schema.json',
   rooms: [{ match: 'lobby', publish: 'members', history: 100 }],

@@ -3,7 +3,7 @@ import { isObject, valueAt } from './json.ts';
 
 const REMOVED = '***';
 
-/** What of a secret may be shown. */
+/** Makes of a secret what may be shown. */
 type Redactor = (value: unknown) => unknown;
 
 /** Keys that lead to secrets: `[]` is every position of a list, `*` is every key. */
@@ -13,7 +13,7 @@ interface Place {
 
 const remove: Redactor = () => REMOVED;
 
-/** Stands for the places in a feed, which depend on its kind. */
+/** Marks a feed, in which the secrets depend on its kind: see `#ofOption`. */
 const FEED: Place = {};
 
 const ROOT: Place = {
@@ -21,6 +21,7 @@ const ROOT: Place = {
   schedules: { '[]': { feed: FEED } },
 };
 
+/** What each `SecretPart` leaves out of an option. */
 const PLACES: Readonly<Record<SecretPart, Place | Redactor>> = {
   all: remove,
   values: { '*': remove, '[]': remove },
@@ -110,7 +111,8 @@ export class Secrets {
     const { options, secrets } = this.#kinds.get(valueAt(feed, 'type')) ?? {};
     if (!options || !secrets || !Object.hasOwn(options.shape, option)) return withoutStrings;
     const part = valueAt(secrets, option) as SecretPart | undefined; // by the type of `secrets`
-    return part && PLACES[part];
+    // A program written in JavaScript can give any word.
+    return part && (Object.hasOwn(PLACES, part) ? PLACES[part] : remove);
   }
 
   #redacted(value: unknown, place: Place | Redactor): unknown {

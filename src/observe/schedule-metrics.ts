@@ -12,8 +12,9 @@ export interface ScheduleHistory {
   readonly runs: RunOutcomes;
   readonly missed: number;
   readonly overlapped: number;
-  /** In seconds, like the next. */
+  /** In seconds. */
   readonly lateness: Histogram;
+  /** In seconds. */
   readonly feedDuration: Histogram;
 }
 

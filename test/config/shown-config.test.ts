@@ -161,6 +161,14 @@ describe('the configuration that is shown', () => {
       expect(feedShown(['hunter2'])).toMatchObject([{ feed: { login: ['***'] } }]);
     });
 
+    it('lacks all of an option whose secret part is an unknown word', () => {
+      const unknown = { ...kind, secrets: { ...secrets, url: 'password' as 'address' } };
+      const feed = { type: 'broker', url: 'mqtt://x', login: {}, pin: 1, topic: 'lunch' };
+      expect(shown({ schedules: [{ name: 'a', every: '3s', feed }] }, [unknown]).schedules).toMatchObject([
+        { feed: { url: '***' } },
+      ]);
+    });
+
     it('cannot be shown where the kind names a secret that it has no option for', () => {
       const misspelt = { ...kind, secrets: { logn: 'all' as const } };
       expect(() => shown({}, [misspelt])).toThrow('feed "broker": secrets names "logn", no option of it');
