@@ -150,7 +150,7 @@ describe('the blocks of the documents', () => {
 
   test('have programs that run to their end', async () => {
     expect(blocks('js program')).toHaveLength(3);
-    for (const text of blocks('js program')) {
+    const ended = blocks('js program').map(async (text) => {
       const program = fileWith(text, 'program.mjs');
       const folder = dirname(program);
       mkdirSync(join(folder, 'node_modules'));
@@ -164,7 +164,8 @@ describe('the blocks of the documents', () => {
         expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/rooms\/lobby$/),
         "lobby { text: 'up' }",
       ]);
-    }
+    });
+    await Promise.all(ended);
   });
 });
 
