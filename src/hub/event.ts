@@ -8,7 +8,7 @@ export type { Sender, Tick } from '../protocol/event.ts';
 /** JSON as a string: an event's data is encoded once, when it comes in. */
 export type JsonText = string;
 
-/** Data that is the same for every room, or differs by room. */
+/** An event's data: the same for every room, or made for each. */
 export type RoomData = JsonText | ((room: string) => JsonText);
 
 /** What a room's members receive. */
@@ -17,8 +17,8 @@ export interface RoomEvent extends EventHead {
 }
 
 /**
- * The receivers of a message: the union of what is named. No key at all is every room. What
- * reaches a client through its device, connection or user is for it alone: no room, no id, no history.
+ * The receivers of a message: the union of all that is named; where nothing is named, every room. What a
+ * client gets through its device, connection or user has no room, no id and no history.
  */
 export interface Target {
   /** Room patterns. */
@@ -42,7 +42,7 @@ const MAX_WILDCARDS = 100;
 
 const TARGET_KEYS = ['rooms', 'devices', 'connections', 'users', 'except'] as const;
 
-/** Throws a 400 `Refusal` for what is no target: a program that embeds the server may be written without types. */
+/** Throws a 400 `Refusal` for what is no target: a program that embeds the server may have no types. */
 export function checkTarget(target: Target): void {
   if (typeof target !== 'object' || target === null || Array.isArray(target)) {
     const message = `${shown(target)} is not a target: give an object such as {"rooms":["lobby"]}`;
@@ -94,7 +94,7 @@ export const isDisplayEvent = (text: string): boolean => text.startsWith('displa
 /** Whether a valid pattern is in fact the name of one room. */
 export const isExact = (pattern: string): boolean => !pattern.includes('*');
 
-/** Tells whether a room's name matches a pattern or one of a list of patterns. */
+/** Whether a room's name matches a pattern, or any of a list of patterns. */
 export type RoomMatcher = (room: string) => boolean;
 
 /**
@@ -118,7 +118,7 @@ export function roomMatcher(pattern: string): RoomMatcher {
   };
 }
 
-/** Compiles several patterns into one matcher: a room matches if one of them does. */
+/** Compiles several patterns into one matcher: a room matches if it matches any of them. */
 export function roomsMatcher(patterns: readonly string[]): RoomMatcher {
   const matchers = patterns.map(roomMatcher);
   return (room) => matchers.some((matches) => matches(room));

@@ -2,7 +2,7 @@ import type { Retention } from '../log/log.ts';
 
 /** The bounds of queues and of work; a limit that is off is `Infinity`. */
 export interface HubLimits {
-  /** The most bytes of JSON in an event's data. */
+  /** Bytes of JSON in an event's data. */
   readonly eventBytes: number;
   /** How long writing to many connections may hold the event loop in one go. */
   readonly fanoutSliceMs: number;
@@ -24,7 +24,7 @@ export interface HubLimits {
 /** What the hub needs of the configuration in force. */
 export interface HubSettings {
   readonly limits: HubLimits;
-  /** Told to clients in `hello`. */
+  /** Sent to clients in `hello`. */
   readonly heartbeatSeconds: number;
   /** How long an empty room is remembered. */
   readonly emptyRoomSeconds: number;
@@ -38,7 +38,7 @@ export interface HubSettings {
   conflates(room: string): boolean;
 }
 
-/** Where the snapshot in force is found. A reload replaces it: read it at each use, keep nothing of it. */
+/** Holds the snapshot in force, which a reload replaces: read `current` at each use, and keep none of it. */
 export interface CurrentSettings {
   readonly current: HubSettings;
 }

@@ -3,8 +3,8 @@ import { isTimezone } from '../feed/timezone.ts';
 import { type CalendarTimes, type CountBetween, calendarCount } from './count.ts';
 
 /**
- * When something is due: a set of instants, in milliseconds since the epoch, that can be asked from
- * both sides. It does not know the present: the caller gives the time.
+ * The due instants of a schedule, in milliseconds since the epoch. The answers depend on the arguments alone,
+ * never on the current time.
  */
 export interface Cadence {
   /** The first instant strictly after `after`; null if there is none. */
@@ -13,7 +13,7 @@ export interface Cadence {
   previous(before: number): number | null;
   /** The number of an instant since the epoch, with intervals only: the same on every node. */
   seq?(due: number): number;
-  /** Counts without finding each. Absent where they have to be found. */
+  /** Counts instants without finding each of them. Absent where each has to be found. */
   readonly count?: CountBetween | undefined;
 }
 
@@ -36,7 +36,7 @@ export function interval(everyMs: number): Cadence {
   };
 }
 
-/** A croner object holds about 80 KiB, so schedules of one pattern and zone share theirs while they live. */
+/** A croner object takes about 80 KiB, so schedules with the same pattern and zone share one. */
 const calendars = new Map<string, WeakRef<Cadence>>();
 const forgotten = new FinalizationRegistry<string>((key) => {
   if (calendars.get(key)?.deref() === undefined) calendars.delete(key);
@@ -68,16 +68,16 @@ export function calendar(pattern: string, timezone: string): Cadence {
 }
 
 /**
- * Remembers the last answers of croner, since one question costs some 50 µs: a thousand schedules of one
- * pattern that wake together ask once.
+ * Remembers the last answers of croner, since each takes some 50 µs: a thousand schedules of one pattern
+ * that are due together need only one.
  */
 class Calendar implements Cadence {
   readonly count: CountBetween | undefined;
   readonly #cron: Cron;
-  /** No instant lies between the two, which `next` is. */
+  /** The last answer of `next`: no instant lies between these two. */
   #after = Number.NaN;
   #next: number | null = null;
-  /** No instant lies between the two, which `previous` is. */
+  /** The last answer of `previous`: no instant lies between these two. */
   #before = Number.NaN;
   #previous: number | null = null;
 
@@ -108,7 +108,7 @@ interface Field {
   readonly name: string;
   readonly min: number;
   readonly max: number;
-  /** What else may stand for a number. */
+  /** Names that may be written instead of numbers. */
   readonly names?: string;
 }
 
@@ -161,14 +161,17 @@ function readPattern(pattern: string, timezone: string): { cron: Cron; times: Ca
   throw new Error(`"${pattern}" never comes: write a day that the month has`);
 }
 
-/** Whether a step stands in it that names more than what a number or a range would. */
+/** Whether a field has a step of two or more whose values are not simply a range. */
 function saysEvery(text: string, values: readonly number[]): boolean {
   const [first = 0] = values;
   const isRange = (values.at(-1) ?? 0) - first === values.length - 1;
   return !isRange && text.split(',').some((item) => /\/0*([2-9]|1\d)/.test(item));
 }
 
-/** Where a number is written that the field does not have; croner counts days and months from zero. */
+/**
+ * What is wrong with a field: a number that it does not have, a range that runs backwards, or a step that is
+ * too large. croner's own messages would count days and months from zero.
+ */
 function faultOf(text: string, { name, min, max, names }: Field): string | undefined {
   const accepted = `write ${min} to ${max}${names ? ` or ${names}` : ''}`;
   for (const item of text.split(',')) {
@@ -178,7 +181,7 @@ function faultOf(text: string, { name, min, max, names }: Field): string | undef
     if (outside !== undefined) return `there is no ${name} ${outside}: ${accepted}`;
     const [from = '0', to = from] = numbers;
     if (Number(from) > Number(to)) {
-      // Around the end, as it is meant; with a step the two parts would not go on from each other.
+      // Suggests the range in two parts; with a step the second part would not continue the first.
       const around = range === `${from}-${to}` && step === '1' && `write ${from}-${max},${min}-${to}`;
       return `the ${name}s ${from}-${to} run backwards: ${around || accepted}`;
     }
@@ -189,10 +192,10 @@ function faultOf(text: string, { name, min, max, names }: Field): string | undef
   return undefined;
 }
 
-/** Croner keeps a bit for the first to the fifth weekday of a name in a month and one for the last: here all of them. */
+/** All bits that croner keeps for a weekday: its first to fifth in a month, and its last. */
 const EVERY_WEEK = 63;
 
-/** As cron has it: where days and weekdays are both restricted, one of the two is enough, unless `+` asks for both. */
+/** The rule of cron: where both days and weekdays are restricted, either is enough, unless `+` asks for both. */
 function dayRule(named: CronPattern): CalendarTimes['isDay'] {
   // Copies: the pattern itself holds a table of ten thousand years.
   const [days, months, weekdays] = [[...named.day], [...named.month], [...named.dayOfWeek]];

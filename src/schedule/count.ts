@@ -7,8 +7,8 @@ export interface Count {
 }
 
 /**
- * How much counting may cost, in questions to croner of about 50 µs each. What is spent of a part is
- * spent of the whole.
+ * How much counting may cost; the unit is one call of croner, about 50 µs. What is spent of a budget is also
+ * spent of the `whole` that it is a part of.
  */
 export class CountBudget {
   #left: number;
@@ -32,17 +32,17 @@ export type CountBetween = (from: number, until: number, budget: CountBudget) =>
 const SECOND_MS = 1000;
 const DAY_MS = 86_400_000;
 
-/** What a question to Intl costs, and adding up the days of a week. */
+/** Cost of asking Intl for an offset, and of adding up the days of a week. */
 const OFFSET_COST = 0.1;
 const DAYS_COST = 0.02;
 
 /** The times of a calendar pattern, as far as counting needs them. */
 export interface CalendarTimes {
-  /** Whether it names times of day, each of which runs once a day; otherwise it keeps a rhythm. */
+  /** Whether it names times of day, each of which runs once a day; otherwise it is a rhythm: see `calendar`. */
   readonly fixed: boolean;
   /** The seconds, minutes and hours it names, each in ascending order. */
   readonly clock: readonly (readonly number[])[];
-  /** Whether it names a day, given as its midnight in UTC; absent where only croner can say (`L`, `W`, `#`). */
+  /** Whether it names a day, given as its midnight in UTC; absent where only croner knows (`L`, `W`, `#`). */
   readonly isDay: ((midnight: number) => boolean) | undefined;
 }
 
@@ -59,7 +59,7 @@ export function calendarCount(
   let known: { readonly from: number; readonly until: number; readonly count: number } | undefined;
   const timesBefore = timesOfDay(clock);
 
-  /** How many are named from one time on the wall on and before another, on the days that are named. */
+  /** How many times the pattern names from one local time on and before another. */
   const named = (from: number, until: number): number => {
     let count = 0;
     for (let midnight = Math.floor(from / DAY_MS) * DAY_MS; midnight < until; midnight += DAY_MS) {
@@ -76,10 +76,10 @@ export function calendarCount(
     let at = from;
     while (at < until) {
       const week = weeks.at(at, budget);
-      // One less: whether there is another one behind it is not known.
+      // One less, since "not exact" means more than `count`, and there may be no other instant.
       if (!week || !budget.spend(DAYS_COST)) return { count: Math.max(count - 1, 0), exact: false };
       const { before, after, change } = week;
-      // An instant that the pattern does not name stands for what was left out before it.
+      // An instant that the pattern does not name runs in place of times that the clocks left out.
       const offset = at < change ? before : after;
       if (fixed && at === from && named(at + offset, at + offset + 1) === 0) count = 1;
       const end = Math.min(at < change ? change : week.end, until);
@@ -98,7 +98,7 @@ export function calendarCount(
   };
 }
 
-/** A week since the epoch, in which a zone changes its offset once at most. */
+/** A week, counted from the epoch, and the offset of a zone, which changes at most once in it. */
 interface Week {
   readonly before: number;
   readonly after: number;
@@ -109,10 +109,10 @@ interface Week {
 
 const WEEK_MS = 7 * DAY_MS;
 
-/** Some twenty years; above it all are forgotten, since a clock may be wrong by centuries. */
+/** About twenty years. With more all are forgotten, since a clock may be wrong by centuries. */
 const MAX_WEEKS = 1000;
 
-/** The weeks of a zone, found when they are asked for. */
+/** The weeks of a zone, each found when it is first needed. */
 class Weeks {
   readonly #offset: (at: number) => number;
   readonly #known = new Map<number, Week>();

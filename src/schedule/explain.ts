@@ -44,7 +44,7 @@ export function describeCadence({ name, describedCadence }: Explainable): Omit<E
   };
 }
 
-/** The runs after `from`, each found when it is asked for: one of a calendar takes a tenth of a millisecond. */
+/** The runs after `from`, each found when the caller gets it: one of a calendar takes a tenth of a millisecond. */
 export function* plannedRuns(
   { cadence, describedCadence }: Explainable,
   from: number,
@@ -110,10 +110,10 @@ function nightNotes(
 ): (due: number) => string | null {
   const offset = zoneOffset(timezone);
   const wall = (at: number) => at + offset(at);
-  /** The pattern on a wall clock that is never set. */
+  /** The pattern as local time without changes of the clocks. */
   const named = calendar(cron, 'UTC');
 
-  /** For the first run after the clocks went forward, where they left out an instant that the pattern names. */
+  /** A note for the first run after the clocks went forward over an instant that the pattern names. */
   const forward = (due: number): string | null => {
     const from = Math.max(cadence.previous(due - 1) ?? 0, due - WEEK_MS);
     if (offset(from) >= offset(due)) return null;

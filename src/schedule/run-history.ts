@@ -48,7 +48,7 @@ export interface Counters {
   readonly sent: number;
   readonly unchanged: number;
   readonly missed: number;
-  /** Some were too many to count: there were more than `missed`. Absent otherwise. */
+  /** There were more than `missed`: some were too many to count. Absent otherwise. */
   readonly missedAtLeast?: true;
   readonly overlapped: number;
   readonly failed: number;
@@ -68,13 +68,13 @@ export interface LatenessEntry {
 /** How many runs are kept; a hundred take about 13 KiB. */
 const MAX_RUNS = 100;
 
-/** Upper bounds in seconds; of lateness fine around what is promised, 2 ms and 6 ms. */
+/** Upper bounds in seconds; those of lateness are close together around 2 ms and 6 ms, which are promised. */
 const LATENESS_BOUNDS = [0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.025, 0.1, 0.5, 1, 5, 10];
 const FEED_DURATION_BOUNDS = [0.0005, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /**
- * What became of the instants of one schedule. Counted and measured here alone: the admin API, `/metrics`
- * and `/admin/stats` read it. The newest runs are kept.
+ * The newest runs of one schedule, and what became of all its instants. Counted and measured here alone: the
+ * admin API, `/metrics` and `/admin/stats` read it.
  */
 export class RunHistory implements RunCounts {
   readonly runs = { sent: 0, unchanged: 0, unheard: 0, failed: 0 };
@@ -203,7 +203,7 @@ class Histogram {
   }
 }
 
-/** Over how many of the newest ticks median and percentile are taken. */
+/** Median and percentile are those of so many newest ticks. */
 const WINDOW = 256;
 
 /** How late the newest ticks of one schedule left, in 1 KiB. */
@@ -247,7 +247,7 @@ export class LatenessOfAll {
   entry(): Omit<LatenessEntry, 'lastMs'> | null {
     const histogram = this.#histogram;
     if (histogram.count === 0) return null;
-    // The histogram says in which range a value lies, and names the end of it.
+    // The histogram answers with the end of the range that a value lies in, which may be above the maximum.
     const atMost = (value: number) => Math.round(Math.min(value, histogram.max) / 10) / 100;
     return {
       medianMs: atMost(histogram.percentile(50)),
