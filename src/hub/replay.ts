@@ -49,30 +49,28 @@ export function replay(histories: ReadonlyMap<string, History>, options: ReplayO
   const { upTo, since, maxBytes, retainedOf, frameOf } = options;
   const resumed = new Map<string, boolean | null>();
   const replayed: Replayed[] = [];
-  const unsent = new Map<string, Message[]>();
+  const missed: Message[] = [];
   let bytes = 0;
-  const add = (room: string, { position }: Message, frame: Frame) => replayed.push({ room, position, frame });
   for (const [room, history] of histories) {
     resumed.set(room, history.resumed);
     const messages = history.messages.filter(({ position }) => position <= upTo);
-    unsent.set(room, messages);
+    missed.push(...messages);
     for (const message of retainedOf(room)) {
       const isSeen = history.resumed === true && since !== undefined && !isAfter(message, room, since);
       if (isSeen || message.position > upTo || isAmong(messages, message)) continue;
       const frame = frameOf(message.event);
       bytes += frame.length;
-      add(room, message, frame);
+      replayed.push({ room, position: message.position, frame });
     }
   }
-  for (let room = roomOfNewest(unsent); room !== undefined; room = roomOfNewest(unsent)) {
-    const message = unsent.get(room)?.at(-1);
-    const frame = message && frameOf(message.event);
+  missed.sort((a, b) => b.position - a.position);
+  for (const { position, event } of missed) {
+    const { room = '' } = event;
+    const frame = bytes > maxBytes ? undefined : frameOf(event);
     bytes += frame?.length ?? 0;
-    if (!frame || bytes > maxBytes) break;
-    add(room, message, frame);
-    unsent.get(room)?.pop();
+    if (frame && bytes <= maxBytes) replayed.push({ room, position, frame });
+    else resumed.set(room, false);
   }
-  for (const [room, messages] of unsent) if (messages.length > 0) resumed.set(room, false);
   replayed.sort((a, b) => a.position - b.position || (a.room < b.room ? -1 : 1));
   return {
     resumed: Object.fromEntries(resumed),
@@ -89,17 +87,4 @@ function isAfter({ position }: Message, room: string, since: Since): boolean {
 /** Whether the history has the retained message itself, or what took its place. */
 function isAmong(messages: readonly Message[], { position, event }: Message): boolean {
   return messages.some((message) => message.position >= position && message.event.key === event.key);
-}
-
-/** The room that has the newest message of all; each list has its newest at the end. */
-function roomOfNewest(unsent: ReadonlyMap<string, readonly Message[]>): string | undefined {
-  let newest = -1;
-  let found: string | undefined;
-  for (const [room, messages] of unsent) {
-    const position = messages.at(-1)?.position ?? -1;
-    if (position <= newest) continue;
-    newest = position;
-    found = room;
-  }
-  return found;
 }
