@@ -9,7 +9,7 @@ import type { Published } from './hub/publisher.ts';
 import type { HubEvents } from './hub/views.ts';
 import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
-import type { ClientAction, Sent } from './transport/actions.ts';
+import type { ClientAction, Sent } from './transport/action-table.ts';
 
 /** The second argument of `createBelfry`. */
 export interface BelfryOptions {
@@ -159,17 +159,19 @@ export interface Belfry {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
-/** An action of a program, as those that every server has: it sees a copy of what it may know of its client. */
+/** An action of a program in the form of the built-in ones: it sees a copy of what it may know of its client. */
 export function clientAction(action: Action): ClientAction {
-  return ({ connection, sent, receivedAtMs }) => {
-    const { device, remoteAddress } = connection.peer;
-    const client = {
-      id: connection.id,
-      ...(device && { device }),
-      rooms: [...connection.rooms],
-      remoteAddress,
-    };
-    return action({ client, sent, receivedAtMs });
+  return {
+    perform({ connection, sent, receivedAtMs }) {
+      const { device, remoteAddress } = connection.peer;
+      const client = {
+        id: connection.id,
+        ...(device && { device }),
+        rooms: [...connection.rooms],
+        remoteAddress,
+      };
+      return action({ client, sent, receivedAtMs });
+    },
   };
 }
 

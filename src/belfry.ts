@@ -35,4 +35,4 @@ export type { Logger } from './observe/log.ts';
 export type { CloseReason } from './protocol/close-reason.ts';
 export type { Applied } from './schedule/schedules.ts';
 export { createBelfry } from './server.ts';
-export type { Sent } from './transport/actions.ts';
+export type { Sent } from './transport/action-table.ts';

@@ -26,7 +26,8 @@ import { Reloads } from './reloads.ts';
 import type { Report } from './schedule/options.ts';
 import { Schedules } from './schedule/schedules.ts';
 import { Settings, type SettingsHolder } from './settings.ts';
-import { ActionTable, builtInActions, exampleLines } from './transport/actions.ts';
+import { ActionTable } from './transport/action-table.ts';
+import { builtInActions } from './transport/actions.ts';
 import { Heartbeat } from './transport/client.ts';
 import { Listener } from './transport/http-server.ts';
 import { clientAddressOf } from './transport/rooms-route.ts';
@@ -119,15 +120,19 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   // WebSocket and SSE, on a port of ours or through another server
 
-  const actionParts = { hub, clock, access: admission, roomRates: new RoomMessageRates(settings, clock) };
-  const actions = builtInActions(actionParts);
+  const roomRates = new RoomMessageRates(settings, clock);
+  const actions = new ActionTable(builtInActions({ hub, clock, access: admission, roomRates }), {
+    clock,
+    onRefused,
+    onFault,
+  });
   const heartbeat = new Heartbeat({ clock, hub, settings });
   const clientParts = {
     hub,
     clock,
     settings,
     heartbeat,
-    actions: new ActionTable({ actions, exampleOf: exampleLines(actionParts), clock, onRefused, onFault }),
+    actions,
     onConnected: (transport: Transport) => metrics.connected(transport),
     onFault,
   };
@@ -255,10 +260,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
     on: (name, listener) => addListener(hub.events, name, listener),
 
-    action(name, action) {
-      if (actions.has(name)) throw new Error(`action "${name}" is there already`);
-      actions.set(name, clientAction(action));
-    },
+    action: (name, action) => actions.add(name, clientAction(action)),
 
     fetch: (request, bindings) => app.fetch(request, bindings),
     upgrade,

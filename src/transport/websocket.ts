@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { WireFormat } from '../hub/frame.ts';
 import { CLOSE, type CloseReason, closeReason } from '../protocol/close-reason.ts';
-import type { ActionTable } from './actions.ts';
+import type { ActionTable } from './action-table.ts';
 import { Client, type ClientParts } from './client.ts';
 import { websocketFormat } from './wire.ts';
 

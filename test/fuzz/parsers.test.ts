@@ -13,7 +13,8 @@ import { feedKinds } from '../../src/feed/kinds.ts';
 import type { Connection } from '../../src/hub/connection.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { isRoomName } from '../../src/hub/event.ts';
-import { ActionTable, builtInActions } from '../../src/transport/actions.ts';
+import { ActionTable } from '../../src/transport/action-table.ts';
+import { builtInActions } from '../../src/transport/actions.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { CASES, SEED, TIMEOUT_MS } from './cases.ts';
@@ -121,13 +122,7 @@ describe('a parser never fails, whatever it reads:', () => {
       },
       roomRates: { take() {} },
     });
-    const table = new ActionTable({
-      actions,
-      exampleOf: () => undefined,
-      clock,
-      onRefused: () => {},
-      onFault,
-    });
+    const table = new ActionTable(actions, { clock, onRefused: () => {}, onFault });
     await fc.assert(
       fc.asyncProperty(jsonText(fc.oneof(sent, json)), async (line) => {
         replies.length = 0;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../src/hub/connection.ts';
 import { Refusal } from '../../src/hub/errors.ts';
-import { ActionTable, type ClientAction } from '../../src/transport/actions.ts';
+import { ActionTable, type ClientCall } from '../../src/transport/action-table.ts';
 import type { Received } from '../helpers/guest.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
@@ -9,13 +9,9 @@ function setUp() {
   const replies: Received[] = [];
   const fake = { send: (text: string) => replies.push(JSON.parse(text)) };
   const connection = fake as unknown as Connection; // of which an action table touches this much
-  const table = new ActionTable({
+  const actions = { echo: { perform: ({ sent }: ClientCall) => sent.data }, ping: { perform() {} } };
+  const table = new ActionTable(actions, {
     clock: new ManualClock(),
-    actions: new Map<string, ClientAction>([
-      ['echo', ({ sent }) => sent.data],
-      ['ping', () => {}],
-    ]),
-    exampleOf: () => undefined,
     onRefused: () => {},
     onFault: (what, error) => {
       throw new Error(what, { cause: error });

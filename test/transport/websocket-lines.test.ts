@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Hub } from '../../src/hub/hub.ts';
-import { ActionTable } from '../../src/transport/actions.ts';
+import { ActionTable, type ClientCall } from '../../src/transport/action-table.ts';
 import type { Heartbeat } from '../../src/transport/client.ts';
 import { type OwnedWebSocket, WebSocketClient, type WebSocketOwner } from '../../src/transport/websocket.ts';
 import { SocketGuest } from '../helpers/guest.ts';
@@ -61,13 +61,8 @@ function setUp({
   const onFault = (what: string, error: unknown) => {
     throw new Error(what, { cause: error });
   };
-  const actions = new ActionTable({
-    exampleOf: () => undefined,
-    onRefused: () => {},
-    clock,
-    actions: new Map([['wait', ({ sent }) => new Promise((resolve) => waiting.push(() => resolve(sent.n)))]]),
-    onFault,
-  });
+  const wait = ({ sent }: ClientCall) => new Promise((resolve) => waiting.push(() => resolve(sent.n)));
+  const actions = new ActionTable({ wait: { perform: wait } }, { clock, onRefused: () => {}, onFault });
   const socket = new PassThrough();
   let join = () => {};
   const joined = new Promise<void>((resolve) => {
