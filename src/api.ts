@@ -4,9 +4,12 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import type { FeedKind } from './feed/feed.ts';
+import { Refusal } from './hub/errors.ts';
 import type { Sender, Target } from './hub/event.ts';
+import type { Hub } from './hub/hub.ts';
 import type { Published } from './hub/publisher.ts';
 import type { HubEvents } from './hub/views.ts';
+import type { Lifecycle } from './lifecycle.ts';
 import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
 import type { ClientAction, Sent } from './transport/action-table.ts';
@@ -173,6 +176,17 @@ export function clientAction(action: Action): ClientAction {
       return action({ client, sent, receivedAtMs });
     },
   };
+}
+
+/** `Belfry.publish`. */
+export async function publishMessage(
+  { hub, lifecycle }: { hub: Pick<Hub, 'publish'>; lifecycle: Pick<Lifecycle, 'isServing' | 'closed'> },
+  { target = {}, event = 'message', data }: Parameters<Belfry['publish']>[0],
+): Promise<Published> {
+  const text: string | undefined = JSON.stringify(data);
+  if (text === undefined) throw new Refusal(400, `data is ${typeof data}: give what JSON can hold`);
+  if (!lifecycle.isServing) throw lifecycle.closed;
+  return hub.publish({ target, event, data: text });
 }
 
 /** `Belfry.on`. */

@@ -7,19 +7,19 @@ import { etag } from 'hono/etag';
 import type { Origins } from './access/origins.ts';
 import { type AdminParts, createAdmin } from './admin/app.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
-import { createPages, PAGE_PATHS } from './pages/pages.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import { createPages, PAGE_PATHS, roomPage } from './pages/pages.ts';
 import { headFault } from './transport/pipeline.ts';
 import { problem, problemResponse } from './transport/problem.ts';
 import { type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
 
 export interface HttpParts {
-  readonly rooms: RoomsRouteParts;
+  readonly rooms: Omit<RoomsRouteParts, 'page'>;
   readonly admin: AdminParts;
-  /** Why nothing is served at the moment but `/livez`: before the server runs, and once it has stopped. */
-  readonly notServing: () => Refusal | undefined;
-  /** Hears of each request that was turned down. */
+  readonly lifecycle: Pick<Lifecycle, 'isServing' | 'closed'>;
+  /** Called with the reason of each request that was refused. */
   readonly onRefused: (reason: RefusalReason) => void;
-  /** Hears of what was no refusal. */
+  /** Called with every error that is no refusal. */
   readonly onFault: (what: string, error: unknown) => void;
 }
 
@@ -30,7 +30,10 @@ const GUARDED_BY_HOST = ['/', ...PAGE_PATHS, '/openapi.yaml', '/admin/*', '/metr
 const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 
 /** Everything that is answered over plain HTTP; every refusal, from wherever, is formatted here. */
-export function httpApp({ rooms, admin, notServing, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
+export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
+  const checkServing = () => {
+    if (!lifecycle.isServing) throw lifecycle.closed;
+  };
   const app = new Hono<NodeEnv>();
   app.onError((error) => {
     if (!(error instanceof Refusal)) onFault('a request failed', error);
@@ -45,9 +48,8 @@ export function httpApp({ rooms, admin, notServing, onRefused, onFault }: HttpPa
     if (c.error) onRefused(reasonOf(c.error));
   });
   app.use(async (c, next) => {
-    // Rooms say so themselves, over SSE in the words of a stream.
-    const refusal = c.req.path === '/livez' || /^\/rooms(\/|$)/.test(c.req.path) ? undefined : notServing();
-    if (refusal) throw refusal;
+    // A room refuses by itself: over SSE with an event of the stream.
+    if (c.req.path !== '/livez' && !/^\/rooms(\/|$)/.test(c.req.path)) checkServing();
     await next();
   });
   for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(rooms.settings));
@@ -55,13 +57,17 @@ export function httpApp({ rooms, admin, notServing, onRefused, onFault }: HttpPa
   app.get('/', (c) => c.redirect('rooms/lobby'));
   app.get('/livez', (c) => c.text('ok\n'));
   app.get('/readyz', (c) => {
-    const closed = rooms.admission.closed;
+    const { closed } = lifecycle;
     if (closed) throw closed;
     return c.text('ok\n');
   });
   app.get('/openapi.yaml', etag(), describing());
   app.route('/', createPages());
-  app.route('/', roomsRoute(rooms));
+  const page = () => {
+    checkServing();
+    return roomPage();
+  };
+  app.route('/', roomsRoute({ ...rooms, page }));
   app.route('/', createAdmin(admin));
   // Last, since the first that fits answers.
   for (const path of READ_ONLY) {

@@ -11,8 +11,7 @@ export type Phase = 'new' | 'starting' | 'running' | 'draining' | 'stopped';
 export interface LifecycleParts {
   readonly clock: Clock;
   readonly settings: { readonly current: { readonly server: { readonly drainSeconds: number } } };
-  /** How many clients there are. */
-  readonly connectionCount: () => number;
+  readonly hub: Pick<Hub, 'connectionCount'>;
   /** Makes ready what everything else needs. */
   prepare(): Promise<void>;
   /** Begins to work; all of it or, where it throws, nothing. */
@@ -66,9 +65,9 @@ export class Lifecycle {
   /** Why no client is admitted at the moment; `undefined`: they are. */
   get closed(): Refusal | undefined {
     if (this.#phase === 'running') return undefined;
-    const { clock, connectionCount } = this.#parts;
+    const { clock, hub } = this.#parts;
     const drainLeftMs = this.#phase === 'draining' ? Math.max(this.#drainEndsAtMs - clock.monotonic(), 0) : 0;
-    const after = retryAfterMs(drainLeftMs, connectionCount());
+    const after = retryAfterMs(drainLeftMs, hub.connectionCount);
     return new Refusal(503, `${WHY_CLOSED[this.#phase]}: come back in a moment`, {
       reason: 'draining',
       retryAfterMs: after,
@@ -96,8 +95,8 @@ export class Lifecycle {
     this.#stopping ??= this.#stop();
     if (signal && this.#phase !== 'stopped') {
       signal.addEventListener('abort', hurry);
-      const forget = () => signal.removeEventListener('abort', hurry);
-      this.#stopping.then(forget, forget);
+      const unlisten = () => signal.removeEventListener('abort', hurry);
+      this.#stopping.then(unlisten, unlisten);
     }
     return this.#stopping;
   }
@@ -141,15 +140,42 @@ function aborted(): never {
   throw new DOMException('the server was stopped while it was starting', 'AbortError');
 }
 
-/** What a server that stops needs of a client. */
-export interface OpenClient {
-  readonly connection: Connection;
-  /** A socket: something that ends with `close`. */
-  readonly socket: {
-    readonly closed: boolean;
-    once(event: 'close', listener: () => void): unknown;
-    destroy(): unknown;
+/** Something that ends with `close`. */
+export interface OpenSocket {
+  readonly closed: boolean;
+  once(event: 'close', listener: () => void): unknown;
+  destroy(): unknown;
+}
+
+export interface ShutDownParts {
+  readonly clock: Clock;
+  readonly settings: { readonly current: { readonly limits: { readonly fanoutSliceMs: number } } };
+  readonly hub: Pick<Hub, 'close' | 'stop'>;
+  readonly heartbeat: {
+    readonly clients: Iterable<{ readonly connection: Connection; readonly socket: OpenSocket }>;
+    stop(): void;
   };
+  readonly upgrades: { readonly refused: Iterable<OpenSocket> };
+  readonly listener: { cut(): void; close(): Promise<void> };
+  readonly schedules: { stop(): Promise<void> };
+  readonly metrics: { stop(): void };
+}
+
+/** Closes the clients over `drainMs`, then ends every other part; at once when `signal` aborts. */
+export async function shutDown(parts: ShutDownParts, drainMs: number, signal: AbortSignal): Promise<void> {
+  const { clock, settings, hub, heartbeat, upgrades, listener, schedules, metrics } = parts;
+  const sliceMs = settings.current.limits.fanoutSliceMs;
+  await drain({ clients: heartbeat.clients, hub, clock, drainMs, sliceMs, signal });
+  heartbeat.stop();
+  const cut = () => listener.cut();
+  signal.addEventListener('abort', cut);
+  if (signal.aborted) cut();
+  // Those on the server of another program are on no list of the listener.
+  const sockets = [...[...heartbeat.clients].map(({ socket }) => socket), ...upgrades.refused];
+  await Promise.all([schedules.stop(), allClosed(sockets, { clock, signal }), listener.close()]);
+  signal.removeEventListener('abort', cut);
+  metrics.stop();
+  hub.stop();
 }
 
 /** How often some of the clients are closed during a drain. */
@@ -160,7 +186,7 @@ const DRAIN_STEP_MS = 50;
  * told its own time to return, after the drain. Resolves when all are closed, or `signal` aborts.
  */
 export async function drain(options: {
-  clients: Iterable<Pick<OpenClient, 'connection'>>;
+  clients: Iterable<{ readonly connection: Connection }>;
   hub: Pick<Hub, 'close'>;
   clock: Clock;
   drainMs: number;
@@ -189,15 +215,15 @@ export async function drain(options: {
   }
 }
 
-/** How long the sockets of clients that were closed may take to end by themselves. */
+/** How long sockets may take to close by themselves. */
 const CLOSE_MS = 1000;
 
-/** Resolves when the sockets of all clients are closed: cut after a second, or as soon as `signal` aborts. */
-export async function allClosed(
-  clients: Iterable<OpenClient>,
+/** Resolves when all sockets are closed: cut after a second, or as soon as `signal` aborts. */
+async function allClosed(
+  sockets: readonly OpenSocket[],
   { clock, signal }: { clock: Clock; signal: AbortSignal },
 ): Promise<void> {
-  const open = [...clients].map(({ socket }) => socket).filter(({ closed }) => !closed);
+  const open = sockets.filter(({ closed }) => !closed);
   if (open.length === 0) return;
   const cut = () => {
     for (const socket of open) socket.destroy();

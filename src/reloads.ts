@@ -7,13 +7,15 @@ import { Secrets } from './config/redact.ts';
 import { type Config, configJsonSchema } from './config/schema.ts';
 import type { FeedKind } from './feed/feed.ts';
 import { Refusal } from './hub/errors.ts';
-import type { Phase } from './lifecycle.ts';
+import type { Lifecycle } from './lifecycle.ts';
 import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
 import { Settings, type SettingsHolder } from './settings.ts';
 
 /** Keys that take effect at the next start only, since the port is bound once. */
 const BOUND_ONCE = ['host', 'port'] as const;
+
+const NONE_APPLIED: Applied = { added: [], changed: [], removed: [], kept: [] };
 
 export interface ReloadsParts {
   readonly clock: Clock;
@@ -25,9 +27,9 @@ export interface ReloadsParts {
   readonly parse: (document: unknown) => Config;
   readonly settings: SettingsHolder;
   readonly madeToken: TokenEntry | undefined;
-  readonly phase: () => Phase;
+  readonly lifecycle: Pick<Lifecycle, 'phase'>;
   /** Applies the schedules in force; all of them or, where it throws, none. */
-  readonly apply: () => Applied;
+  readonly applySchedules: () => Applied;
   readonly logger: Logger | undefined;
 }
 
@@ -69,7 +71,7 @@ export class Reloads {
    */
   async reload(): Promise<Reloaded> {
     const { source, settings, logger, clock, madeToken } = this.#parts;
-    const phase = this.#parts.phase();
+    const { phase } = this.#parts.lifecycle;
     if (phase === 'draining' || phase === 'stopped') throw new Refusal(409, 'the server is stopping');
     if (!source)
       throw new Refusal(409, 'the configuration was not read from a file, so it cannot be reloaded');
@@ -80,7 +82,8 @@ export class Reloads {
       // Before the start no port is bound.
       const { host, port } = phase === 'new' ? read.server : before.server;
       settings.current = new Settings({ ...read, server: { ...read.server, host, port } }, madeToken);
-      const applied = this.#parts.apply();
+      // Before the server runs it starts none: those in force then begin with it.
+      const applied = phase === 'running' ? this.#parts.applySchedules() : NONE_APPLIED;
       this.#document = document;
       this.#shown = undefined;
       this.#loadedAtMs = clock.now();

@@ -6,22 +6,21 @@ import { RoomMessageRates } from './access/rate-limits.ts';
 import { RoomLimiter } from './access/room-limits.ts';
 import type { TokenEntry } from './access/tokens.ts';
 import { FailedAttempts } from './admin/guard.ts';
-import { addListener, type Belfry, type BelfryOptions, clientAction } from './api.ts';
+import { addListener, type Belfry, type BelfryOptions, clientAction, publishMessage } from './api.ts';
 import { systemClock } from './clock.ts';
 import { sha256Of } from './config/admin-tokens.ts';
 import { parseConfig } from './config/parse.ts';
 import { scheduleOptions } from './config/schedule.ts';
 import { feedKinds } from './feed/kinds.ts';
 import { httpApp, requestListener } from './http-app.ts';
-import { Refusal, type RefusalReason } from './hub/errors.ts';
+import type { RefusalReason } from './hub/errors.ts';
 import type { Transport } from './hub/frame.ts';
 import { Hub } from './hub/hub.ts';
-import { allClosed, drain, Lifecycle } from './lifecycle.ts';
+import { Lifecycle, shutDown } from './lifecycle.ts';
 import { MemoryLog } from './log/memory-log.ts';
 import type { Logger } from './observe/log.ts';
 import { Metrics } from './observe/metrics.ts';
 import { RefusedOrigins } from './observe/refused-origins.ts';
-import { roomPage } from './pages/pages.ts';
 import { Reloads } from './reloads.ts';
 import type { Report } from './schedule/options.ts';
 import { Schedules } from './schedule/schedules.ts';
@@ -31,8 +30,7 @@ import { builtInActions } from './transport/actions.ts';
 import { Heartbeat } from './transport/client.ts';
 import { Listener } from './transport/http-server.ts';
 import { clientAddressOf } from './transport/rooms-route.ts';
-import { upgradeGate, websocketUpgrades } from './transport/upgrade.ts';
-import { WebSocketClient } from './transport/websocket.ts';
+import { webSocketGate } from './transport/websocket.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
@@ -72,17 +70,30 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onRoomEnded: (room) => roomLimiter.ended(room),
     onFault,
   });
-  const schedules: Schedules = new Schedules({
+  const schedules: Schedules = new Schedules({ clock, hub, report: report(logger), settings });
+  const metrics: Metrics = new Metrics({ clock, version, hub, schedules });
+  const feedContext = { clock, baseDirectory, env, stats: () => metrics.stats() };
+  const applySchedules = () =>
+    schedules.apply(scheduleOptions(settings.current.config.schedules, kinds, feedContext));
+
+  // From start to stop
+
+  const lifecycle = new Lifecycle({
     clock,
-    hub,
-    report: report(logger),
     settings,
+    hub,
+    prepare: () => hub.start(),
+    begin() {
+      applySchedules();
+      metrics.start();
+    },
+    async abandon() {
+      listener.cut();
+      await listener.close();
+    },
+    end: (drainMs, signal) =>
+      shutDown({ clock, settings, hub, heartbeat, upgrades, listener, schedules, metrics }, drainMs, signal),
   });
-  const metrics = new Metrics({ clock, version, hub, schedules });
-  const applySchedules = () => {
-    const context = { clock, baseDirectory, env, stats: () => metrics.stats() };
-    return schedules.apply(scheduleOptions(settings.current.config.schedules, kinds, context));
-  };
   const reloads = new Reloads({
     clock,
     document,
@@ -91,12 +102,8 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     parse: (read) => parseConfig(read, { feedKinds: kinds, env }),
     settings,
     madeToken: tokenEntry,
-    phase: () => lifecycle.phase,
-    apply() {
-      // Those in force then begin with the server.
-      if (lifecycle.phase !== 'running') return { added: [], changed: [], removed: [], kept: [] };
-      return applySchedules();
-    },
+    lifecycle,
+    applySchedules,
     logger,
   });
 
@@ -104,21 +111,17 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   const refusedOrigins = new RefusedOrigins(clock, (detail) => logger?.warn(detail));
   const connections = new ConnectionLimiter({ settings, clock });
-  const roomLimiter = new RoomLimiter({
-    settings,
-    roomCount: () => hub.roomCount,
-    exists: (room) => hub.hasRoom(room),
-  });
+  const roomLimiter = new RoomLimiter({ settings, hub });
   const admission = new Admission({
     settings,
     connections,
     rooms: roomLimiter,
-    closed: () => lifecycle.closed,
-    lockOf: (room) => hub.refusalOf(room),
+    hub,
+    lifecycle,
     onOriginRefused: (origin, detail) => refusedOrigins.refused(origin, detail),
   });
 
-  // WebSocket and SSE, on a port of ours or through another server
+  // WebSocket and SSE, on a port of its own or through another server
 
   const roomRates = new RoomMessageRates(settings, clock);
   const actions = new ActionTable(builtInActions({ hub, clock, access: admission, roomRates }), {
@@ -127,47 +130,14 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onFault,
   });
   const heartbeat = new Heartbeat({ clock, hub, settings });
-  const clientParts = {
-    hub,
-    clock,
-    settings,
-    heartbeat,
-    actions,
-    onConnected: (transport: Transport) => metrics.connected(transport),
-    onFault,
-  };
-  const openWebSocket = websocketUpgrades({
-    settings,
-    own(websocket, { socket, entry }) {
-      // It may have been stopped since the client was admitted.
-      return lifecycle.phase === 'running'
-        ? new WebSocketClient(websocket, socket, entry, clientParts)
-        : undefined;
-    },
-    onFault,
-  });
-  const upgrade = upgradeGate({
-    enter: (caller) => admission.enter(caller),
-    accept: openWebSocket,
-    onRefused,
-    onFault,
-  });
+  const onConnected = (transport: Transport) => metrics.connected(transport);
+  const clientParts = { hub, clock, settings, heartbeat, actions, onConnected, onFault };
+  const upgrades = webSocketGate({ admission, clients: clientParts, onRefused });
 
   // HTTP
 
   const app = httpApp({
-    rooms: {
-      hub,
-      clock,
-      currentTicks: schedules,
-      settings,
-      admission,
-      clientParts,
-      page() {
-        if (lifecycle.isServing) return roomPage();
-        throw lifecycle.closed;
-      },
-    },
+    rooms: { hub, clock, currentTicks: schedules, settings, admission, clientParts },
     admin: {
       hub,
       schedules,
@@ -182,13 +152,13 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       settings,
       onCalled: (operation, status) => metrics.adminCalled(operation, status),
     },
-    notServing: () => (lifecycle.isServing ? undefined : lifecycle.closed),
+    lifecycle,
     onRefused,
     onFault,
   });
   const listener = new Listener({
     request: requestListener(app.fetch, onRefused),
-    upgrade,
+    upgrade: upgrades.onUpgrade,
     clock,
     settings,
     takeSocket: (peerAddress) => connections.takeSocket(peerAddress),
@@ -196,37 +166,6 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onRefused,
     onCrowded: (detail) => logger?.warn(detail),
     onFault,
-  });
-
-  const lifecycle: Lifecycle = new Lifecycle({
-    clock,
-    settings,
-    connectionCount: () => hub.connectionCount,
-    prepare: () => hub.start(),
-
-    begin() {
-      applySchedules();
-      metrics.start();
-    },
-
-    async abandon() {
-      listener.cut();
-      await listener.close();
-    },
-
-    async end(drainMs, signal) {
-      const sliceMs = settings.current.limits.fanoutSliceMs;
-      await drain({ clients: heartbeat.clients, hub, clock, drainMs, sliceMs, signal });
-      heartbeat.stop();
-      const cut = () => listener.cut();
-      signal.addEventListener('abort', cut);
-      if (signal.aborted) cut();
-      const closed = allClosed(heartbeat.clients, { clock, signal });
-      await Promise.all([schedules.stop(), closed, listener.close()]);
-      signal.removeEventListener('abort', cut);
-      metrics.stop();
-      hub.stop();
-    },
   });
 
   return {
@@ -251,19 +190,13 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     reload: async () => reloads.reload(),
     nextDue: () => schedules.nextDue(),
 
-    async publish({ target = {}, event = 'message', data }) {
-      const text: string | undefined = JSON.stringify(data);
-      if (text === undefined) throw new Refusal(400, `data is ${typeof data}: give what JSON can hold`);
-      if (!lifecycle.isServing) throw lifecycle.closed;
-      return hub.publish({ target, event, data: text });
-    },
-
+    publish: (message) => publishMessage({ hub, lifecycle }, message),
     on: (name, listener) => addListener(hub.events, name, listener),
 
     action: (name, action) => actions.add(name, clientAction(action)),
 
     fetch: (request, bindings) => app.fetch(request, bindings),
-    upgrade,
+    upgrade: upgrades.onUpgrade,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Connection, Peer } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
+import type { Hub } from '../hub/hub.ts';
 import type { ClientAddress, ClientAddresses, HeaderSource } from './client-address.ts';
 import type { ConnectionLimiter, Slot } from './connection-limits.ts';
 import type { Origins } from './origins.ts';
@@ -44,10 +45,11 @@ export interface AdmissionParts {
   readonly settings: { readonly current: AccessSettings };
   readonly connections: ConnectionLimiter;
   readonly rooms: RoomLimiter;
-  /** Why no client is admitted at the moment. */
-  readonly closed: () => Refusal | undefined;
-  /** Why a room cannot be entered at the moment. */
-  readonly lockOf: (room: string) => Refusal | undefined;
+  readonly hub: Pick<Hub, 'refusalOf'>;
+  readonly lifecycle: {
+    /** Why no client is admitted at the moment. */
+    readonly closed: Refusal | undefined;
+  };
   /** Called for each refused origin. */
   readonly onOriginRefused: (origin: string, detail: string) => void;
 }
@@ -75,7 +77,7 @@ export class Admission {
 
   /** Why no client is admitted at the moment. */
   get closed(): Refusal | undefined {
-    return this.#parts.closed();
+    return this.#parts.lifecycle.closed;
   }
 
   /** For a request that is answered at once, without a subscription. */
@@ -135,16 +137,16 @@ export class Admission {
   }
 
   #decide(caller: Caller): { admitted: Admitted; client: ClientAddress } {
-    const { settings, rooms: limiter, closed, lockOf } = this.#parts;
+    const { settings, rooms: limiter, hub } = this.#parts;
     const rooms = roomsOf(caller.url);
     // First, since each name is then matched against every rule.
     limiter.checkNumber(rooms);
     const device = deviceOf(caller.url);
     const client = this.checkOrigin(caller);
     for (const room of rooms) settings.current.rooms.checkSubscribe(room);
-    const refusal = closed();
-    if (refusal) throw refusal;
-    const locks = rooms.map((room) => lockOf(room));
+    const { closed } = this;
+    if (closed) throw closed;
+    const locks = rooms.map((room) => hub.refusalOf(room));
     // A client that asks for several rooms gets those that are open; only where none is, it is refused.
     if (locks.every((lock) => lock !== undefined)) throw locks[0];
     const userAgent = this.#kept(caller.header('user-agent'));

@@ -1,4 +1,5 @@
 import { Refusal, retryAfterMs } from '../hub/errors.ts';
+import type { Hub } from '../hub/hub.ts';
 import type { Limits } from '../limits.ts';
 import { CLOSE } from '../protocol/close-reason.ts';
 import { countedAs, type LimitedClient, type Slot } from './connection-limits.ts';
@@ -14,9 +15,7 @@ export interface RoomLimiterSettings {
 
 export interface RoomLimiterParts {
   readonly settings: { readonly current: RoomLimiterSettings };
-  /** How many rooms exist now. */
-  readonly roomCount: () => number;
-  readonly exists: (room: string) => boolean;
+  readonly hub: Pick<Hub, 'roomCount' | 'hasRoom'>;
 }
 
 /** Least retry time at a limit of rooms: about as long as it takes until a room ends. */
@@ -72,7 +71,7 @@ export class RoomLimiter {
     if (added === 0) return;
     if (this.#isLimited(client)) this.#checkAddress(countedAs(client.address), added);
     const { limits } = this.#parts.settings.current;
-    const count = this.#parts.roomCount() + this.#missing;
+    const count = this.#parts.hub.roomCount + this.#missing;
     if (count + added <= limits.rooms) return;
     throw full(503, `there are ${count} rooms, and there may be ${limits.rooms} (limits.rooms)`);
   }
@@ -128,9 +127,9 @@ export class RoomLimiter {
 
   /** The rooms that this client would open, without those that a rule names exactly. */
   #newOf(rooms: readonly string[]): string[] {
-    const { exists, settings } = this.#parts;
+    const { hub, settings } = this.#parts;
     return rooms.filter(
-      (room) => !exists(room) && !this.#granted.has(room) && !settings.current.rooms.isNamed(room),
+      (room) => !hub.hasRoom(room) && !this.#granted.has(room) && !settings.current.rooms.isNamed(room),
     );
   }
 
@@ -156,7 +155,7 @@ export class RoomLimiter {
   #grant(name: string): GrantedRoom {
     let granted = this.#granted.get(name);
     if (!granted) {
-      granted = { name, joins: 0, exists: this.#parts.exists(name) };
+      granted = { name, joins: 0, exists: this.#parts.hub.hasRoom(name) };
       this.#granted.set(name, granted);
       if (!granted.exists) this.#missing++;
     }

@@ -1,22 +1,25 @@
+// Belfry opens WebSockets with @hono/node-ws 1.3.1, which has `ws` below it. As it is, that library
+// - ends the process over some malformed requests ("GET //"), and over a client that resets early;
+// - keeps some malformed requests in memory for ever;
+// - accepts whichever subprotocol is offered first, which might be a token, and has no size limits;
+// - builds a `Request`, its headers and a context for each connection, and keeps them.
+// So `UpgradeGate` answers every faulty or refused request itself, with headers and a problem body, and
+// without anything asynchronous, in which a client could vanish. `websocketUpgrades` then shows the library
+// a made-up request that it cannot but accept. The WebSocket that comes out has one owner and no listeners.
+// Nothing outside of this file touches the library.
+
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { createNodeWebSocket, type NodeWebSocket } from '@hono/node-ws';
 import type { Context, Hono } from 'hono';
-import type { Caller, Entry, Target } from '../access/admission.ts';
-import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/errors.ts';
-import { headFault } from './pipeline.ts';
+import { WebSocket } from 'ws';
+import type { Admission, Entry } from '../access/admission.ts';
+import { Refusal, type RefusalReason, reasonOf } from '../hub/errors.ts';
 import { writeProblem } from './problem.ts';
-import { OwnedWebSocket, type WebSocketOwner } from './websocket.ts';
+import { checkHandshake, UpgradeCaller, WEBSOCKET_VERSION } from './request-head.ts';
 
-/** RFC 6455, 4.1: 16 bytes in Base64. */
-const KEY = /^[+/0-9A-Za-z]{22}==$/;
-/** RFC 7230, 3.2.6: a token, and lists of them. */
-const TOKENS = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*,[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*$/;
-const VERSION = '13';
-
-/** The subprotocol of ours; a token may stand beside it and is never sent back. */
-const SUBPROTOCOL = 'belfry';
+export { isWebSocketUpgrade } from './request-head.ts';
 
 /** A request of an admitted client, with a valid WebSocket handshake. */
 export interface Upgrade {
@@ -27,25 +30,34 @@ export interface Upgrade {
 }
 
 export interface UpgradeGateParts {
-  /** Throws a `Refusal`. */
-  readonly enter: (caller: Caller) => Entry;
-  /** Gets sound requests of admitted clients, in the same turn; what their entries hold is its own. */
+  readonly admission: Pick<Admission, 'enter'>;
+  /** Called in the same turn; from then on responsible for the socket and for what its entry holds. */
   readonly accept: (upgrade: Upgrade) => void;
-  /** Hears why, each time that a problem was answered instead. */
+  /** Called with the reason of each request that was refused. */
   readonly onRefused: (reason: RefusalReason) => void;
   readonly onFault: (what: string, error: unknown) => void;
 }
 
-/**
- * What stands between the server's `upgrade` event and the WebSocket library: every fault of a handshake is
- * answered here, with headers and a problem body, and only what the library can take goes on. Synchronous
- * throughout, so that no client can vanish half-way.
- */
-export function upgradeGate({ enter, accept, onRefused, onFault }: UpgradeGateParts) {
-  return (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+/** Decides on each upgrade request: answers it with a problem, or admits its client. */
+export class UpgradeGate {
+  readonly #parts: UpgradeGateParts;
+  readonly #refused = new Set<Duplex>();
+
+  constructor(parts: UpgradeGateParts) {
+    this.#parts = parts;
+  }
+
+  /** The sockets that got a problem for an answer and are not closed yet. */
+  get refused(): ReadonlySet<Duplex> {
+    return this.#refused;
+  }
+
+  /** For the `upgrade` event of a server, of another program's too. Never throws. */
+  readonly onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    const { admission, accept, onRefused, onFault } = this.#parts;
     // Without a listener a reset would end the process.
     socket.on('error', destroyThis);
-    // On another program's server Node's listener may be handed a socket on which an answer is unfinished.
+    // Possible on another program's server, whose requests are not answered one at a time.
     if (hasUnfinishedAnswer(socket)) {
       onRefused('input');
       socket.destroy();
@@ -54,24 +66,30 @@ export function upgradeGate({ enter, accept, onRefused, onFault }: UpgradeGatePa
     let entry: Entry;
     try {
       checkHandshake(request);
-      entry = enter(new UpgradeCaller(request));
+      entry = admission.enter(new UpgradeCaller(request));
     } catch (error) {
       if (!(error instanceof Refusal)) onFault('an upgrade request could not be answered', error);
       onRefused(reasonOf(error));
-      writeProblem(socket, error);
+      this.#refuse(socket, error);
       return;
     }
     try {
       accept({ request, socket, head, entry });
     } catch (error) {
       // Thrown on, it would end the process.
-      lose(socket, entry);
+      abandon(socket, entry);
       onFault('a WebSocket could not be opened', error);
     }
   };
+
+  #refuse(socket: Duplex, error: unknown): void {
+    this.#refused.add(socket);
+    socket.once('close', () => this.#refused.delete(socket));
+    writeProblem(socket, error);
+  }
 }
 
-function lose(socket: Duplex, { slot, reservation }: Entry): void {
+function abandon(socket: Duplex, { slot, reservation }: Entry): void {
   socket.destroy();
   slot.release();
   reservation.release();
@@ -86,113 +104,31 @@ function hasUnfinishedAnswer(socket: Duplex & { readonly _httpMessage?: unknown 
   return Boolean(socket._httpMessage);
 }
 
-/** The request as access control sees it. Its constructor throws a 400 `Refusal` for an address that is none. */
-class UpgradeCaller implements Caller {
-  readonly url: Target;
-  readonly #request: IncomingMessage;
-
-  constructor(request: IncomingMessage) {
-    this.url = targetOf(request.url ?? '');
-    this.#request = request;
-  }
-
-  get peerAddress(): string | undefined {
-    return this.#request.socket.remoteAddress;
-  }
-
-  header(name: string): string | undefined {
-    const value = this.#request.headers[name];
-    return Array.isArray(value) ? value.join(', ') : value;
-  }
-}
-
-/** The address of one room and nothing else, which most clients ask for: `URL` would change nothing in it. */
-const PLAIN_TARGET = /^\/rooms\/[0-9A-Za-z][0-9A-Za-z._:-]*$/;
-const NO_QUERY = new URLSearchParams();
-
-/** RFC 9112, 3.2: a path with its query, or a whole address. */
-function targetOf(target: string): Target {
-  if (PLAIN_TARGET.test(target)) return { pathname: target, searchParams: NO_QUERY };
-  try {
-    // Put behind an authority, not resolved against one: "//x" is a path here, not a host.
-    return target.startsWith('/') ? new URL(`http://localhost${target}`) : new URL(target);
-  } catch {
-    throw new Refusal(400, `${shown(target)} is not an address: ask for /rooms/{room}`);
-  }
-}
-
-function checkHandshake(request: IncomingMessage): void {
-  const fault = headFault(request);
-  if (fault) throw fault;
-  const { headers, method } = request;
-  if (!isWebSocketUpgrade(request)) {
-    throw new Refusal(400, `cannot upgrade to ${shownHeader(headers.upgrade)}: only to websocket`);
-  }
-  if (method !== 'GET') {
-    throw new Refusal(405, `a WebSocket is opened with GET, not ${method}`, { headers: { Allow: 'GET' } });
-  }
-  const version = headers['sec-websocket-version'];
-  if (version !== VERSION) {
-    throw new Refusal(426, `Sec-WebSocket-Version is ${shownHeader(version)}: send ${VERSION}`, {
-      headers: { 'Sec-WebSocket-Version': VERSION, Upgrade: 'websocket' },
-    });
-  }
-  const key = headers['sec-websocket-key'];
-  if (key === undefined || !KEY.test(key)) {
-    throw new Refusal(400, `Sec-WebSocket-Key is ${shownHeader(key)}: send 16 bytes in Base64`);
-  }
-  const protocols = headers['sec-websocket-protocol'];
-  if (protocols !== undefined && !(TOKENS.test(protocols) && areDistinct(protocols))) {
-    throw new Refusal(400, 'Sec-WebSocket-Protocol is not a list of different tokens: send "belfry"');
-  }
-}
-
-function areDistinct(list: string): boolean {
-  const names = list.split(',').map((name) => name.trim());
-  return new Set(names).size === names.length;
-}
-
-function shownHeader(header: string | undefined): string {
-  return header === undefined ? 'missing' : shown(header);
-}
-
-/** Whether a request asks for what a room's address can be upgraded to. */
-export function isWebSocketUpgrade({ headers }: IncomingMessage): boolean {
-  return headers.upgrade?.toLowerCase() === 'websocket';
-}
-
-// The library, @hono/node-ws with ws below it. It ends the process or keeps memory for ever where a request
-// is malformed, builds a Request, Headers and a context for each connection and keeps them, and accepts
-// whatever subprotocol is offered first: so it gets a made-up request after the checks above, and a
-// WebSocket that has an owner instead of listeners.
+/** The subprotocol of Belfry; a token may stand beside it and is never sent back. */
+const SUBPROTOCOL = 'belfry';
 
 /** How long a peer may take to answer a close frame before its socket is cut. */
 const CLOSE_TIMEOUT_MS = 3000;
 
 /**
- * In how many reads a frame may come, and in how many frames a message: one for so many of the bytes that it
- * may be large, between these two. Each costs some 750 bytes while it waits for the rest, all frames of a
- * message are taken in one iteration of the event loop, and empty ones are in no rate.
+ * A frame may come in as many reads, and a message in as many frames, as its maximum size has pieces of
+ * `PIECE_BYTES`, within these bounds. Each costs some 750 bytes while it waits for the rest, all frames of a
+ * message are taken in one iteration of the event loop, and empty ones count in no rate.
  */
 const PIECE_BYTES = 256;
 const MAX_PIECES = 4096;
 const MIN_PIECES = 64;
 
-/** What upgrades read of the configuration in force. */
-export interface UpgradeSettings {
-  readonly limits: { readonly maxPayloadBytes: number };
-}
-
 /**
- * What the library sees of a request: a handshake that it cannot but accept. It resolves the address
- * against a base and so reads "//[/../../rooms/lobby" otherwise than the gate did, and ends the
- * process over it; and nothing of the real request is kept alive by it.
+ * What the library sees of a request, so that it can refuse nothing and keeps nothing of the real one alive.
+ * The address is made up too: the library resolves it against a base, and ends the process over
+ * "//[/../../rooms/lobby", which the gate can read.
  */
 class Handshake {
   readonly method = 'GET';
   readonly url = '/';
   readonly headers: HandshakeHeaders;
-  /** Until it is over. */
+  /** Set until `finish`. */
   #upgrade: Upgrade | undefined;
   #isOpen = false;
 
@@ -207,27 +143,27 @@ class Handshake {
     this.#upgrade = upgrade;
   }
 
-  /** `own` makes the owner, from now on responsible for the socket and the entry. */
-  open(websocket: OwnedWebSocket, own: UpgradeParts['own']): void {
+  /** The owner that `own` makes is responsible for the socket and the entry from now on. */
+  open(websocket: OwnedWebSocket, own: MakeOwner): void {
     if (!this.#upgrade || !own(websocket, this.#upgrade)) return;
     this.#isOpen = true;
     // The library listens in place of the gate.
     this.#upgrade.socket.off('error', destroyThis);
   }
 
-  /** Writes what was held back; where it has not opened, ends the socket and releases the entry. */
+  /** Writes what the socket has held back. Where it has not opened, ends it and releases the entry. */
   finish(): void {
     if (!this.#upgrade) return;
     const { socket, entry } = this.#upgrade;
     this.#upgrade = undefined;
     socket.uncork();
-    if (!this.#isOpen) lose(socket, entry);
+    if (!this.#isOpen) abandon(socket, entry);
   }
 }
 
 /**
- * The headers that `ws` asks for by name. As getters they are no properties that a loop would find, so
- * the helper copies none of them into a `Headers` that nobody reads.
+ * The headers that `ws` asks for by name. As getters they are not found by a loop over properties, so the
+ * library does not copy them into a `Headers` object that is never read.
  */
 class HandshakeHeaders {
   readonly #key: string;
@@ -243,7 +179,7 @@ class HandshakeHeaders {
   }
 
   get 'sec-websocket-version'(): string {
-    return VERSION;
+    return WEBSOCKET_VERSION;
   }
 
   get 'sec-websocket-key'(): string {
@@ -255,24 +191,26 @@ class HandshakeHeaders {
   }
 }
 
+/**
+ * Makes the owner of a WebSocket that has just opened, which calls `ownedBy`. Where there is none, or this
+ * throws, the WebSocket is cut.
+ */
+export type MakeOwner = (websocket: OwnedWebSocket, upgrade: Upgrade) => WebSocketOwner | undefined;
+
 export interface UpgradeParts {
-  readonly settings: { readonly current: UpgradeSettings };
-  /**
-   * Makes the owner of a WebSocket that has just opened, which calls `ownedBy`. Where there is none, or it
-   * throws, the WebSocket is cut.
-   */
-  readonly own: (websocket: OwnedWebSocket, upgrade: Upgrade) => WebSocketOwner | undefined;
+  readonly settings: { readonly current: { readonly limits: { readonly maxPayloadBytes: number } } };
   readonly onFault: (what: string, error: unknown) => void;
 }
 
-/**
- * Turns upgrade requests into open WebSockets, through `@hono/node-ws`. Nothing else touches that library.
- */
-export function websocketUpgrades({ settings, own, onFault }: UpgradeParts): (upgrade: Upgrade) => void {
+/** Turns upgrade requests into open WebSockets. */
+export function websocketUpgrades(
+  { settings, onFault }: UpgradeParts,
+  own: MakeOwner,
+): (upgrade: Upgrade) => void {
   const server = new EventEmitter();
   const req = { header: () => 'websocket', url: 'ws://localhost/' };
-  // The library asks a Hono app with a `Request` built for it, and needs back only that its own middleware
-  // ran, which reads nothing of the context but these. So it gets just that, at half the cost.
+  // The library asks a Hono app, with a `Request` built for it, only to have its own middleware run, which
+  // reads nothing of the context but these. Running that middleware alone takes half of the time.
   const app = {
     request: (_url: URL, _init: RequestInit, env: object) =>
       helper.upgradeWebSocket({ env, req } as unknown as Context, {}),
@@ -280,16 +218,16 @@ export function websocketUpgrades({ settings, own, onFault }: UpgradeParts): (up
   // Of the app the library calls `request` only.
   const helper: NodeWebSocket = createNodeWebSocket({ app: app as unknown as Hono });
   Object.assign(helper.wss.options, {
-    // One frame of a socket in a turn: the receiver would otherwise take apart all that came in one read,
-    // up to 10,000 pings, while everything else waits.
+    // One frame of a socket in an iteration of the event loop: the receiver would otherwise parse all that
+    // came in one read, up to 10,000 pings, while everything else waits.
     allowSynchronousEvents: false,
-    // Whether a ping is answered is for its owner to say, which knows how many there were.
+    // The owner answers pings, within a rate.
     autoPong: false,
     perMessageDeflate: false,
     closeTimeout: CLOSE_TIMEOUT_MS,
     WebSocket: OwnedWebSocket,
   });
-  // As `clientTracking: false` does where the server is made: it would keep a set and listen to each.
+  // As `clientTracking: false` does at construction: `ws` would keep a set and listen to each WebSocket.
   Object.assign(helper.wss, { clients: undefined });
   const maxPayloadBytes = () => settings.current.limits.maxPayloadBytes;
   const maxPieces = () =>
@@ -300,7 +238,7 @@ export function websocketUpgrades({ settings, own, onFault }: UpgradeParts): (up
     maxFragments: { get: maxPieces },
     maxBufferedChunks: { get: maxPieces },
   });
-  // Sooner than the helper's `onOpen`, which follows some microtasks later.
+  // Earlier than the library's `onOpen`, which follows some microtasks later.
   helper.wss.on('connection', (websocket: OwnedWebSocket, handshake: unknown) => {
     // Nothing else is handed to the library.
     if (!(handshake instanceof Handshake)) return;
@@ -314,7 +252,7 @@ export function websocketUpgrades({ settings, own, onFault }: UpgradeParts): (up
   helper.injectWebSocket(server as unknown as Parameters<typeof helper.injectWebSocket>[0]);
 
   let opening: Handshake[] = [];
-  /** The handshake and the first events leave in one write, unless the join takes longer than a turn. */
+  /** In the next iteration, so that the handshake and the first events of a quick join leave in one write. */
   const finishLater = () => {
     const opened = opening;
     opening = [];
@@ -331,4 +269,105 @@ export function websocketUpgrades({ settings, own, onFault }: UpgradeParts): (up
     // A client that has hung up already would never open.
     if (socket.readable && socket.writable) server.emit('upgrade', handshake, socket, head);
   };
+}
+
+// The WebSocket of `ws`
+
+/** What each read takes that waits for the rest of its frame, beside its bytes: measured with reads of one byte. */
+const READ_BYTES = 750;
+
+/** Hears of everything that happens to one WebSocket. */
+export interface WebSocketOwner {
+  onMessage(data: Buffer, isBinary: boolean): void;
+  onPing(data: Buffer): void;
+  onPong(): void;
+  /** In place of closing it for a fault: the owner closes with this code and a reason. */
+  onFault(code: number): void;
+  /** The close frame is about to leave, whichever side began: nothing may be written behind it. */
+  onClosing(): void;
+  onClose(): void;
+}
+
+/** The parts of the parser of `ws` that are used here; its types leave them out. */
+interface Receiver {
+  /** The reads of a frame that is not complete, and their bytes. */
+  readonly _buffers: readonly Buffer[];
+  readonly _bufferedBytes: number;
+  /** The frames of a message that is not complete, and their bytes. */
+  readonly _fragments: readonly Buffer[];
+  readonly _messageLength: number;
+  startLoop(callback: (error?: Error) => void): void;
+  destroy(error: unknown): void;
+}
+
+/**
+ * Parses frames, and ends this connection alone where the parser throws. `ws` 8.23 was seen to throw a
+ * `TypeError` (`this._mask[0]` of undefined), once in some 6,500 conversations of the fuzzer, which would
+ * end the process.
+ */
+function guardedLoop(this: Receiver, callback: (error?: Error) => void): void {
+  try {
+    Object.getPrototypeOf(this).startLoop.call(this, callback);
+  } catch (error) {
+    this.destroy(error);
+  }
+}
+
+/** A WebSocket that calls one owner in place of any listeners. */
+export class OwnedWebSocket extends WebSocket {
+  #owner: WebSocketOwner | undefined;
+  #isFaulty = false;
+
+  /** To be called when it is open. */
+  ownedBy(owner: WebSocketOwner): void {
+    this.#owner = owner;
+    this.#receiver.startLoop = guardedLoop;
+  }
+
+  /** What a message that is not complete keeps in memory. */
+  get halfReceivedBytes(): number {
+    const { _buffers, _bufferedBytes, _fragments, _messageLength } = this.#receiver;
+    return _bufferedBytes + _messageLength + READ_BYTES * (_buffers.length + _fragments.length);
+  }
+
+  get #receiver(): Receiver {
+    // Made by the library when it opens, and not in its types.
+    return (this as unknown as { readonly _receiver: Receiver })._receiver;
+  }
+
+  /** Takes no listeners: those of the library copy every message and keep a context for each connection. */
+  override on(): this {
+    return this;
+  }
+
+  override emit(event: string | symbol, ...values: never[]): boolean {
+    const owner = this.#owner;
+    if (!owner) return false;
+    switch (event) {
+      case 'message':
+        owner.onMessage(...(values as unknown as [Buffer, boolean])); // as the library emits it
+        break;
+      case 'ping':
+        owner.onPing(...(values as unknown as [Buffer])); // likewise
+        break;
+      case 'pong':
+        owner.onPong();
+        break;
+      case 'close':
+        owner.onClose();
+        break;
+    }
+    return true;
+  }
+
+  override close(code?: number, reason?: string | Buffer): void {
+    // The library gives no reason where it closes for a fault.
+    if (code !== undefined && reason === undefined && this.#owner && !this.#isFaulty) {
+      this.#isFaulty = true;
+      this.#owner.onFault(code);
+      return;
+    }
+    this.#owner?.onClosing();
+    super.close(code, reason);
+  }
 }

@@ -1,7 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { WebSocket } from 'ws';
-import type { Entry } from '../access/admission.ts';
+import type { Admission, Entry } from '../access/admission.ts';
 import { type MessageLimits, MessageRate } from '../access/rate-limits.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal } from '../hub/errors.ts';
@@ -9,19 +8,24 @@ import type { WireFormat } from '../hub/frame.ts';
 import { CLOSE, type CloseReason, closeReason } from '../protocol/close-reason.ts';
 import type { ActionTable } from './action-table.ts';
 import { Client, type ClientParts } from './client.ts';
+import {
+  type OwnedWebSocket,
+  UpgradeGate,
+  type UpgradeGateParts,
+  type UpgradeParts,
+  type WebSocketOwner,
+  websocketUpgrades,
+} from './upgrade.ts';
 import { websocketFormat } from './wire.ts';
 
-/** How many lines of one client may wait for the one before them, until its socket is paused. */
+/** With so many lines waiting for the one before them a client's socket is paused. */
 const MAX_WAITING_LINES = 16;
-
-/** What each read takes that waits for the rest of its frame, beside its bytes: measured with reads of one byte. */
-const READ_BYTES = 750;
 
 /** RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code. */
 const MAX_REASON_BYTES = 123;
 
 /**
- * How fast a client may send WebSocket pings, and pongs that were not asked for. Not configurable: the
+ * How fast a client may send WebSocket pings, and pongs that answer no ping. Not configurable: the
  * protocol needs none of them, and the server's own heartbeat is at most 10 a second.
  */
 const CONTROL_FRAMES: MessageLimits = { messagesPerSecond: 10, messageBurst: 100 };
@@ -29,7 +33,7 @@ const CONTROL_FRAMES: MessageLimits = { messagesPerSecond: 10, messageBurst: 100
 /** What WebSocket clients read of the configuration in force. */
 export interface WebSocketSettings {
   readonly limits: MessageLimits & {
-    /** With so many bytes of lines waiting a client is not read from. */
+    /** With so many bytes of lines waiting a client's socket is paused. */
     readonly maxPayloadBytes: number;
     readonly maxBufferedBytes: number;
   };
@@ -41,127 +45,31 @@ export interface WebSocketClientParts extends ClientParts {
   readonly actions: Pick<ActionTable, 'perform' | 'refuse'>;
 }
 
-/** Hears of everything that happens to one WebSocket. */
-export interface WebSocketOwner {
-  onMessage(data: Buffer, isBinary: boolean): void;
-  onPing(data: Buffer): void;
-  onPong(): void;
-  /** In place of closing it for a fault: the owner closes with this code and a reason. */
-  onFault(code: number): void;
-  /** The close frame is about to leave, whichever side began: nothing may be written behind it. */
-  onClosing(): void;
-  onClose(): void;
-}
-
-/** As much of the library's parser as is touched here; its types leave it out. */
-interface Receiver {
-  /** The reads of a frame that is not complete, and their bytes. */
-  readonly _buffers: readonly Buffer[];
-  readonly _bufferedBytes: number;
-  /** The frames of a message that is not complete, and their bytes. */
-  readonly _fragments: readonly Buffer[];
-  readonly _messageLength: number;
-  startLoop(callback: (error?: Error) => void): void;
-  destroy(error: unknown): void;
-}
-
-/**
- * Takes frames apart, and ends this connection alone where the parser itself fails: `ws` 8.23 was seen
- * to throw a `TypeError` out of it (`this._mask[0]` of undefined), once in some 6,500 conversations of
- * the fuzzer, which would end the process.
- */
-function guardedLoop(this: Receiver, callback: (error?: Error) => void): void {
-  try {
-    Object.getPrototypeOf(this).startLoop.call(this, callback);
-  } catch (error) {
-    this.destroy(error);
-  }
-}
-
-/** A WebSocket that calls one owner in place of any listeners. */
-export class OwnedWebSocket extends WebSocket {
-  #owner: WebSocketOwner | undefined;
-  #isFaulty = false;
-
-  /** To be called when it is open. */
-  ownedBy(owner: WebSocketOwner): void {
-    this.#owner = owner;
-    this.#receiver.startLoop = guardedLoop;
-  }
-
-  /** What a message that is not complete keeps in memory. */
-  get halfReceivedBytes(): number {
-    const { _buffers, _bufferedBytes, _fragments, _messageLength } = this.#receiver;
-    return _bufferedBytes + _messageLength + READ_BYTES * (_buffers.length + _fragments.length);
-  }
-
-  get #receiver(): Receiver {
-    // Made by the library when it opens, and not in its types.
-    return (this as unknown as { readonly _receiver: Receiver })._receiver;
-  }
-
-  /** The helper would copy every message, and keep its whole context for as long as the socket lives. */
-  override on(): this {
-    return this;
-  }
-
-  override emit(event: string | symbol, ...values: never[]): boolean {
-    const owner = this.#owner;
-    if (!owner) return false;
-    switch (event) {
-      case 'message':
-        owner.onMessage(...(values as unknown as [Buffer, boolean])); // as the library emits it
-        break;
-      case 'ping':
-        owner.onPing(...(values as unknown as [Buffer])); // likewise
-        break;
-      case 'pong':
-        owner.onPong();
-        break;
-      case 'close':
-        owner.onClose();
-        break;
-    }
-    return true;
-  }
-
-  override close(code?: number, reason?: string | Buffer): void {
-    // The library gives no reason where it closes for a fault.
-    if (code !== undefined && reason === undefined && this.#owner && !this.#isFaulty) {
-      this.#isFaulty = true;
-      this.#owner.onFault(code);
-      return;
-    }
-    this.#owner?.onClosing();
-    super.close(code, reason);
-  }
-}
-
 /** One line of a client. */
 interface Line {
   readonly text: string;
-  /** As it was received: a string does not tell its size. */
+  /** Its size in UTF-8, as it was received. */
   readonly bytes: number;
   readonly receivedAtMs: number;
-  /** Set where it is not to be acted on. */
+  /** Set where the reply is this refusal, in place of the action. */
   readonly refusal: Refusal | undefined;
 }
 
 /**
  * Owner of one open WebSocket. Its lines are acted on one after the other, the first when the join is over.
- * A client that sends faster than it is answered, or than it reads its answers, is not read from meanwhile.
+ * The socket of a client that sends faster than it is answered, or reads its replies too slowly, is paused.
  */
 export class WebSocketClient extends Client<WebSocketClientParts> implements WebSocketOwner {
   readonly #websocket: OwnedWebSocket;
-  /** Those that wait, in their order; made with the first one, since most clients only listen. */
+  /** The queue of lines; made with the first line, since most clients only listen. */
   #lines: Line[] | undefined;
-  /** Of the lines that wait, and of the one that is acted on. */
+  /** Bytes of the lines in the queue, and of the one that is acted on. */
   #lineBytes = 0;
-  /** Of a message that was not complete at the last look. */
+  /** Bytes of an incomplete message, when the heartbeat last looked. */
   #halfReceivedBytes = 0;
-  /** From the beginning: nothing is acted on before the join is over. */
+  /** True at first, so that no line is acted on before the join is over. */
   #isWorking = true;
-  /** Whether the peer has begun to close: its lines from before are still acted on. */
+  /** Whether the close frame is on its way: the lines in the queue are still acted on. */
   #isLeaving = false;
   #performed = 0;
   /** Made with the first line. */
@@ -189,7 +97,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     this.#websocket.ping();
   }
 
-  /** A client may leave a message half sent for as long as it answers pings: it is counted meanwhile. */
+  /** A client may leave a message incomplete for as long as it answers pings, so its bytes are counted. */
   countReceived(): void {
     // At most half of what one connection may have unsent: a slow upload alone is no slow consumer.
     const maxBytes = this.parts.settings.current.limits.maxBufferedBytes / 2;
@@ -210,7 +118,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
       this.parts.hub.close(this.connection, CLOSE.unsupported);
       return;
     }
-    const refusal = this.#tooSoon();
+    const refusal = this.#rateRefusal();
     if (this.connection.closed) return;
     const bytes = data.length;
     this.#lines ??= [];
@@ -221,7 +129,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     if (!this.#isWorking) void this.#work(this.#lines);
   }
 
-  /** Not every ping has to be answered (RFC 6455, 5.5.3): only what keeps to a rate and is read. */
+  /** Pings above the rate, and those of a client that does not read, get no pong (RFC 6455, 5.5.3). */
   onPing(data: Buffer): void {
     this.parts.heartbeat.seen(this);
     if (this.#takesControl() && !this.socket.writableNeedDrain) this.#websocket.pong(data);
@@ -262,11 +170,11 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
       }
       if (this.connection.closed) break;
       await this.#perform(line);
-      // Replies leave at the end of the turn; one that is never over would collect them without end.
+      // Replies leave at the end of an iteration of the event loop: without this, all of them would wait for it.
       if (++this.#performed % MAX_WAITING_LINES === 0) await nextTurn();
       while (this.#hasUnread) {
-        await taken(this.socket);
-        // What waits is written at the end of a turn, which must not wait for this.
+        await written(this.socket);
+        // The send queue is written at the end of an iteration, which must not wait for this client.
         await nextTurn();
       }
       this.#count(-line.bytes);
@@ -289,8 +197,8 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     else await this.parts.actions.perform(this.connection, text, receivedAtMs);
   }
 
-  /** What is wrong with a line that came too soon; closes the connection where it has gone too far. */
-  #tooSoon(): Refusal | undefined {
+  /** Counts a line. The 429 for one above the rate; closes the connection far above it. */
+  #rateRefusal(): Refusal | undefined {
     const { limits } = this.parts.settings.current;
     const now = this.parts.clock.monotonic();
     this.#rate ??= new MessageRate();
@@ -301,7 +209,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     return new Refusal(429, `too many messages (limits.messagesPerSecond): wait ${waitMs} ms`);
   }
 
-  /** Whether a control frame is within its rate; closes the connection where it has gone too far. */
+  /** Counts a control frame. Whether it is within the rate; closes the connection far above it. */
   #takesControl(): boolean {
     if (this.connection.closed) return false;
     this.#controls ??= new MessageRate();
@@ -310,32 +218,47 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     return verdict === 'accepted';
   }
 
-  /** The bytes of lines that wait, or are not complete, are a part of what the connection keeps in memory. */
+  /** Adds to the bytes of lines; with those of an incomplete message they count as unsent ones do. */
   #count(bytes: number): void {
     this.#lineBytes += bytes;
     this.connection.outbox.waitForPeer(this.#lineBytes + this.#halfReceivedBytes);
   }
 
-  /** Whether as much waits as may, or that part of it. */
+  /** Whether the queue is filled to that part of its bounds. */
   #isFull(part: number): boolean {
     const lines = this.#lines?.length ?? 0;
     const { maxPayloadBytes } = this.parts.settings.current.limits;
     return lines >= part * MAX_WAITING_LINES || this.#lineBytes >= part * maxPayloadBytes;
   }
 
-  /** Whether the peer has yet to read what it was sent. */
+  /** Whether the peer has not read everything that it was sent. */
   get #hasUnread(): boolean {
     const isOpen = this.socket.writable && !this.connection.closed;
     return isOpen && (this.socket.writableNeedDrain || this.connection.outbox.isBehind);
   }
 }
 
-/** Resolves when the operating system has taken what was written, or the socket is gone. */
-function taken(socket: Duplex): Promise<void> {
+/** Resolves when everything before was handed to the operating system, or the socket is gone. */
+function written(socket: Duplex): Promise<void> {
   return new Promise((resolve) => socket.write('', () => resolve()));
 }
 
-/** As much of the reason as a close frame carries, cut between two characters. */
+export interface WebSocketGateParts {
+  readonly admission: Pick<Admission, 'closed' | 'enter'>;
+  readonly clients: WebSocketClientParts & UpgradeParts;
+  readonly onRefused: UpgradeGateParts['onRefused'];
+}
+
+/** The gate of a server whose WebSockets each get a `WebSocketClient`. */
+export function webSocketGate({ admission, clients, onRefused }: WebSocketGateParts): UpgradeGate {
+  const accept = websocketUpgrades(clients, (websocket, { socket, entry }) =>
+    // The server may have been stopped since the client was admitted.
+    admission.closed ? undefined : new WebSocketClient(websocket, socket, entry, clients),
+  );
+  return new UpgradeGate({ admission, accept, onRefused, onFault: clients.onFault });
+}
+
+/** As much of the reason as a close frame can carry, cut between two characters. */
 export function closeText({ reason }: CloseReason): string {
   const bytes = Buffer.from(reason);
   if (bytes.length <= MAX_REASON_BYTES) return reason;

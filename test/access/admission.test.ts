@@ -34,7 +34,7 @@ const RULE = {
   slow: 'latest',
 } as const;
 
-interface AccessRules extends AccessSettings, Pick<AdmissionParts, 'closed' | 'lockOf' | 'onOriginRefused'> {
+interface AccessRules extends AccessSettings, Pick<AdmissionParts, 'hub' | 'lifecycle' | 'onOriginRefused'> {
   readonly slots: ConnectionLimiter;
   readonly roomLimits: RoomLimiter;
 }
@@ -58,8 +58,8 @@ function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: 
     addresses: new ClientAddresses(['10.0.0.1']),
     roomLimits: roomLimits(),
     slots: slots(),
-    closed: () => undefined,
-    lockOf: () => undefined,
+    hub: { refusalOf: () => undefined },
+    lifecycle: { closed: undefined },
     onOriginRefused: (origin) => refused.push(origin),
     refused,
     ...more,
@@ -74,8 +74,7 @@ function roomLimits({ roomCount = 0, roomsPerAddress = 10 } = {}): RoomLimiter {
         rooms: { isNamed: (room) => room === 'named' },
       },
     },
-    roomCount: () => roomCount,
-    exists: () => false,
+    hub: { roomCount, hasRoom: () => false },
   });
 }
 
@@ -187,7 +186,7 @@ describe('admit', () => {
 
   it('looks at the names first, then host, origin, rule, and last at what passes by itself', () => {
     const evil = { host: 'evil.example', origin: 'https://evil.example' };
-    const closed = accessRules({ closed: () => new Refusal(503, 'draining') });
+    const closed = accessRules({ lifecycle: { closed: new Refusal(503, 'draining') } });
     expect(refusal(() => ask('/rooms/-', evil, closed)).status).toBe(400);
     expect(refusal(() => ask('/rooms/cellar?device=%00', evil, closed)).status).toBe(400);
     expect(refusal(() => ask('/rooms/cellar', evil, closed)).status).toBe(421);
@@ -226,7 +225,7 @@ describe('admit', () => {
 
   it('refuses for a lock only where no room is left', () => {
     const locked = accessRules({
-      lockOf: (room) => (room === 'open' ? undefined : new Refusal(423, `${room} is locked`)),
+      hub: { refusalOf: (room) => (room === 'open' ? undefined : new Refusal(423, `${room} is locked`)) },
     });
     expect(ask('/rooms?room=a&room=open', {}, locked).rooms).toEqual(['a', 'open']);
     expect(refusal(() => ask('/rooms?room=a&room=b', {}, locked)).message).toBe('a is locked');

@@ -14,8 +14,12 @@ function limits(there: string[], rooms: number, roomsPerConnection = Number.POSI
         rooms: { isNamed: (room) => room === 'named' },
       },
     },
-    roomCount: () => there.length,
-    exists: (room) => there.includes(room),
+    hub: {
+      get roomCount() {
+        return there.length;
+      },
+      hasRoom: (room) => there.includes(room),
+    },
   });
   return {
     checkNumber: (asked: string[]) => it.checkNumber(asked),
@@ -34,8 +38,12 @@ function perAddress(roomsPerAddress = 3, rooms = Number.POSITIVE_INFINITY) {
         rooms: { isNamed: (room) => room.startsWith('named') },
       },
     },
-    roomCount: () => there.size,
-    exists: (room) => there.has(room),
+    hub: {
+      get roomCount() {
+        return there.size;
+      },
+      hasRoom: (room) => there.has(room),
+    },
   });
   const enter = (asked: string[], entrant: string | LimitedClient = stranger) => {
     const who = typeof entrant === 'string' ? { address: entrant, isLocal: false } : entrant;
@@ -210,10 +218,14 @@ describe('the limit of rooms that an address opens', () => {
           rooms: { isNamed: () => false },
         },
       },
-      roomCount: () => there.size,
-      exists(room) {
-        looked++;
-        return there.has(room);
+      hub: {
+        get roomCount() {
+          return there.size;
+        },
+        hasRoom(room) {
+          looked++;
+          return there.has(room);
+        },
       },
     });
     const rooms = Array.from({ length: 1000 }, (_, index) => `r${index}`);

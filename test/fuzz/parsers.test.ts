@@ -162,12 +162,13 @@ describe('a parser never fails, whatever it reads:', () => {
         roomsPerAddress: few,
       },
     };
+    const hub = { roomCount: 0, hasRoom: () => false, refusalOf: () => undefined };
     const admission = new Admission({
       settings: { current },
       connections: new ConnectionLimiter({ settings: { current }, clock: new ManualClock() }),
-      rooms: new RoomLimiter({ settings: { current }, roomCount: () => 0, exists: () => false }),
-      closed: () => undefined,
-      lockOf: () => undefined,
+      rooms: new RoomLimiter({ settings: { current }, hub }),
+      hub,
+      lifecycle: { closed: undefined },
       onOriginRefused: () => {},
     });
     const part = fc.oneof(

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
-import { type UpgradeGateParts, upgradeGate } from '../../src/transport/upgrade.ts';
+import { UpgradeGate, type UpgradeGateParts } from '../../src/transport/upgrade.ts';
 import { handshake, RawClient, request } from '../helpers/raw.ts';
 
 /** The gate in a server of another program. */
@@ -9,22 +9,15 @@ async function gate(parts: Partial<UpgradeGateParts>, listener: RequestListener 
   const faults: unknown[] = [];
   const refused: string[] = [];
   const server = createServer(listener);
-  server.on(
-    'upgrade',
-    upgradeGate({
-      enter: () => ({
-        rooms: [],
-        peer: { remoteAddress: '' },
-        since: undefined,
-        slot,
-        reservation: slot,
-      }),
-      accept: ({ socket }) => socket.end('accepted'),
-      onRefused: (reason) => refused.push(reason),
-      onFault: (_what, error) => faults.push(error),
-      ...parts,
-    }),
-  );
+  const entry = { rooms: [], peer: { remoteAddress: '' }, since: undefined, slot, reservation: slot };
+  const { onUpgrade } = new UpgradeGate({
+    admission: { enter: () => entry },
+    accept: ({ socket }) => socket.end('accepted'),
+    onRefused: (reason) => refused.push(reason),
+    onFault: (_what, error) => faults.push(error),
+    ...parts,
+  });
+  server.on('upgrade', onUpgrade);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => {
     server.closeAllConnections();

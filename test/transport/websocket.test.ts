@@ -2,8 +2,13 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CLOSE } from '../../src/protocol/close-reason.ts';
-import { type UpgradeParts, websocketUpgrades } from '../../src/transport/upgrade.ts';
-import { closeText, type OwnedWebSocket, type WebSocketOwner } from '../../src/transport/websocket.ts';
+import {
+  type MakeOwner,
+  type OwnedWebSocket,
+  type WebSocketOwner,
+  websocketUpgrades,
+} from '../../src/transport/upgrade.ts';
+import { closeText } from '../../src/transport/websocket.ts';
 import { handshake, RawClient } from '../helpers/raw.ts';
 import { frame } from '../hostile/ask.ts';
 
@@ -17,14 +22,12 @@ function owner(websocket: OwnedWebSocket, own: Partial<WebSocketOwner>): WebSock
 }
 
 /** A server whose WebSockets get these owners. */
-function serve(own: UpgradeParts['own']): Server {
-  const open = websocketUpgrades({
-    settings: { current: { limits: { maxPayloadBytes: 16_384 } } },
-    own,
-    onFault(what, error) {
-      throw new Error(what, { cause: error });
-    },
-  });
+function serve(own: MakeOwner): Server {
+  const settings = { current: { limits: { maxPayloadBytes: 16_384 } } };
+  const onFault = (what: string, error: unknown) => {
+    throw new Error(what, { cause: error });
+  };
+  const open = websocketUpgrades({ settings, onFault }, own);
   const slot = { release() {} };
   const entry = {
     rooms: [],

@@ -1,0 +1,87 @@
+import type { IncomingMessage } from 'node:http';
+import type { Caller, Target } from '../access/admission.ts';
+import { Refusal, shown } from '../hub/errors.ts';
+import { headFault } from './pipeline.ts';
+
+/** RFC 6455, 4.1: 16 bytes in Base64. */
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+/** RFC 9110, 5.6.2: a token, and lists of them. */
+const TOKENS = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*,[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*$/;
+/** The only version of the WebSocket protocol, RFC 6455. */
+export const WEBSOCKET_VERSION = '13';
+
+/** Whether a request asks to become a WebSocket. */
+export function isWebSocketUpgrade({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'websocket';
+}
+
+/** Throws a `Refusal` for a request that is no valid WebSocket handshake. */
+export function checkHandshake(request: IncomingMessage): void {
+  const fault = headFault(request);
+  if (fault) throw fault;
+  const { headers, method } = request;
+  if (!isWebSocketUpgrade(request)) {
+    throw new Refusal(400, `cannot upgrade to ${headerText(headers.upgrade)}: only to websocket`);
+  }
+  if (method !== 'GET') {
+    throw new Refusal(405, `a WebSocket is opened with GET, not ${method}`, { headers: { Allow: 'GET' } });
+  }
+  const version = headers['sec-websocket-version'];
+  if (version !== WEBSOCKET_VERSION) {
+    throw new Refusal(426, `Sec-WebSocket-Version is ${headerText(version)}: send ${WEBSOCKET_VERSION}`, {
+      headers: { 'Sec-WebSocket-Version': WEBSOCKET_VERSION, Upgrade: 'websocket' },
+    });
+  }
+  const key = headers['sec-websocket-key'];
+  if (key === undefined || !KEY.test(key)) {
+    throw new Refusal(400, `Sec-WebSocket-Key is ${headerText(key)}: send 16 bytes in Base64`);
+  }
+  const protocols = headers['sec-websocket-protocol'];
+  if (protocols !== undefined && !(TOKENS.test(protocols) && areDistinct(protocols))) {
+    throw new Refusal(400, 'Sec-WebSocket-Protocol is not a list of different tokens: send "belfry"');
+  }
+}
+
+function areDistinct(list: string): boolean {
+  const names = list.split(',').map((name) => name.trim());
+  return new Set(names).size === names.length;
+}
+
+function headerText(header: string | undefined): string {
+  return header === undefined ? 'missing' : shown(header);
+}
+
+/** An upgrade request as access control sees it. Throws a 400 `Refusal` for a malformed address. */
+export class UpgradeCaller implements Caller {
+  readonly url: Target;
+  readonly #request: IncomingMessage;
+
+  constructor(request: IncomingMessage) {
+    this.url = targetOf(request.url ?? '');
+    this.#request = request;
+  }
+
+  get peerAddress(): string | undefined {
+    return this.#request.socket.remoteAddress;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
+}
+
+/** The address of one room without a query, which most clients ask for: `URL` would change nothing in it. */
+const PLAIN_TARGET = /^\/rooms\/[0-9A-Za-z][0-9A-Za-z._:-]*$/;
+const NO_QUERY = new URLSearchParams();
+
+/** RFC 9112, 3.2: a path with its query, or a whole address. */
+function targetOf(target: string): Target {
+  if (PLAIN_TARGET.test(target)) return { pathname: target, searchParams: NO_QUERY };
+  try {
+    // Put behind an authority, not resolved against one: "//x" is a path here, not a host.
+    return target.startsWith('/') ? new URL(`http://localhost${target}`) : new URL(target);
+  } catch {
+    throw new Refusal(400, `${shown(target)} is not an address: ask for /rooms/{room}`);
+  }
+}
