@@ -37,7 +37,9 @@ export function problem(error: unknown): Problem {
 /** The same as a `Response`. */
 export function problemResponse(error: unknown): Response {
   const { status, headers, body } = problem(error);
-  return new Response(body, { status, headers });
+  // The `Response` of @hono/node-server, which it puts in the place of Node's by default, keeps for HEAD only
+  // the headers it was made with: this object, to which a route may add.
+  return new Response(body, { status, headers: new Headers(headers) });
 }
 
 /** How long a peer may take to read the last bytes for it, and to close its side, before its socket is cut. */

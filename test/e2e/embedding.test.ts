@@ -1,7 +1,9 @@
 import { createServer } from 'node:http';
+import type { Socket } from 'node:net';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type ActionClient, createBelfry } from '../../src/belfry.ts';
+import { type ActionClient, type Belfry, createBelfry } from '../../src/belfry.ts';
+import { answer, handshake, RawClient, request } from '../helpers/raw.ts';
 import { embedded } from './embedded.ts';
 import { stream, visit } from './listeners.ts';
 import { emptyFolder, fileWith, start } from './process.ts';
@@ -140,27 +142,9 @@ describe('createBelfry', () => {
     await second.stop();
   });
 
-  test('works inside another HTTP server', async () => {
+  test('lives in the server of another program', async () => {
     const belfry = createBelfry(open, { env: {} });
-    onTestFinished(() => belfry.stop(AbortSignal.abort()));
-    // The adapter puts classes of its own in their place, also for the tests that come after.
-    vi.stubGlobal('Request', Request);
-    vi.stubGlobal('Response', Response);
-    onTestFinished(() => void vi.unstubAllGlobals());
-    const own = getRequestListener((request, env) => {
-      if (new URL(request.url).pathname === '/mine') return new Response('my own');
-      // This server speaks HTTP/1 only.
-      return belfry.fetch(request, env as HttpBindings);
-    });
-    const server = createServer(own).on('upgrade', belfry.upgrade);
-    onTestFinished(() => void server.closeAllConnections());
-    onTestFinished(() => void server.close());
-    const port = await new Promise<number>((resolve) => {
-      server.listen(0, '127.0.0.1', () => {
-        const address = server.address();
-        if (address !== null && typeof address === 'object') resolve(address.port);
-      });
-    });
+    const { port } = await hostOf(belfry);
     const url = `http://127.0.0.1:${port}`;
     await belfry.run();
     expect(await (await fetch(`${url}/mine`)).text()).toBe('my own');
@@ -170,6 +154,30 @@ describe('createBelfry', () => {
     for (const { received } of visitors) {
       expect((await received.find(({ event }) => event === 'message')).data).toBe('hello');
     }
+  });
+
+  test('answers HEAD of a refusal in another program with the headers of GET', async () => {
+    const belfry = createBelfry({}, { env: {} });
+    const { port } = await hostOf(belfry);
+    await belfry.run();
+    const headers = { Accept: 'application/json', Connection: 'close' };
+    for (const method of ['GET', 'HEAD']) {
+      const refused = answer(await new RawClient(port).say(request('/rooms/-', headers, method)).all());
+      expect(refused.status).toBe(400);
+      expect(refused.headers.get('vary')).toBe('Accept, Origin');
+    }
+  });
+
+  test('closes refused upgrades on the server of another program with stop', async () => {
+    const belfry = createBelfry({ server: { drainSeconds: 0 } }, { env: {} });
+    const { port, sockets } = await hostOf(belfry);
+    await belfry.run();
+    const client = new RawClient(port);
+    onTestFinished(() => void client.socket.destroy());
+    await client.say(handshake('/rooms/-')).until('400');
+    expect(sockets.size).toBe(1);
+    await belfry.stop();
+    expect(sockets.size).toBe(0);
   });
 
   test('leaves nothing running after stop: the program ends by itself', async () => {
@@ -188,3 +196,32 @@ describe('createBelfry', () => {
     expect(running.stderr.all).toEqual([]);
   });
 });
+
+/** Puts a server into that of another program; `sockets` are those that are open there. */
+async function hostOf(belfry: Belfry): Promise<{ port: number; sockets: Set<Socket> }> {
+  onTestFinished(() => belfry.stop(AbortSignal.abort()));
+  // The adapter puts classes of its own in their place, also for the tests that come after.
+  vi.stubGlobal('Request', Request);
+  vi.stubGlobal('Response', Response);
+  onTestFinished(() => void vi.unstubAllGlobals());
+  const own = getRequestListener((request, env) => {
+    if (new URL(request.url).pathname === '/mine') return new Response('my own');
+    // This server speaks HTTP/1 only.
+    return belfry.fetch(request, env as HttpBindings);
+  });
+  const server = createServer(own).on('upgrade', belfry.upgrade);
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  onTestFinished(() => void server.closeAllConnections());
+  onTestFinished(() => void server.close());
+  const port = await new Promise<number>((resolve) => {
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      if (address !== null && typeof address === 'object') resolve(address.port);
+    });
+  });
+  return { port, sockets };
+}
