@@ -9,8 +9,8 @@ import { type AdminParts, createAdmin } from './admin/app.ts';
 import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { createPages, PAGE_PATHS, roomPage } from './pages/pages.ts';
-import { headFault } from './transport/pipeline.ts';
 import { problem, problemResponse } from './transport/problem.ts';
+import { headFault } from './transport/request-head.ts';
 import { type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
 
 export interface HttpParts {

@@ -161,7 +161,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     upgrade: upgrades.onUpgrade,
     clock,
     settings,
-    takeSocket: (peerAddress) => connections.takeSocket(peerAddress),
+    connections,
     unread: hub.unreadAnswers,
     onRefused,
     onCrowded: (detail) => logger?.warn(detail),

@@ -1,40 +1,32 @@
-import {
-  createServer,
-  IncomingMessage,
-  maxHeaderSize,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import { createServer, IncomingMessage, maxHeaderSize, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Slot } from '../access/connection-limits.ts';
-import type { Clock } from '../clock.ts';
+import type { ConnectionLimiter, Slot } from '../access/connection-limits.ts';
 import { Refusal, type RefusalReason } from '../hub/errors.ts';
-import { ignoreUpgrade, KEPT_HEADERS, Pipeline, type PipelineParts, type UnreadAnswers } from './pipeline.ts';
+import { Pipeline, type PipelineParts } from './pipeline.ts';
 import { writeProblem } from './problem.ts';
-import { isWebSocketUpgrade } from './upgrade.ts';
+import { isWebSocketUpgrade, KEPT_HEADERS } from './request-head.ts';
 
 /** How long sockets may take to end by themselves once the server has stopped. */
 const CLOSE_MS = 1000;
 
-/** How long a peer may take nothing of an answer before its socket is cut. */
+/** How long a peer may read nothing of an answer before its socket is cut. */
 const UNREAD_MS = 30_000;
 
-/** How long a request may take beyond its headers: a mebibyte at 17 KiB a second. */
+/** How long the body of a request may take after its headers: a mebibyte at 17 KiB a second. */
 const BODY_MS = 60_000;
 
 /**
- * Deadlines are looked at so often, so that a socket outlives its own by a tenth at most. Node finds all
- * expired sockets in one go: the more often it looks, the fewer they are.
+ * Node looks for expired sockets so many times in the time that they have, so that a socket outlives its own
+ * by a tenth at most. It finds all at once: the more often it looks, the fewer they are.
  */
 const LOOKS_PER_DEADLINE = 10;
-const LONGEST_LOOK_MS = 250;
+const MAX_LOOK_MS = 250;
 
-/** So many expired sockets are answered and closed in one turn of the event loop, about 2 ms. */
-const EXPIRED_PER_TURN = 32;
+/** So many expired sockets are answered and closed in one iteration of the event loop, about 2 ms. */
+const MAX_EXPIRED_PER_ITERATION = 32;
 
-/** What happens for each socket while there are too many is logged once in this time. */
+/** A warning that every new socket would cause is logged once in this time. */
 const QUIET_MS = 60_000;
 
 /** What the listener reads of the configuration in force; `Infinity` is no limit. */
@@ -47,25 +39,19 @@ export interface ListenerSettings {
   };
 }
 
-export interface ListenerParts {
-  readonly request: RequestListener;
-  /** Gets the requests for a WebSocket. */
+export interface ListenerParts extends Omit<PipelineParts, 'unreadMs'> {
+  /** Called with each request for a WebSocket. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
-  readonly clock: Clock;
   readonly settings: { readonly current: ListenerSettings };
-  /** Returns what to release when the socket has closed; `undefined`: its address has too many. */
-  readonly takeSocket: (peerAddress: string | undefined) => Slot | undefined;
-  readonly unread: UnreadAnswers;
-  /** Hears why, each time that a socket or a request was turned away here. */
+  readonly connections: Pick<ConnectionLimiter, 'takeSocket'>;
+  /** Called with the reason of each socket or request that is refused here. */
   readonly onRefused: (reason: RefusalReason) => void;
-  /** Called when new sockets are closed because a limit is reached, once a minute. */
+  /** Called once a minute while new sockets are closed because a limit is reached. */
   readonly onCrowded: (detail: string) => void;
-  readonly onFault: (what: string, error: unknown) => void;
   /** Default: 30 s. */
   readonly unreadMs?: number;
 }
 
-/** What is kept of an open socket. */
 interface OpenSocket {
   readonly slot: Slot;
   /** What is answered on it; absent before the first request and after an upgrade. */
@@ -73,25 +59,21 @@ interface OpenSocket {
 }
 
 /**
- * The TCP port and every socket on it, upgraded ones included, which Node's server forgets. Nothing
- * that happens on a socket throws into Node: what was not foreseen is reported and ends that socket.
+ * The TCP port and every socket on it, with the upgraded ones, of which Node's server keeps no list. An
+ * unexpected error on a socket ends that socket alone.
  */
 export class Listener {
   readonly #server: Server;
-  readonly #parts: ListenerParts;
-  readonly #pipelineParts: PipelineParts;
+  readonly #parts: ListenerParts & PipelineParts;
   readonly #sockets = new Map<Duplex, OpenSocket>();
-  /** In place of Node's method on each socket: one function, since a socket has to be small. */
+  /** Replaces Node's method on each socket. One function for all of them takes less memory. */
   readonly #destroySoon: (this: Socket) => void;
-  readonly #saidAt = new Map<string, number>();
+  readonly #loggedAt = new Map<string, number>();
   /** Sockets that did not send a request in time and are not answered yet. */
   readonly #expired: Socket[] = [];
 
   constructor(parts: ListenerParts) {
-    this.#parts = parts;
-    const { unread, clock, unreadMs = UNREAD_MS } = parts;
-    const answer = this.#answer.bind(this);
-    this.#pipelineParts = { answer, unread, clock, unreadMs };
+    this.#parts = { unreadMs: UNREAD_MS, ...parts };
     const pipelineOf = (socket: Socket) => this.#pipelineOf(socket);
     this.#destroySoon = function () {
       pipelineOf(this).endSoon();
@@ -102,9 +84,9 @@ export class Listener {
       requireHostHeader: false,
       // The one setting that Node reads only when it begins to listen.
       connectionsCheckingInterval: Math.ceil(
-        Math.min(LONGEST_LOOK_MS, (limits().headersSeconds * 1000) / LOOKS_PER_DEADLINE),
+        Math.min(MAX_LOOK_MS, (limits().headersSeconds * 1000) / LOOKS_PER_DEADLINE),
       ),
-      IncomingMessage: requestClass((socket) => this.#sockets.get(socket)?.pipeline?.takesMore ?? true),
+      IncomingMessage: requestClass((socket) => this.#sockets.get(socket)?.pipeline?.acceptsMore ?? true),
     });
     this.#server = server;
     // Read by Node each time that it looks, so they follow a reload.
@@ -114,29 +96,29 @@ export class Listener {
       requestTimeout: { get: () => (headersMs(limits()) === 0 ? 0 : headersMs(limits()) + BODY_MS) },
     });
     server.maxHeadersCount = KEPT_HEADERS;
-    // Who sends all, and then the end of it, still gets the answers: not in Node's types.
+    // A client that has ended its side still gets its answers. Not in Node's types.
     Object.assign(server, { httpAllowHalfOpen: true });
 
-    // Before Node's own listener, which makes a parser. What it then finds is closed already.
+    // Before Node's own listener, which makes a parser: a refused socket is closed by then and gets none.
+    const release = (socket: Socket) => this.#release(socket);
     const onClose = function (this: Socket) {
-      forget(this);
+      release(this);
     };
-    const forget = (socket: Socket) => this.#forget(socket);
     server.prependListener('connection', (socket: Socket) => this.#take(socket, onClose));
     server.on('drop', () => {
       parts.onRefused('full');
       this.#crowded('sockets', `all ${limits().sockets} sockets are taken (limits.sockets)`);
     });
     const request = ({ socket }: IncomingMessage, response: ServerResponse<IncomingMessage>) =>
-      this.#safely(socket, () => this.#pipelineOf(socket).take(response));
+      this.#guard(socket, () => this.#pipelineOf(socket).accept(response));
     server.on('request', request);
     server.on('checkExpectation', request);
     for (const event of ['upgrade', 'connect']) {
       server.on(event, (incoming: IncomingMessage, socket: Duplex, head: Buffer) =>
-        this.#safely(socket, () => this.#leaveHttp(incoming, socket, head)),
+        this.#guard(socket, () => this.#leaveHttp(incoming, socket, head)),
       );
     }
-    server.on('clientError', (error, socket) => this.#safely(socket, () => this.#answerFault(error, socket)));
+    server.on('clientError', (error, socket) => this.#guard(socket, () => this.#answerFault(error, socket)));
     server.on('timeout', (socket: Socket) => this.#onIdle(socket));
   }
 
@@ -159,7 +141,7 @@ export class Listener {
     });
   }
 
-  /** Takes nobody any more; resolves when all sockets are gone, cut if they do not go. */
+  /** Accepts no more sockets. Resolves when all are closed: cut, where they are still open after a second. */
   close(): Promise<void> {
     if (!this.#server.listening) return Promise.resolve();
     return new Promise((resolve) => {
@@ -177,9 +159,9 @@ export class Listener {
     for (const socket of this.#sockets.keys()) socket.destroy();
   }
 
-  /** Closed without a word where its address has too many: an answer would need the socket to stay. */
+  /** One too many of an address is closed without an answer, since that would need the socket to stay. */
   #take(socket: Socket, onClose: () => void): void {
-    const slot = this.#parts.takeSocket(socket.remoteAddress);
+    const slot = this.#parts.connections.takeSocket(socket.remoteAddress);
     if (!slot) {
       socket.destroy();
       this.#parts.onRefused('address');
@@ -190,7 +172,7 @@ export class Listener {
     socket.on('close', onClose);
   }
 
-  #forget(socket: Socket): void {
+  #release(socket: Socket): void {
     this.#sockets.get(socket)?.slot.release();
     this.#sockets.delete(socket);
   }
@@ -198,41 +180,32 @@ export class Listener {
   #pipelineOf(socket: Socket): Pipeline {
     const open = this.#sockets.get(socket);
     if (open?.pipeline) return open.pipeline;
-    const pipeline = new Pipeline(socket, this.#pipelineParts);
+    const pipeline = new Pipeline(socket, this.#parts);
     if (open) open.pipeline = pipeline;
     socket.destroySoon = this.#destroySoon;
     return pipeline;
   }
 
-  async #answer(
-    request: IncomingMessage,
-    response: ServerResponse & { req: IncomingMessage },
-  ): Promise<void> {
-    try {
-      await this.#parts.request(request, response);
-    } catch (error) {
-      this.#onFault(error, request.socket);
-    }
-  }
-
-  /** Node has stopped to read requests from this socket, and hands it out. */
+  /** Node has stopped reading requests from this socket, because one asks for an upgrade or a tunnel. */
   #leaveHttp(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    // Nothing else is put into this server.
+    // This server listens on TCP only.
     if (!(socket instanceof Socket)) throw new TypeError('not a TCP socket');
     const open = this.#sockets.get(socket);
     const pipeline = open?.pipeline;
-    if (pipeline && !pipeline.takesMore) {
+    if (pipeline && !pipeline.acceptsMore) {
       this.#parts.onRefused('rate');
       pipeline.dropRest();
-    } else if (pipeline?.isBusy) this.#refused(upgradeBehind(request), (it) => pipeline.refuseUpgrade(it));
-    else if (request.method === 'CONNECT') this.#refused(noProxy(), (it) => writeProblem(socket, it));
+    } else if (pipeline?.isBusy)
+      this.#refused(upgradeBehind(request), (refusal) => pipeline.refuseUpgrade(refusal));
+    else if (request.method === 'CONNECT')
+      this.#refused(noProxy(), (refusal) => writeProblem(socket, refusal));
     else if (isWebSocketUpgrade(request)) {
       if (open) open.pipeline = undefined;
       this.#parts.upgrade(request, socket, head);
-    } else ignoreUpgrade(request, socket, (response) => this.#pipelineOf(socket).take(response));
+    } else this.#pipelineOf(socket).ignoreUpgrade(request);
   }
 
-  /** What is not HTTP is told so, behind the answers to what was. */
+  /** Refuses what Node could not parse, behind the answers to the requests before it. */
   #answerFault(error: NodeJS.ErrnoException, socket: Duplex): void {
     if (error.code === 'ECONNRESET' || !(socket instanceof Socket)) socket.destroy();
     // Node reports it again for each later read.
@@ -246,19 +219,19 @@ export class Listener {
     if (this.#expired.length === 1) setImmediate(() => this.#answerExpired());
   }
 
-  /** Thousands of sockets may expire at the same moment: they are answered in slices. */
+  /** In slices, since thousands of sockets may expire at the same moment. */
   #answerExpired(): void {
-    for (const socket of this.#expired.splice(0, EXPIRED_PER_TURN)) {
+    for (const socket of this.#expired.splice(0, MAX_EXPIRED_PER_ITERATION)) {
       const refusal = new Refusal(408, 'the request did not come in time');
-      this.#safely(socket, () => this.#refuseMalformed(socket, refusal));
+      this.#guard(socket, () => this.#refuseMalformed(socket, refusal));
     }
     if (this.#expired.length > 0) setImmediate(() => this.#answerExpired());
   }
 
   #refuseMalformed(socket: Socket, refusal: Refusal): void {
-    // It may have gone since it expired.
+    // It may have closed since it expired.
     if (socket.destroyed) return;
-    this.#refused(refusal, (it) => this.#pipelineOf(socket).refuseMalformed(it));
+    this.#refused(refusal, () => this.#pipelineOf(socket).refuseMalformed(refusal));
   }
 
   #refused(refusal: Refusal, write: (refusal: Refusal) => void): void {
@@ -272,42 +245,38 @@ export class Listener {
     if (socket.writableLength > 0 || (pipeline && !pipeline.isBusy)) socket.destroy();
   }
 
-  /** The last line of defence: one socket ends, and not the process. */
-  #safely(socket: Duplex, act: () => void): void {
+  /** An error in `act` ends the socket, not the process. */
+  #guard(socket: Duplex, act: () => void): void {
     try {
       act();
     } catch (error) {
-      this.#onFault(error, socket);
+      socket.destroy();
+      this.#parts.onFault('a socket was cut, since a request on it could not be handled', error);
     }
-  }
-
-  #onFault(error: unknown, socket: Duplex): void {
-    socket.destroy();
-    this.#parts.onFault('a socket was cut, since a request on it could not be handled', error);
   }
 
   #crowded(kind: string, detail: string): void {
     this.#onceAMinute(kind, () => this.#parts.onCrowded(`${detail}: new ones are closed without an answer`));
   }
 
-  #onceAMinute(kind: string, say: () => void): void {
+  #onceAMinute(kind: string, log: () => void): void {
     const now = this.#parts.clock.monotonic();
-    if (now - (this.#saidAt.get(kind) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
-    this.#saidAt.set(kind, now);
-    say();
+    if (now - (this.#loggedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
+    this.#loggedAt.set(kind, now);
+    log();
   }
 }
 
 /**
- * Node asks each request whether it is an upgrade, and then stops to read from the socket in the midst
- * of what has come. It is the one way to stop it: all that one read has brought would be parsed
- * otherwise, up to 3,640 requests, in 50 ms and 15 MB.
+ * Makes Node take a request for an upgrade where no more are accepted: then its parser stops in the middle
+ * of what has come. There is no other way, and all that came in one read would be parsed, up to 3,640
+ * requests, in 50 ms and 15 MB.
  */
-function requestClass(takesMore: (socket: Socket) => boolean): typeof IncomingMessage {
+function requestClass(acceptsMore: (socket: Socket) => boolean): typeof IncomingMessage {
   return class extends IncomingMessage {
     constructor(socket: Socket) {
       super(socket);
-      if (!takesMore(socket)) Object.defineProperty(this, 'upgrade', { get: () => true, set: () => {} });
+      if (!acceptsMore(socket)) Object.defineProperty(this, 'upgrade', { get: () => true, set: () => {} });
     }
   };
 }

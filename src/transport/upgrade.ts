@@ -19,8 +19,6 @@ import { Refusal, type RefusalReason, reasonOf } from '../hub/errors.ts';
 import { writeProblem } from './problem.ts';
 import { checkHandshake, UpgradeCaller, WEBSOCKET_VERSION } from './request-head.ts';
 
-export { isWebSocketUpgrade } from './request-head.ts';
-
 /** A request of an admitted client, with a valid WebSocket handshake. */
 export interface Upgrade {
   readonly request: IncomingMessage;

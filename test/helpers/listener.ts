@@ -14,7 +14,7 @@ export function listenerOf(parts: Partial<ListenerParts>) {
     settings: {
       current: { limits: { sockets: Number.POSITIVE_INFINITY, headersSeconds: Number.POSITIVE_INFINITY } },
     },
-    takeSocket: () => ({ release() {} }),
+    connections: { takeSocket: () => ({ release() {} }) },
     unread: { add: (answer) => unread.add(answer), remove: (answer) => unread.delete(answer) },
     onRefused: () => {},
     onCrowded: (detail) => crowded.push(detail),

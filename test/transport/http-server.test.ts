@@ -154,7 +154,7 @@ describe('sockets', () => {
   it('of an address that has too many are closed unheard, and given back when they close', async () => {
     let left = 1;
     const takeSocket = () => (left-- > 0 ? { release: () => void left++ } : void left++);
-    const { listener, crowded, faults } = listenerOf({ takeSocket });
+    const { listener, crowded, faults } = listenerOf({ connections: { takeSocket } });
     const { port } = await listener.listen('127.0.0.1', 0);
     const first = await open(port);
     for (let come = 0; come < 3; come++) expect(await new RawClient(port).say(request('/')).all()).toBe('');
