@@ -70,6 +70,20 @@ describe.skipIf(!chromium)('the room page', () => {
     expect(complaints).toEqual([]);
   });
 
+  it('shows the clocks of two schedules on one line each', async () => {
+    await page.setViewportSize({ width: 1000, height: 800 });
+    const connection = await join();
+    connection.send(tick(0));
+    connection.send(tick(0, { schedule: 'second' }));
+    const clock = page.locator('.tick:has(h3:text-is("second")) .value');
+    await clock.waitFor({ state: 'visible' });
+    expect(
+      await clock.evaluate(
+        (value) => value.clientHeight / Number.parseFloat(getComputedStyle(value).fontSize),
+      ),
+    ).toBeLessThan(2);
+  });
+
   it('says when a tick was missed, and starts again when the schedule has changed', async () => {
     const connection = await join();
     connection.send(tick(0));
