@@ -144,7 +144,7 @@ export interface Belfry {
   publish(message: { target?: Target; event?: string; data: unknown }): Promise<Published>;
   /**
    * Calls `listener` for each message, join or leave from now on. Returns a function that removes it.
-   * There may be any number; one that throws harms nobody, and the log tells. Throws a `TypeError` for
+   * There may be any number; an error that one throws is logged, and the others are called. Throws a `TypeError` for
    * another name.
    */
   on<Name extends keyof BelfryEvents>(name: Name, listener: (event: BelfryEvents[Name]) => void): () => void;

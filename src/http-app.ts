@@ -23,13 +23,13 @@ export interface HttpParts {
   readonly onFault: (what: string, error: unknown) => void;
 }
 
-/** What answers only to the names of this server; rooms see to it themselves, after the syntax. */
+/** Answered only where `Host` names this server; rooms check it themselves, after their names. */
 const GUARDED_BY_HOST = ['/', ...PAGE_PATHS, '/openapi.yaml', '/admin/*', '/metrics'];
 
-/** What can only be looked at. */
+/** Paths that answer GET and HEAD only. */
 const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 
-/** Everything that is answered over plain HTTP; every refusal, from wherever, is formatted here. */
+/** Everything that is answered over plain HTTP. Every refusal is formatted and counted here. */
 export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
   const checkServing = () => {
     if (!lifecycle.isServing) throw lifecycle.closed;
@@ -82,7 +82,7 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
 
 /**
  * Serves the committed `openapi.yaml`, which a test holds equal to what the routes declare. It is read
- * once, here: to make it takes 30 ms, and anybody may ask.
+ * once, since any stranger may ask for it and making it takes 30 ms.
  */
 function describing(): Handler {
   const body = readFileSync(new URL('../openapi.yaml', import.meta.url));
@@ -95,9 +95,9 @@ function describing(): Handler {
 }
 
 /**
- * Below Node's server, above a Hono app: requests that are ambiguous, or that no `Request` can be made
- * of, are told why. The promise it returns resolves when all of the answer has been written, or
- * a stream of events has begun.
+ * A listener for Node's server that hands requests to a Hono app. It refuses those that are ambiguous, or that
+ * no `Request` can be made of. The promise resolves when all of the answer has been written, or a stream of
+ * events has begun.
  */
 export function requestListener(
   fetch: Parameters<typeof getRequestListener>[0],

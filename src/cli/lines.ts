@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 
-/** Far above what a server takes: input without an end of line must not fill the memory. */
-const LONGEST_LINE = 1024 * 1024;
+/** Far above what a server accepts: input without an end of line must not fill the memory. */
+const MAX_LINE_CHARACTERS = 1024 * 1024;
 
 /**
  * Reads a stream line by line. Empty lines are left out, and one of more than a million characters
@@ -20,7 +20,7 @@ export function onLines(input: NodeJS.ReadableStream, onLine: (line: string) => 
     const lines = rest.split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) emit(line);
-    if (rest.length > LONGEST_LINE) onEnd();
+    if (rest.length > MAX_LINE_CHARACTERS) onEnd();
   };
   const onEnd = () => {
     emit(rest + decoder.end());

@@ -13,8 +13,8 @@ export function element(tag: string, className: string, text = ''): HTMLElement 
   return made;
 }
 
-/** Puts an item first in a list and forgets the last ones: a page stays open for months. */
-export function addFirst(list: HTMLElement, item: HTMLElement, most: number): void {
+/** Puts an item first in a list and removes the last above `max`: a page stays open for months. */
+export function addFirst(list: HTMLElement, item: HTMLElement, max: number): void {
   list.prepend(item);
-  while (list.childElementCount > most) list.lastElementChild?.remove();
+  while (list.childElementCount > max) list.lastElementChild?.remove();
 }

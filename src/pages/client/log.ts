@@ -1,7 +1,7 @@
 import { addFirst, element } from './elements.ts';
 import { line, localTime } from './text.ts';
 
-const MOST_LINES = 200;
+const MAX_LINES = 200;
 
 export type Kind = 'opened' | 'sent' | 'received' | 'closed' | 'failed';
 
@@ -20,6 +20,6 @@ export class Log {
       element('span', 'kind', kind),
       element('span', 'what', line(text)),
     );
-    addFirst(this.#list, item, MOST_LINES);
+    addFirst(this.#list, item, MAX_LINES);
   }
 }

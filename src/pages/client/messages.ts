@@ -2,7 +2,7 @@ import type { Received } from '../../client/messages.ts';
 import { addFirst, element } from './elements.ts';
 import { localTime, readable } from './text.ts';
 
-const MOST_MESSAGES = 100;
+const MAX_MESSAGES = 100;
 
 /** The room's messages, newest first, each once: what is replayed after a gap may be here already. */
 export class Messages {
@@ -22,7 +22,7 @@ export class Messages {
     head.append(element('span', 'who', who));
     if (event !== 'message') head.append(element('span', 'event', event));
     item.append(head, element('p', 'body', readable(data)));
-    addFirst(this.#list, item, MOST_MESSAGES);
+    addFirst(this.#list, item, MAX_MESSAGES);
   }
 
   #has(id: string): boolean {

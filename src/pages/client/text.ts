@@ -16,8 +16,8 @@ export function readable(value: unknown): string {
 }
 
 /** Cuts what is too long for a line. */
-export function line(text: string, longest = 400): string {
-  return text.length > longest ? `${text.slice(0, longest)}…` : text;
+export function line(text: string, maxCharacters = 400): string {
+  return text.length > maxCharacters ? `${text.slice(0, maxCharacters)}…` : text;
 }
 
 /** Milliseconds, above ten seconds in seconds. */

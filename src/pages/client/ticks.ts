@@ -4,8 +4,8 @@ import { reasonWords } from '../../client/status-text.ts';
 import { element } from './elements.ts';
 import { lateness, localTime, readable } from './text.ts';
 
-/** Above it the schedule that has been silent longest goes. */
-const MOST_SCHEDULES = 100;
+/** Above it the schedule whose last event is the oldest is removed. */
+const MAX_SCHEDULES = 100;
 
 /** The newest tick of each schedule, and whether all before it were seen. */
 export class Ticks {
@@ -32,7 +32,7 @@ export class Ticks {
     this.#cards.set(schedule, card);
     if (!card.item.isConnected) this.#list.append(card.item);
     for (const [name, oldest] of this.#cards) {
-      if (this.#cards.size <= MOST_SCHEDULES) break;
+      if (this.#cards.size <= MAX_SCHEDULES) break;
       oldest.item.remove();
       this.#cards.delete(name);
     }
@@ -48,7 +48,7 @@ class Card {
   readonly #state = element('p', 'state');
   readonly #facts: Readonly<Record<'received' | 'due' | 'seq' | 'late' | 'chain', HTMLElement>>;
   readonly #chain = new ChainCheck();
-  #taken = 0;
+  #seen = 0;
   #breaks = 0;
   #lastBreak = '';
 
@@ -75,7 +75,7 @@ class Card {
   tick(tick: Tick, { data, replay }: Received): boolean {
     const now = new Date();
     const unbroken = this.#chain.take(tick);
-    this.#taken += 1;
+    this.#seen += 1;
     if (!unbroken) {
       this.#breaks += 1;
       this.#lastBreak = localTime(now);
@@ -90,7 +90,7 @@ class Card {
     chain.className = this.#breaks === 0 ? 'chain unbroken' : 'chain broken';
     chain.textContent =
       this.#breaks === 0
-        ? `✓ unbroken, ${this.#taken} seen`
+        ? `✓ unbroken, ${this.#seen} seen`
         : `✗ broken ${this.#breaks}×, last ${this.#lastBreak}`;
     return unbroken;
   }
