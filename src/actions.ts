@@ -1,12 +1,12 @@
-import type { Admission } from '../access/admission.ts';
-import type { RoomMessageRates } from '../access/rate-limits.ts';
-import type { Clock } from '../clock.ts';
-import type { Connection } from '../hub/connection.ts';
-import { Refusal, shown } from '../hub/errors.ts';
-import { isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
-import type { Hub } from '../hub/hub.ts';
-import { CLOSE } from '../protocol/close-reason.ts';
-import type { ClientAction, Sent } from './action-table.ts';
+import type { Admission } from './access/admission.ts';
+import type { RoomMessageRates } from './access/rate-limits.ts';
+import type { Clock } from './clock.ts';
+import type { Connection } from './hub/connection.ts';
+import { Refusal, shown } from './hub/errors.ts';
+import { isRoomName, ROOM_ACCEPTS } from './hub/event.ts';
+import type { Hub } from './hub/hub.ts';
+import { CLOSE } from './protocol/close-reason.ts';
+import type { ClientAction, Sent } from './transport/action-table.ts';
 
 export interface ActionParts {
   readonly hub: Pick<Hub, 'publish' | 'subscribe' | 'leave' | 'close' | 'refusalOf'>;

@@ -3,10 +3,11 @@ import type { Entry } from '../access/admission.ts';
 import type { Slot } from '../access/connection-limits.ts';
 import { type Cancel, type Clock, instant } from '../clock.ts';
 import type { Connection } from '../hub/connection.ts';
-import type { Transport, WireFormat } from '../hub/frame.ts';
+import type { WireFormat } from '../hub/frame.ts';
 import type { Hub } from '../hub/hub.ts';
 import type { Sink } from '../hub/outbox.ts';
 import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
+import type { Transport } from '../protocol/event.ts';
 
 /** What every client is opened with. */
 export interface ClientParts {
@@ -17,9 +18,8 @@ export interface ClientParts {
 }
 
 /**
- * Owner of one open connection: its socket, its connection in the hub, its slot, and the state of its
- * heartbeat. It is the hub's sink: whole frames go to the socket as they are, the same bytes for every
- * member of a room.
+ * Owner of one open connection: of its socket, its connection in the hub, its slot and its heartbeat state.
+ * The hub writes whole frames to it, the same bytes for every member of a room.
  *
  *     constructor ─▶ join ─▶ … ─▶ disconnect (the peer leaves, or is closed) ─▶ end (the socket has closed)
  */
@@ -54,18 +54,18 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
 
   abstract close(reason: CloseReason): void;
 
-  /** Whether the server has stopped reading from it. */
+  /** Whether the server does not read from it at the moment. */
   get isPaused(): boolean {
     return false;
   }
 
-  get takenBytes(): number {
-    // Every socket of Node counts; of another stream it is known at least when what waits changes.
+  get writtenBytes(): number {
+    // Another stream than a socket has no count: there only a change of what it buffers shows.
     const written = 'bytesWritten' in this.socket ? Number(this.socket.bytesWritten) : 0;
     return written - this.socket.writableLength;
   }
 
-  /** Enters the rooms; resolves when that is over. Never rejects. */
+  /** Joins the rooms; resolves when that is over. Never rejects. */
   protected async join({ rooms, since, reservation }: Entry): Promise<void> {
     const { hub, onConnected, onFault } = this.parts;
     onConnected(this.format.name);
@@ -78,12 +78,12 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
     }
   }
 
-  /** Nothing is to be delivered to it any more. */
+  /** To be called when nothing can be delivered to it any more. */
   protected disconnect(): void {
     this.parts.hub.disconnect(this.connection);
   }
 
-  /** Its socket has closed. */
+  /** To be called when its socket has closed. */
   protected end(): void {
     this.disconnect();
     this.parts.heartbeat.remove(this);
@@ -91,30 +91,29 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
   }
 }
 
-/** What the heartbeat knows of a client, and asks of it. */
 export interface HeartbeatClient {
   readonly connection: Connection;
   readonly pulse: Pulse;
-  /** Absent on SSE: nothing can be asked of the peer there. */
+  /** Absent on SSE, where a peer cannot answer. */
   ping?(): void;
-  /** Counts what has come of a message that is not complete; absent on SSE. */
+  /** Counts the bytes of an incomplete message; absent on SSE. */
   countReceived?(): void;
-  /** Whether the server has stopped reading from it: its pongs are not heard then. */
+  /** Whether the server does not read from it at the moment, nor its pongs. */
   readonly isPaused: boolean;
-  /** How many of the bytes that were sent the operating system has taken. */
-  readonly takenBytes: number;
+  /** How many bytes were handed to the operating system. */
+  readonly writtenBytes: number;
 }
 
 /** Heartbeat state of one client; all instants in milliseconds on the monotonic clock. */
 export class Pulse {
   pingAtMs: number;
-  /** When the ping left that is not answered yet. */
+  /** When the ping was sent that is not answered yet. */
   pingedAtMs: number | undefined;
   /** When the last frame came in. */
   seenAtMs: number;
-  /** At the last look, while the server does not read from it. */
-  takenBytes: number | undefined;
-  /** How many events had been sent at the last look, and since when there were no more. */
+  /** Its `writtenBytes` at the last look, while it is paused. */
+  writtenBytes: number | undefined;
+  /** How many events had been sent at the last look, and since when there are no more. */
   sent = 0;
   quietSinceMs: number;
 
@@ -125,13 +124,13 @@ export class Pulse {
   }
 }
 
-/** How often all clients are looked at, as a part of the shorter of the two times, and at most. */
+/** All clients are looked at so many times in `heartbeatSeconds` or `idleSeconds`, the shorter; and each second. */
 const LOOKS_PER_TIME = 8;
 const MAX_LOOK_MS = 1000;
 
-/** How long looking may hold the event loop in one go, and after how many clients that is checked. */
+/** How long a look may hold the event loop in one go, and after how many clients that is checked. */
 const SLICE_MS = 10;
-const CLIENTS_A_CHECK = 32;
+const CLIENTS_PER_CHECK = 32;
 
 /** What the heartbeat reads of the configuration in force. */
 export interface HeartbeatSettings {
@@ -150,16 +149,15 @@ export interface HeartbeatParts {
 }
 
 /**
- * The open clients, and signs of life both ways: every client is pinged regularly; where nothing else was
- * sent it gets a `heartbeat` event as well, since a browser cannot see a ping; and one that is pinged and
- * never answers is closed. One timer looks at all, so that a client costs no timer of its own.
+ * The open clients, and the heartbeat of each. Every client is pinged regularly, and one that never answers
+ * is closed. Where nothing else was sent a client gets a `heartbeat` event too, since a browser cannot see a
+ * ping. One timer serves all, so that a client costs no timer of its own.
  */
 export class Heartbeat<Each extends HeartbeatClient = Client> {
   readonly #parts: HeartbeatParts;
-  /** Until their sockets have closed. */
   readonly #clients = new Set<Each>();
   #cancel: Cancel | undefined;
-  /** Whether the look that goes on has found one that is not closed. */
+  /** Whether the current look has found one that is not closed. */
   #hasOpen = false;
   #isStopped = false;
 
@@ -180,7 +178,7 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
     return this.#parts.settings.current.server.idleSeconds * 1000;
   }
 
-  /** The state of a client that begins now. */
+  /** The state of a new client. */
   newPulse(): Pulse {
     return new Pulse(this.#parts.clock.monotonic(), this.#heartbeatMs);
   }
@@ -194,13 +192,13 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
     this.#clients.delete(client);
   }
 
-  /** A frame came in, of whatever kind. */
+  /** To be called when a frame of any kind came in. */
   seen({ connection, pulse }: Each): void {
     connection.lastSeenAtMs = this.#parts.clock.now();
     pulse.seenAtMs = this.#parts.clock.monotonic();
   }
 
-  /** A pong came in. Answers whether a ping was out for it: a peer may send them unasked. */
+  /** To be called when a pong came in. Whether it answers a ping: a peer may send others. */
   ponged(client: Each): boolean {
     this.seen(client);
     const { connection, pulse } = client;
@@ -217,7 +215,7 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
   }
 
   #lookLater(): void {
-    // A look that goes on in slices may end later.
+    // A look in slices may end after `stop`.
     if (this.#isStopped) return;
     const { clock } = this.#parts;
     const delayMs = Math.min(Math.min(this.#heartbeatMs, this.#idleMs) / LOOKS_PER_TIME, MAX_LOOK_MS);
@@ -230,8 +228,9 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
   }
 
   /**
-   * Looks at the clients that are left, in slices: thousands may have come, and fall silent, in one moment.
-   * `lateMs`: a blocked loop or a stopped process hears nobody, and that is no silence of theirs.
+   * Looks at the clients in slices, since thousands may have come, and may be silent, at the same moment.
+   * `lateMs` is how late the timer fired: a blocked event loop or a stopped process hears no client, so that
+   * time does not count as silence.
    */
   #look(lateMs: number, clients: IterableIterator<Each>): void {
     const { clock } = this.#parts;
@@ -242,12 +241,12 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
         this.#hasOpen = true;
         this.#lookAt(client, now, lateMs);
       }
-      if (++looked % CLIENTS_A_CHECK === 0 && clock.monotonic() - now >= SLICE_MS) {
+      if (++looked % CLIENTS_PER_CHECK === 0 && clock.monotonic() - now >= SLICE_MS) {
         setImmediate(() => this.#look(lateMs, clients));
         return;
       }
     }
-    // One that is closed asks for no look while its socket closes.
+    // A closed client needs no look while its socket closes.
     if (this.#hasOpen && !this.#cancel) this.#lookLater();
   }
 
@@ -268,20 +267,19 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
   }
 
   /**
-   * A peer that is not read from cannot be heard, so its silence does not count. What it is sent, a ping
-   * at least, is taken as long as it reads: that is its sign of life meanwhile. Without that one that
-   * never reads its replies, and so is never read from again, would stay for ever.
+   * A paused client cannot be heard, so its silence does not count. It is alive for as long as it reads what
+   * it is sent, a ping at least. A client that never reads its replies stays paused, and is closed by this.
    */
   #excusePaused(client: Each, now: number): void {
     const { pulse } = client;
-    const takenBytes = client.isPaused ? client.takenBytes : undefined;
-    if (takenBytes !== undefined && takenBytes !== pulse.takenBytes) pulse.seenAtMs = now;
-    pulse.takenBytes = takenBytes;
+    const writtenBytes = client.isPaused ? client.writtenBytes : undefined;
+    if (writtenBytes !== undefined && writtenBytes !== pulse.writtenBytes) pulse.seenAtMs = now;
+    pulse.writtenBytes = writtenBytes;
   }
 
   #ping(client: Each, now: number): void {
     const { pulse } = client;
-    // From the ping that was due, not from now: looks come a little late, and that must not add up.
+    // From when the ping was due, not from now: looks come a little late, and that must not add up.
     const late = Math.floor((now - pulse.pingAtMs) / this.#heartbeatMs);
     pulse.pingAtMs += (late + 1) * this.#heartbeatMs;
     pulse.pingedAtMs = now;

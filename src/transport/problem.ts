@@ -10,12 +10,12 @@ export interface Problem {
   readonly body: string;
 }
 
-/** What is said of an error that was not meant for anybody's eyes. */
+/** The answer for an error that is no `Refusal`. */
 const UNEXPECTED = new Refusal(500, 'the server failed here; its log says why');
 
 /**
- * Formats whatever was thrown as a problem of RFC 9457: the one place that does so, for every way
- * in. Anything but a `Refusal` becomes a 500 that reveals nothing; the caller logs it.
+ * Formats an error as a problem of RFC 9457, for every HTTP answer of the server. An error that is no
+ * `Refusal` becomes a 500 that reveals nothing; the caller logs it.
  */
 export function problem(error: unknown): Problem {
   const refusal = error instanceof Refusal ? error : UNEXPECTED;
@@ -42,13 +42,13 @@ export function problemResponse(error: unknown): Response {
   return new Response(body, { status, headers: new Headers(headers) });
 }
 
-/** How long a peer may take to read the last bytes for it, and to close its side, before its socket is cut. */
-const READ_MS = 3000;
+/** How long a peer may take to read the last bytes and to close its side, before its socket is cut. */
+const END_MS = 3000;
 
 /**
- * Answers on a bare socket with a problem of RFC 9457 and ends it: for requests that no
- * `ServerResponse` was made for. A peer that goes on sending would lose the answer if the socket were
- * closed at once (RFC 9112, 9.6), so what it sends is dropped for a while.
+ * Answers on a bare socket with a problem of RFC 9457 and ends it: for requests without a `ServerResponse`.
+ * A peer that goes on sending would lose the answer if the socket were closed at once (RFC 9112, 9.6), so
+ * what it sends is dropped for a while.
  */
 export function writeProblem(socket: Duplex, error: unknown): void {
   if (!socket.writable) {
@@ -69,12 +69,12 @@ export function writeProblem(socket: Duplex, error: unknown): void {
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`);
 }
 
-/** How much of what a peer goes on sending behind its last answer is read: reading more would cost too much. */
+/** How much a peer may send behind its last answer: reading more would cost too much. */
 const MAX_DROPPED_BYTES = 65_536;
 
 /**
- * Reads and drops what a peer still sends, and destroys the socket where that is too much. Unread bytes
- * would turn the end of the socket into a reset, and answers might be lost.
+ * Reads and drops what a peer still sends, and destroys the socket where that is too much. With unread bytes
+ * the socket would end with a reset, and answers might be lost.
  */
 export function dropRest(socket: Duplex): void {
   let leftBytes = MAX_DROPPED_BYTES;
@@ -86,11 +86,11 @@ export function dropRest(socket: Duplex): void {
 }
 
 /**
- * Destroys a socket that is ending, should its peer not let it. `Socket.setTimeout` would not do: each
- * byte that the peer sends sets it back.
+ * Destroys a socket that is ending, where its peer does not end it in time. Not with `Socket.setTimeout`,
+ * which each byte from the peer sets back.
  */
 export function destroySoon(socket: Duplex): void {
-  const timer = setTimeout(() => socket.destroy(), READ_MS);
+  const timer = setTimeout(() => socket.destroy(), END_MS);
   timer.unref();
   socket.once('close', () => clearTimeout(timer));
 }

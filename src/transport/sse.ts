@@ -7,18 +7,17 @@ import type { WireFormat } from '../hub/frame.ts';
 import type { CloseReason } from '../protocol/close-reason.ts';
 import { Client, type ClientParts } from './client.ts';
 import { destroySoon } from './problem.ts';
-import { retryField, sseFormat } from './wire.ts';
 
-/** An EventSource that lost its stream comes back after this, plus as much again at random. */
+/** An EventSource that lost its stream reconnects after this, and up to as much again at random. */
 const RETRY_MS = 2000;
 
-/** TCP probes begin after so long without a byte: nothing else tells that a peer is dead. */
+/** TCP probes begin after so long without a byte. Without them a dead peer is not noticed while nothing is sent. */
 const KEEP_ALIVE_MS = 30_000;
 
 const HEADERS: Readonly<Record<string, string>> = {
   'Content-Type': 'text/event-stream',
   'X-Content-Type-Options': 'nosniff',
-  // nginx would otherwise collect events before it passes them on.
+  // nginx would otherwise buffer events.
   'X-Accel-Buffering': 'no',
 };
 
@@ -30,8 +29,8 @@ export class SseClient extends Client {
   readonly #response: ServerResponse;
 
   /**
-   * Begins a stream on the response and joins the rooms. Throws a 400 `Refusal`, with nothing taken, where
-   * the socket still belongs to the request before this one.
+   * Begins a stream on the response and joins the rooms. Throws a 400 `Refusal`, and then leaves the entry to
+   * the caller, where the socket still belongs to the request before this one.
    */
   static open(
     response: ServerResponse,
@@ -53,8 +52,8 @@ export class SseClient extends Client {
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.setTimeout(0);
     socket.write(retryField(RETRY_MS + Math.random() * RETRY_MS));
-    // Half a connection is none: a client that has ended its side listens no more. It may have done so
-    // while its request waited behind another answer.
+    // A client that has ended its side gets no stream. It may have done so while its request waited behind
+    // another answer.
     if (socket.readableEnded) socket.end();
     else socket.on('end', endWithPeer);
     void new SseClient(response, socket, entry, parts).join(entry);
@@ -83,15 +82,15 @@ function endWithPeer(this: Socket): void {
   this.end();
 }
 
-/** What an EventSource would be told in its headers, were it asked with HEAD. */
+/** The answer to HEAD: the headers of a stream. */
 export function streamHeaders(headers: Readonly<Record<string, string>>): Response {
   return new Response(null, { headers: { ...HEADERS, ...headers } });
 }
 
 /**
- * A refusal as an EventSource understands it: it gives up for good on any status
- * but 200, so what passes by itself is a stream that says when to come back, and what is closed for
- * good is a 204. `undefined`: let the status speak.
+ * A refusal for an EventSource, which gives up for good on any status but 200. So a refusal that passes by
+ * itself is a stream that says when to reconnect, and of a room that is closed for good a 204. `undefined`:
+ * answer with the refusal's own status.
  */
 export function streamRefusal(
   { details }: Refusal,
@@ -102,6 +101,27 @@ export function streamRefusal(
   if (!closing.reconnect) return new Response(null, { status: 204, headers });
   const body =
     retryField(closing.retryAfterMs ?? RETRY_MS) + sseFormat.encode(closingText(closing)).toString();
-  // A client that comes back in a while needs no socket until then.
+  // A client that reconnects later needs no socket until then.
   return new Response(body, { headers: { ...HEADERS, ...headers, Connection: 'close' } });
+}
+
+/**
+ * Server-sent events (HTML Living Standard, 9.2). No `event` field, so that `onmessage` gets everything. Text
+ * with line breaks, which the JSON of an event never has, becomes several `data` lines.
+ */
+export const sseFormat: WireFormat = {
+  name: 'sse',
+  length: (textBytes, id) =>
+    (id === undefined ? 0 : `id: ${id}\n`.length) + 'data: '.length + textBytes + '\n\n'.length,
+  encode(text, id) {
+    // Looking for a line break costs less than replacing.
+    const isOneLine = !text.includes('\n') && !text.includes('\r');
+    const data = isOneLine ? text : text.replaceAll(/\r\n|\n|\r/g, '\ndata: ');
+    return Buffer.from(id === undefined ? `data: ${data}\n\n` : `id: ${id}\ndata: ${data}\n\n`);
+  },
+};
+
+/** Tells an EventSource how long to wait before it connects again. */
+export function retryField(ms: number): string {
+  return `retry: ${Math.ceil(ms)}\n\n`;
 }

@@ -61,26 +61,20 @@ export class UpgradeGate {
       socket.destroy();
       return;
     }
-    let entry: Entry;
+    let entry: Entry | undefined;
     try {
       checkHandshake(request);
       entry = admission.enter(new UpgradeCaller(request));
-    } catch (error) {
-      if (!(error instanceof Refusal)) onFault('an upgrade request could not be answered', error);
-      onRefused(reasonOf(error));
-      this.#refuse(socket, error);
-      return;
-    }
-    try {
       accept({ request, socket, head, entry });
     } catch (error) {
-      // Thrown on, it would end the process.
-      abandon(socket, entry);
-      onFault('a WebSocket could not be opened', error);
+      if (entry || !(error instanceof Refusal)) onFault('a WebSocket could not be opened', error);
+      if (entry) abandon(socket, entry);
+      else this.#refuse(socket, error);
     }
   };
 
   #refuse(socket: Duplex, error: unknown): void {
+    this.#parts.onRefused(reasonOf(error));
     this.#refused.add(socket);
     socket.once('close', () => this.#refused.delete(socket));
     writeProblem(socket, error);
@@ -269,29 +263,27 @@ export function websocketUpgrades(
   };
 }
 
-// The WebSocket of `ws`
-
-/** What each read takes that waits for the rest of its frame, beside its bytes: measured with reads of one byte. */
+/** What each read of an incomplete frame takes beside its bytes, measured with reads of one byte. */
 const READ_BYTES = 750;
 
-/** Hears of everything that happens to one WebSocket. */
+/** Is called with everything that happens to one WebSocket. */
 export interface WebSocketOwner {
   onMessage(data: Buffer, isBinary: boolean): void;
   onPing(data: Buffer): void;
   onPong(): void;
-  /** In place of closing it for a fault: the owner closes with this code and a reason. */
+  /** The library would close for a protocol fault: the owner is to close with this code and a reason. */
   onFault(code: number): void;
-  /** The close frame is about to leave, whichever side began: nothing may be written behind it. */
+  /** Before the close frame is sent, whichever side began: nothing may be written behind it. */
   onClosing(): void;
   onClose(): void;
 }
 
 /** The parts of the parser of `ws` that are used here; its types leave them out. */
 interface Receiver {
-  /** The reads of a frame that is not complete, and their bytes. */
+  /** The reads of an incomplete frame, and their bytes. */
   readonly _buffers: readonly Buffer[];
   readonly _bufferedBytes: number;
-  /** The frames of a message that is not complete, and their bytes. */
+  /** The frames of an incomplete message, and their bytes. */
   readonly _fragments: readonly Buffer[];
   readonly _messageLength: number;
   startLoop(callback: (error?: Error) => void): void;
@@ -311,7 +303,7 @@ function guardedLoop(this: Receiver, callback: (error?: Error) => void): void {
   }
 }
 
-/** A WebSocket that calls one owner in place of any listeners. */
+/** A WebSocket that calls one owner in place of listeners. */
 export class OwnedWebSocket extends WebSocket {
   #owner: WebSocketOwner | undefined;
   #isFaulty = false;
@@ -322,8 +314,8 @@ export class OwnedWebSocket extends WebSocket {
     this.#receiver.startLoop = guardedLoop;
   }
 
-  /** What a message that is not complete keeps in memory. */
-  get halfReceivedBytes(): number {
+  /** What an incomplete message keeps in memory. */
+  get incompleteBytes(): number {
     const { _buffers, _bufferedBytes, _fragments, _messageLength } = this.#receiver;
     return _bufferedBytes + _messageLength + READ_BYTES * (_buffers.length + _fragments.length);
   }
@@ -341,20 +333,11 @@ export class OwnedWebSocket extends WebSocket {
   override emit(event: string | symbol, ...values: never[]): boolean {
     const owner = this.#owner;
     if (!owner) return false;
-    switch (event) {
-      case 'message':
-        owner.onMessage(...(values as unknown as [Buffer, boolean])); // as the library emits it
-        break;
-      case 'ping':
-        owner.onPing(...(values as unknown as [Buffer])); // likewise
-        break;
-      case 'pong':
-        owner.onPong();
-        break;
-      case 'close':
-        owner.onClose();
-        break;
-    }
+    // With the values that the library emits.
+    if (event === 'message') owner.onMessage(...(values as unknown as [Buffer, boolean]));
+    else if (event === 'ping') owner.onPing(...(values as unknown as [Buffer]));
+    else if (event === 'pong') owner.onPong();
+    else if (event === 'close') owner.onClose();
     return true;
   }
 

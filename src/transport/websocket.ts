@@ -16,7 +16,6 @@ import {
   type WebSocketOwner,
   websocketUpgrades,
 } from './upgrade.ts';
-import { websocketFormat } from './wire.ts';
 
 /** With so many lines waiting for the one before them a client's socket is paused. */
 const MAX_WAITING_LINES = 16;
@@ -66,7 +65,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
   /** Bytes of the lines in the queue, and of the one that is acted on. */
   #lineBytes = 0;
   /** Bytes of an incomplete message, when the heartbeat last looked. */
-  #halfReceivedBytes = 0;
+  #incompleteBytes = 0;
   /** True at first, so that no line is acted on before the join is over. */
   #isWorking = true;
   /** Whether the close frame is on its way: the lines in the queue are still acted on. */
@@ -101,9 +100,9 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
   countReceived(): void {
     // At most half of what one connection may have unsent: a slow upload alone is no slow consumer.
     const maxBytes = this.parts.settings.current.limits.maxBufferedBytes / 2;
-    const bytes = Math.min(this.#websocket.halfReceivedBytes, maxBytes);
-    if (bytes === this.#halfReceivedBytes) return;
-    this.#halfReceivedBytes = bytes;
+    const bytes = Math.min(this.#websocket.incompleteBytes, maxBytes);
+    if (bytes === this.#incompleteBytes) return;
+    this.#incompleteBytes = bytes;
     this.#count(0);
   }
 
@@ -122,7 +121,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     if (this.connection.closed) return;
     const bytes = data.length;
     this.#lines ??= [];
-    this.#halfReceivedBytes = 0;
+    this.#incompleteBytes = 0;
     this.#lines.push({ text: data.toString(), bytes, receivedAtMs: this.parts.clock.now(), refusal });
     this.#count(bytes);
     if (this.#isFull(1) || this.#hasUnread) this.#websocket.pause();
@@ -221,7 +220,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
   /** Adds to the bytes of lines; with those of an incomplete message they count as unsent ones do. */
   #count(bytes: number): void {
     this.#lineBytes += bytes;
-    this.connection.outbox.waitForPeer(this.#lineBytes + this.#halfReceivedBytes);
+    this.connection.outbox.waitForPeer(this.#lineBytes + this.#incompleteBytes);
   }
 
   /** Whether the queue is filled to that part of its bounds. */
@@ -266,4 +265,40 @@ export function closeText({ reason }: CloseReason): string {
   // Bytes of the form 10xxxxxx continue a character that began before them.
   while (end > 0 && ((bytes[end] ?? 0) & 0b1100_0000) === 0b1000_0000) end--;
   return bytes.subarray(0, end).toString();
+}
+
+const FIN_AND_TEXT = 0x81;
+/** Up to here a length fits in the second byte; 126 and 127 say that 2 or 8 bytes follow. */
+const MAX_IN_7_BITS = 125;
+const MAX_IN_16_BITS = 0xffff;
+
+/**
+ * A whole text frame of RFC 6455, section 5.2. A server's frames carry no mask, so the same bytes
+ * serve every socket.
+ */
+export const websocketFormat: WireFormat = {
+  name: 'websocket',
+  length: (textBytes) => headerLength(textBytes) + textBytes,
+  encode(text) {
+    const length = Buffer.byteLength(text);
+    const header = headerLength(length);
+    const frame = Buffer.allocUnsafe(header + length);
+    frame[0] = FIN_AND_TEXT;
+    if (header === 2) {
+      frame[1] = length;
+    } else if (header === 4) {
+      frame[1] = 126;
+      frame.writeUInt16BE(length, 2);
+    } else {
+      frame[1] = 127;
+      frame.writeBigUInt64BE(BigInt(length), 2);
+    }
+    frame.write(text, header, 'utf8');
+    return frame;
+  },
+};
+
+function headerLength(textBytes: number): number {
+  if (textBytes <= MAX_IN_7_BITS) return 2;
+  return textBytes <= MAX_IN_16_BITS ? 4 : 10;
 }

@@ -14,7 +14,7 @@ import type { Connection } from '../../src/hub/connection.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { isRoomName } from '../../src/hub/event.ts';
 import { ActionTable } from '../../src/transport/action-table.ts';
-import { builtInActions } from '../../src/transport/actions.ts';
+import { builtInActions } from '../../src/actions.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { CASES, SEED, TIMEOUT_MS } from './cases.ts';

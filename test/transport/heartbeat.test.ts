@@ -48,12 +48,12 @@ function setUp({ heartbeatSeconds = 25, idleSeconds = 60 } = {}) {
     const pings: number[] = [];
     const link = {
       isPaused: false,
-      takenBytes: 0,
+      writtenBytes: 0,
       /** Whether the peer's side still has place for what is written. */
       takes: true,
       ping() {
         pings.push(clock.monotonic());
-        if (link.takes) link.takenBytes += 2;
+        if (link.takes) link.writtenBytes += 2;
         if (how === 'answers' && !link.isPaused) clock.after(12.34, () => heartbeat.ponged(connection));
       },
     };
@@ -63,8 +63,8 @@ function setUp({ heartbeatSeconds = 25, idleSeconds = 60 } = {}) {
       get isPaused() {
         return link.isPaused;
       },
-      get takenBytes() {
-        return link.takenBytes;
+      get writtenBytes() {
+        return link.writtenBytes;
       },
       ...(how !== 'cannot be pinged' && { ping: () => link.ping() }),
     };

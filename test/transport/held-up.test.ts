@@ -20,7 +20,7 @@ function setUp(answers: boolean) {
   const client: HeartbeatClient = {
     connection,
     isPaused: false,
-    takenBytes: 0,
+    writtenBytes: 0,
     ping: () => answers && clock.after(10, () => heartbeat.ponged(client)),
     pulse: heartbeat.newPulse(),
   };

@@ -4,7 +4,8 @@ import type { Writable } from 'node:stream';
 import { EventSource } from 'eventsource';
 import { afterEach, describe, expect, it } from 'vitest';
 import * as ws from 'ws';
-import { retryField, sseFormat, websocketFormat } from '../../src/transport/wire.ts';
+import { retryField, sseFormat } from '../../src/transport/sse.ts';
+import { websocketFormat } from '../../src/transport/websocket.ts';
 
 describe('websocketFormat', () => {
   it.each([
