@@ -144,8 +144,8 @@ export interface Belfry {
   publish(message: { target?: Target; event?: string; data: unknown }): Promise<Published>;
   /**
    * Calls `listener` for each message, join or leave from now on. Returns a function that removes it.
-   * There may be any number; an error that one throws is logged, and the others are called. Throws a `TypeError` for
-   * another name.
+   * There may be any number. An error that one throws is logged, and the others are called. Throws a
+   * `TypeError` for another name.
    */
   on<Name extends keyof BelfryEvents>(name: Name, listener: (event: BelfryEvents[Name]) => void): () => void;
   /**
@@ -162,7 +162,7 @@ export interface Belfry {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
-/** An action of a program in the form of the built-in ones: it sees a copy of what it may know of its client. */
+/** An action of a program in the form of the built-in ones: it gets a copy of what it may know of its client. */
 export function clientAction(action: Action): ClientAction {
   return {
     perform({ connection, sent, receivedAtMs }) {

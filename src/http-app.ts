@@ -69,7 +69,7 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
   };
   app.route('/', roomsRoute({ ...rooms, page }));
   app.route('/', createAdmin(admin));
-  // Last, since the first that fits answers.
+  // Last, since the first route that matches answers.
   for (const path of READ_ONLY) {
     app.all(path, (c) => {
       throw new Refusal(405, `${c.req.method} does nothing at ${path}: it takes GET, HEAD`, {

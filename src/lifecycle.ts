@@ -5,21 +5,21 @@ import { Refusal, retryAfterMs } from './hub/errors.ts';
 import type { Hub } from './hub/hub.ts';
 import { CLOSE } from './protocol/close-reason.ts';
 
-/** Where in its life a server is: it passes through these once, in this order. */
+/** Phases of a server, which it passes through once and in this order. */
 export type Phase = 'new' | 'starting' | 'running' | 'draining' | 'stopped';
 
 export interface LifecycleParts {
   readonly clock: Clock;
   readonly settings: { readonly current: { readonly server: { readonly drainSeconds: number } } };
   readonly hub: Pick<Hub, 'connectionCount'>;
-  /** Makes ready what everything else needs. */
+  /** Prepares what `begin` needs, such as a log on disk. */
   prepare(): Promise<void>;
-  /** Begins to work; all of it or, where it throws, nothing. */
+  /** Starts all parts or, where it throws, none. */
   begin(): void;
-  /** Closes what a start that failed has opened. */
+  /** Closes what a failed start has opened. */
   abandon(): Promise<void>;
   /**
-   * Drains over `drainMs` and ends everything; at once when `signal` aborts. Also where nothing has begun.
+   * Drains over `drainMs` and ends all parts; at once when `signal` aborts. Called also where none was started.
    */
   end(drainMs: number, signal: AbortSignal): Promise<void>;
 }
@@ -38,14 +38,14 @@ const WHY_CLOSED: Readonly<Record<Exclude<Phase, 'running'>, string>> = {
   stopped: 'the server has stopped',
 };
 
-/** The one place that knows in which phase a server is, and what may follow it. */
+/** The phase of a server, and the changes from one to the next. */
 export class Lifecycle {
   readonly #parts: LifecycleParts;
   readonly #hurry = new AbortController();
   #phase: Phase = 'new';
   /** When the drain ends, on the monotonic clock; set once it has begun. */
   #drainEndsAtMs = 0;
-  /** Settled when nothing of a start goes on any more; never rejects. */
+  /** Resolves when a start is over, failed or not; never rejects. */
   #starting: Promise<unknown> | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -62,7 +62,7 @@ export class Lifecycle {
     return this.#phase === 'running' || this.#phase === 'draining';
   }
 
-  /** Why no client is admitted at the moment; `undefined`: they are. */
+  /** Why no client is admitted at the moment; `undefined`: clients are admitted. */
   get closed(): Refusal | undefined {
     if (this.#phase === 'running') return undefined;
     const { clock, hub } = this.#parts;
@@ -76,19 +76,19 @@ export class Lifecycle {
   }
 
   /**
-   * From new to running; `open` opens the way in, such as a port. Rejects with an `AbortError` where
-   * `stop` was called meanwhile. Where it fails, the server is new again.
+   * From new to running; `open` makes the server reachable, by a port for example. Rejects with an
+   * `AbortError` where `stop` was called meanwhile. Where it fails, the server is new again.
    */
   async start<Result>(open: () => Promise<Result>): Promise<Result> {
     if (this.#phase !== 'new') throw new Error(WHY_NO_START[this.#phase]);
     this.#phase = 'starting';
     const starting = this.#start(open);
-    // Why it failed is told to the caller.
+    // The caller of `start` gets the error.
     this.#starting = starting.catch(() => {});
     return starting;
   }
 
-  /** To the end from wherever it is; every call gives the same promise, any `signal` hastens it. */
+  /** Stops from any phase. Every call returns the same promise, and any `signal` ends the drain at once. */
   stop(signal?: AbortSignal): Promise<void> {
     const hurry = () => this.#hurry.abort();
     if (signal?.aborted) hurry();
@@ -182,8 +182,8 @@ export async function shutDown(parts: ShutDownParts, drainMs: number, signal: Ab
 const DRAIN_STEP_MS = 50;
 
 /**
- * Closes every client with 1012, spread over `drainMs` so that they do not come back as a storm; each is
- * told its own time to return, after the drain. Resolves when all are closed, or `signal` aborts.
+ * Closes every client with 1012, spread over `drainMs`, and tells each another time after the drain to
+ * reconnect at, so that they do not reconnect all at once. Resolves when all are closed, or `signal` aborts.
  */
 export async function drain(options: {
   clients: Iterable<{ readonly connection: Connection }>;

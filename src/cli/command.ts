@@ -1,7 +1,7 @@
 import { ConfigError, formatFaults } from '../config/errors.ts';
 import { type ConfigSource, findConfig } from '../config/load.ts';
 
-/** What a command that ends by itself uses of its process. */
+/** The parts of a process that a command uses. */
 export interface Terminal {
   readonly env: NodeJS.ProcessEnv;
   readonly stdout: NodeJS.WritableStream;
@@ -23,14 +23,14 @@ export class CommandError extends Error {
 /** What `belfry watch` shows where no room is named. */
 export const DEFAULT_URL = 'ws://127.0.0.1:8080/rooms/lobby';
 
-/** What was asked for cannot be done or printed. */
+/** The command could not do or print what it should. */
 export const EXIT_FAILED = 1;
 /** The configuration is at fault. */
 export const EXIT_CONFIG = 2;
 
 /** The configuration that `--config` names, or the usual one. Throws a `ConfigError`. */
 export function findNamed(path: string | undefined, { env, cwd }: Terminal): ConfigSource {
-  // As from a variable that is not set.
+  // As `--config "$FILE"` gives where the variable is not set.
   if (path === '') {
     throw new ConfigError([{ source: 'the configuration', path: '', message: '"" names no file' }]);
   }

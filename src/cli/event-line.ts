@@ -2,8 +2,8 @@ import type { CloseReason, Received } from '../client/messages.ts';
 import { statusWords } from '../client/status-text.ts';
 
 /**
- * What could drive a terminal or turn its text round: controls of both ranges, and the characters
- * that set the direction of writing or end a line.
+ * Characters that a terminal could obey: controls of both ranges, and those that set the direction of text or
+ * end a line.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
@@ -13,12 +13,12 @@ export function escapeControls(text: string): string {
   return text.replace(UNSAFE, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** JSON on one line. Space between tokens is all that can stand unescaped in JSON and break one. */
+/** JSON on one line. Line breaks can stand in JSON only between tokens. */
 export function jsonLine(text: string): string {
   return escapeControls(text.replace(/[\t\n\r]/g, ' '));
 }
 
-/** What an event looks like in a terminal. `unbroken` is about its tick's chain. */
+/** An event as a line for a terminal. `unbroken`: no tick of its schedule was missed before it. */
 export function eventLine(received: Received, receivedAtMs: number, unbroken: boolean): string {
   const { room, event, tick, from, replay, conflated, reply, data } = received;
   const parts = [localTime(receivedAtMs)];
@@ -27,7 +27,7 @@ export function eventLine(received: Received, receivedAtMs: number, unbroken: bo
   if (tick) {
     parts.push(`due ${tick.due}`);
     if (tick.seq !== undefined) parts.push(`seq ${tick.seq}`);
-    // What is sent again was not late when it was sent.
+    // A replayed tick was not late when it was first sent.
     if (!replay) parts.push(`late ${Math.round(receivedAtMs - Date.parse(tick.due))} ms`);
     if (tick.manual) parts.push('by hand');
     if (!unbroken) parts.push(`MISSED what was due ${tick.previous}`);
@@ -40,7 +40,7 @@ export function eventLine(received: Received, receivedAtMs: number, unbroken: bo
   return escapeControls(parts.join('  '));
 }
 
-/** What the server says before it closes, in words. */
+/** The data of a `closing` event in words. */
 export function closingWords({ code, reason, reconnect, retryAfterMs }: CloseReason): string {
   const back = reconnect
     ? `come back${retryAfterMs === undefined ? '' : ` in ${(retryAfterMs / 1000).toFixed(1)} s`}`

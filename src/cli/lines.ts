@@ -4,9 +4,9 @@ import { StringDecoder } from 'node:string_decoder';
 const MAX_LINE_CHARACTERS = 1024 * 1024;
 
 /**
- * Reads a stream line by line. Empty lines are left out, and one of more than a million characters
- * comes in pieces. An input that cannot be read, such as a folder, counts as ended. The returned
- * function stops reading and leaves the stream paused.
+ * Reads a stream line by line. Empty lines are left out, and a line of more than a million characters comes in
+ * pieces. An input that cannot be read, such as a folder, counts as ended. The returned function stops
+ * reading and leaves the stream paused.
  */
 export function onLines(input: NodeJS.ReadableStream, onLine: (line: string) => void): () => void {
   const decoder = new StringDecoder('utf8');

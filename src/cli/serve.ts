@@ -9,9 +9,9 @@ import { createLogger, type Logger, neverBlock } from '../observe/log.ts';
 import type { Terminal } from './command.ts';
 import { findNamed, orCommandError } from './command.ts';
 
-/** A second signal sooner than this is the first one heard twice: Ctrl-C under `npm start`. */
+/** A second signal sooner than this is the first one sent twice, as Ctrl-C under `npm start` is. */
 const SAME_SIGNAL_MS = 1000;
-/** What has not ended so long after a second signal hangs. */
+/** A server that has not ended so long after a second signal hangs, and its process is ended. */
 const HANGING_MS = 500;
 
 export interface ServeFlags {
@@ -55,7 +55,7 @@ export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void
   process.stderr.write(banner({ label, host, port, config, next: belfry.nextDue(), madeToken }));
 }
 
-/** Reloads the file when it has changed; what is wrong with it `reload` has logged by then. */
+/** Reloads the file when it has changed. `reload` itself logs the faults of a file. */
 function watchConfig(path: string, { reload }: Belfry, logger: Logger): FileWatch {
   const onChange = () =>
     void reload().catch((err) => {
@@ -68,7 +68,7 @@ function watchConfig(path: string, { reload }: Belfry, logger: Logger): FileWatc
   });
 }
 
-/** The first signal drains; a second one, unless it is the first one heard twice, ends it now. */
+/** The first signal begins the drain; a second one, unless it is the first sent twice, ends the server. */
 function stopOnSignals(stop: (signal: AbortSignal) => Promise<void>, logger: Logger): void {
   const now = new AbortController();
   let firstAtMs: number | undefined;
@@ -113,8 +113,8 @@ interface BannerParts {
 }
 
 /**
- * What is printed when the server listens: where to look, who can connect, what comes next, and lines to
- * paste. A token that was configured is never printed.
+ * What is printed when the server listens: its address, who can connect, the next tick, and commands to copy.
+ * A token that was configured is never printed.
  */
 function banner({ label, host, port, config, next, madeToken }: BannerParts): string {
   const local = `http://${reachable(host)}:${port}`;

@@ -16,17 +16,17 @@ export interface WatchOptions {
   readonly input: NodeJS.ReadableStream;
   /** What the room sends, a line for each event. */
   readonly output: NodeJS.WritableStream;
-  /** What is not from the room: refusals, closings, error replies. */
+  /** Notes about the connection: refusals, closings, error replies. */
   readonly errors: NodeJS.WritableStream;
   readonly token?: string;
-  /** Each object as it came, one on a line, instead of text for people. */
+  /** Print each object as it was received, one on a line, instead of readable text. */
   readonly json?: boolean;
   /** Ends it: within a second, whether or not the server answers. */
   readonly signal: AbortSignal;
   readonly clock: Clock;
 }
 
-/** `belfry watch`: as `watch`, on the streams of this process until a signal stops it. */
+/** `belfry watch`: runs `watch` on the streams of this process until a signal stops it. */
 export function watchUntilSignal(url: string, json: boolean): Promise<number> {
   const stop = new AbortController();
   process.on('SIGINT', () => stop.abort());
@@ -36,8 +36,8 @@ export function watchUntilSignal(url: string, json: boolean): Promise<number> {
 }
 
 /**
- * Shows a room in a terminal until it is over, and resolves to an exit code: 0 where it was stopped here
- * or closed normally by the server. Once it was connected, it reconnects. Never rejects.
+ * Shows a room in a terminal, and resolves to an exit code: 0 where it was stopped by the user or closed
+ * normally by the server. Reconnects only if the first attempt to connect succeeded. Never rejects.
  */
 export async function watch(options: WatchOptions): Promise<number> {
   try {
@@ -48,7 +48,7 @@ export async function watch(options: WatchOptions): Promise<number> {
   }
 }
 
-/** What may wait for the server before reading from the input stops. */
+/** With so much text unsent the input is paused. */
 const MAX_UNSENT_CHARACTERS = 1024 * 1024;
 
 class Watch {
@@ -104,7 +104,7 @@ class Watch {
 
   #onOutputError({ code, message }: NodeJS.ErrnoException): void {
     if (this.#isOver) return;
-    // The normal end of `watch | head`; a full disk is a fault.
+    // A closed pipe is the normal end of `watch | head`; a full disk is a fault.
     const isClosedPipe = code === 'EPIPE';
     if (!isClosedPipe) this.#note(`what comes cannot be written: ${code ?? message}`);
     this.#stop(isClosedPipe ? 0 : 1);
@@ -124,7 +124,7 @@ class Watch {
     this.#note(endingWords(ending));
     if (state.name === 'closed') this.#stop(ending.how === 'closed' && ending.code === 1000 ? 0 : 1);
     else if (this.#wasConnected) this.#note(`coming back in ${(state.delayMs / 1000).toFixed(1)} s`);
-    // What was never there, the user may have mistyped.
+    // The user may have mistyped an address that was never reached.
     else this.#stop(1);
   }
 
@@ -159,7 +159,7 @@ class Watch {
     this.#write(this.#options.errors, escapeControls(text));
   }
 
-  /** A reader that is too slow holds back the server, so that nothing piles up here. */
+  /** While the reader of the output is slow, nothing is read from the server: no text collects here. */
   #write(output: NodeJS.WritableStream, line: string): void {
     if (output.write(`${line}\n`) || this.#isHeldBack) return;
     this.#isHeldBack = true;

@@ -3,12 +3,12 @@ import { WebSocket } from 'ws';
 import { type Ending, type OpenWire, refusedBy } from '../client/wire.ts';
 
 const HANDSHAKE_MS = 10_000;
-/** More of a refusal's body than this is not read. */
+/** How much of a refusal's body is read. */
 const MAX_BODY_CHARACTERS = 65_536;
 
 /**
- * WebSockets of the package ws, which show what those of a browser do not: headers, pings, the answer to a
- * refused upgrade, and a way to hold the peer back. `token` goes into the header alone.
+ * WebSockets of the package `ws`, which can do what those of a browser cannot: send headers, report pings and
+ * the answer to a refused upgrade, and pause. `token` is sent as a header, never in the address.
  */
 export function wsWire(token: string | undefined): OpenWire {
   return (address, listener) => {

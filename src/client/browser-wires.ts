@@ -1,6 +1,6 @@
 import { type Ending, NO_CLOSE_FRAME, type OpenWire, refusedBy } from './wire.ts';
 
-/** How long the question may take why there was no connection. */
+/** How long the request may take that finds out why there was no connection. */
 const QUESTION_MS = 5000;
 
 /** The browser's WebSocket, to an address over http or https. */

@@ -7,7 +7,7 @@ import type { Tick } from '../protocol/event.ts';
 export class ChainCheck {
   #newestMs: number | undefined;
 
-  /** Takes the next tick; false: something that was sent before it has not been seen. */
+  /** Checks the next tick; false: a tick that was sent before it was missed. */
   take(tick: Tick): boolean {
     const dueMs = Date.parse(tick.due);
     const newestMs = this.#newestMs ?? Number.POSITIVE_INFINITY;
@@ -16,7 +16,7 @@ export class ChainCheck {
     return isUnbroken;
   }
 
-  /** Forgets what was seen, as after a `status` of `changed`. */
+  /** Starts the check from the beginning, as after a `status` of `changed`. */
   restart(): void {
     this.#newestMs = undefined;
   }

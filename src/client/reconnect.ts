@@ -18,7 +18,7 @@ export function reconnectDelayMs(
   return mayReconnectNow(code) && failures === 0 ? 0 : backOffMs(failures);
 }
 
-/** Doubles up to half a minute; half of it is random, so that a thousand walls do not come at once. */
+/** Doubles with each failure up to half a minute. Half is random, so that clients do not reconnect at once. */
 export function backOffMs(failures: number): number {
   const delayMs = Math.min(FIRST_DELAY_MS * 2 ** failures, MAX_DELAY_MS);
   return delayMs * (0.5 + Math.random() / 2);

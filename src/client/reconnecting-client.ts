@@ -9,10 +9,10 @@ export type ClientState =
   | { readonly name: 'open' }
   /** It connects again after `delayMs`. */
   | { readonly name: 'waiting'; readonly ending: Ending; readonly delayMs: number }
-  /** For good, because of how it ended. */
+  /** It does not connect again, because of how the connection ended. */
   | { readonly name: 'closed'; readonly ending: Ending };
 
-/** Hears of one client, and nothing any more once that client's `close` was called. */
+/** Called with what happens to one client, until that client's `close` is called. */
 export interface ClientListener {
   onState(state: ClientState): void;
   /** `text` is the object as it came. */
@@ -31,11 +31,11 @@ export interface ReconnectingClientOptions {
   readonly clock?: Clock;
 }
 
-/** A connection that was open for so long has gone well: the next back-off starts small again. */
+/** A connection that was open for so long resets the back-off. */
 const LASTING_MS = 5000;
-/** The server sends something every `heartbeatSeconds`; after so many of them without it, it is gone. */
+/** The server sends something every `heartbeatSeconds`; after so many of them in silence it is dead. */
 const SILENT_HEARTBEATS = 2.5;
-/** A server that does not answer a close is left after this long. */
+/** How long the server may take to answer a close. */
 const CLOSE_WAIT_MS = 700;
 
 /**
@@ -199,8 +199,8 @@ export class ReconnectingClient {
   }
 
   /**
-   * What the server said of this end. What it said of one room of several is not why the connection ended,
-   * unless it ended with that code, or no room is left: SSE brings no code.
+   * The `closing` event that explains this end. One about a single room of several does so only where the
+   * connection ended with its code, or no room is left: SSE has no code.
    */
   #closingFor(code: number): CloseReason | undefined {
     if (!this.#closing) return undefined;
@@ -216,6 +216,6 @@ function delayAfter(ending: Ending, failures: number): number | undefined {
   const leastMs = backOffMs(failures);
   if (ending.how === 'failed') return leastMs;
   if (ending.retryAfterMs !== undefined) return Math.max(ending.retryAfterMs, leastMs);
-  // Below 500 the server is sure, and the same again would be refused again.
+  // Below 500 the same request would be refused again.
   return ending.status < 500 ? undefined : leastMs;
 }

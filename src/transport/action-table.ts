@@ -36,7 +36,7 @@ const ANY_EXAMPLE = '{"action":"ping"}';
 /** How many characters a reply repeats of a line that is not JSON. */
 const MAX_SHOWN = 80;
 
-/** A refused line with more characters is not parsed, since that has a cost: its reply has no action or `ref`. */
+/** A longer refused line is not parsed, since that has a cost: its reply has no action and no `ref`. */
 const MAX_ECHOED = 1024;
 
 export interface ActionTableParts {

@@ -124,7 +124,7 @@ export class Pulse {
   }
 }
 
-/** All clients are looked at so many times in `heartbeatSeconds` or `idleSeconds`, the shorter; and each second. */
+/** So many looks in `heartbeatSeconds` or `idleSeconds`, the shorter one, and at least one a second. */
 const LOOKS_PER_TIME = 8;
 const MAX_LOOK_MS = 1000;
 

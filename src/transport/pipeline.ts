@@ -116,7 +116,7 @@ export class Pipeline implements UnreadAnswer {
     this.#waitingHeadBytes += bytes;
   }
 
-  /** Stops reading, for a request that is not accepted. Node must have released the socket, as for an upgrade. */
+  /** Stops reading, for a request that is not accepted. Node must have released the socket. */
   dropRest(): void {
     const last = this.#waiting.at(-1);
     if (this.#isAnswered) {

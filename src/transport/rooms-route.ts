@@ -53,7 +53,7 @@ export function roomsRoute(parts: RoomsRouteParts): Hono<NodeEnv> {
   for (const path of ['/rooms/*', '/time']) {
     app.use(path, async (c, next) => {
       await next();
-      // Refusals are formatted once for the whole server; here they are one of several representations.
+      // The app formats refusals; those of a room need the headers of its representations too.
       if (!c.error) return;
       for (const [name, value] of Object.entries(headersFor(c, settings.current)))
         c.res.headers.set(name, value);
@@ -129,13 +129,13 @@ function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Re
     if (!(error instanceof Refusal)) throw error;
     const told = streamRefusal(error, headers);
     if (!told) throw error;
-    // For the count of refusals: the status does not tell.
+    // Counted as a refusal, although its status is 200 or 204.
     c.error = error;
     return told;
   }
 }
 
-/** No upgrade to Node, since half of it is missing, but its sender meant one. */
+/** Whether a request was meant to open a WebSocket, but lacks a header without which Node sees no upgrade. */
 function isLostUpgrade(c: Context<NodeEnv>): boolean {
   const upgrade = c.req.header('upgrade')?.toLowerCase() ?? 'websocket';
   return upgrade === 'websocket' && c.req.header('sec-websocket-key') !== undefined;
@@ -186,7 +186,7 @@ function notAllowed(c: Context<NodeEnv>, instead: string): never {
   throw new Refusal(405, `${c.req.method} does nothing here: ${instead}`, { headers: { Allow: METHODS } });
 }
 
-/** The clock for those who have no WebSocket: `t2` is put in last. */
+/** The times of `/time`, for clients without a WebSocket; `t2` is added when the answer is written. */
 function timeAnswer(url: Target, clock: Clock): { t0: number | null; t1: number } {
   const t1 = clock.now();
   const text = url.searchParams.get('t0');
@@ -197,7 +197,7 @@ function timeAnswer(url: Target, clock: Clock): { t0: number | null; t1: number 
   return { t0, t1 };
 }
 
-/** What a room's address gives without an upgrade. */
+/** The forms of an answer at a room's address. */
 export type Representation = 'json' | 'sse' | 'html';
 
 const OFFERED: ReadonlyMap<string, Representation> = new Map([
@@ -206,14 +206,17 @@ const OFFERED: ReadonlyMap<string, Representation> = new Map([
   ['text/html', 'html'],
 ]);
 
-/** What the ranges of `Accept` stand for here, the best first. */
+/** What is sent for each range of `Accept`, the preferred form first. */
 const RANGES: ReadonlyMap<string, readonly Representation[]> = new Map([
   ['*/*', ['json', 'html', 'sse']],
   ['application/*', ['json']],
   ['text/*', ['html', 'sse']],
 ]);
 
-/** Chooses by the `Accept` header, its q-values counted; JSON where it is silent. Throws a 406 `Refusal`. */
+/**
+ * Chooses by the `Accept` header and its q-values; JSON without the header. Throws a 406 `Refusal`. Not with
+ * `accepts` of Hono, which serves an excluded type for a range, and ranks a range below any exact type.
+ */
 export function representationFor(accept: string | undefined): Representation {
   if (accept === undefined || accept.trim() === '') return 'json';
   const accepted = parseAccept(accept).map(({ type, q }) => ({ type: type.toLowerCase(), q }));
@@ -245,7 +248,7 @@ async function roomSnapshot(
     ticksNow(room, currentTicks, clock),
   ]);
   const connections = hub.memberCount(room);
-  // A client that polls on gets all of it page by page; one that begins gets the newest.
+  // A client that resumes gets all messages page by page; one that begins gets the newest.
   const page = resumed ? messages.slice(0, limit) : messages.slice(-limit);
   const isCut = resumed && page.length < messages.length;
   const last = isCut ? page.at(-1)?.id : newest;
@@ -263,7 +266,7 @@ function limitOf(url: Target): number {
   throw Refusal.invalid('limit', `${shown(text)} is not a limit: a whole number from 1 to ${MAX_LIMIT}`);
 }
 
-/** What is at hand, and what can be read soon; a live tick that comes meanwhile is at hand then. */
+/** The current ticks, those included that are read in time. A live tick that is sent meanwhile counts. */
 async function ticksNow(room: string, currentTicks: CurrentTicks, clock: Clock): Promise<RoomEvent[]> {
   const { ticks, coming } = currentTicks.request(room);
   if (coming.length === 0) return [...ticks];

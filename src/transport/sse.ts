@@ -11,7 +11,7 @@ import { destroySoon } from './problem.ts';
 /** An EventSource that lost its stream reconnects after this, and up to as much again at random. */
 const RETRY_MS = 2000;
 
-/** TCP probes begin after so long without a byte. Without them a dead peer is not noticed while nothing is sent. */
+/** TCP probes begin after so long without a byte: nothing else shows that a peer is dead. */
 const KEEP_ALIVE_MS = 30_000;
 
 const HEADERS: Readonly<Record<string, string>> = {

@@ -169,7 +169,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
       }
       if (this.connection.closed) break;
       await this.#perform(line);
-      // Replies leave at the end of an iteration of the event loop: without this, all of them would wait for it.
+      // Replies leave at the end of an iteration of the event loop, which a long queue must let come.
       if (++this.#performed % MAX_WAITING_LINES === 0) await nextTurn();
       while (this.#hasUnread) {
         await written(this.socket);

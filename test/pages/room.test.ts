@@ -77,11 +77,8 @@ describe.skipIf(!chromium)('the room page', () => {
     connection.send(tick(0, { schedule: 'second' }));
     const clock = page.locator('.tick:has(h3:text-is("second")) .value');
     await clock.waitFor({ state: 'visible' });
-    expect(
-      await clock.evaluate(
-        (value) => value.clientHeight / Number.parseFloat(getComputedStyle(value).fontSize),
-      ),
-    ).toBeLessThan(2);
+    // One line of the largest font is 110 pixels high; two lines were 207.
+    expect((await clock.boundingBox())?.height).toBeLessThan(150);
   });
 
   it('says when a tick was missed, and starts again when the schedule has changed', async () => {

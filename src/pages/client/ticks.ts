@@ -85,7 +85,7 @@ class Card {
     received.textContent = localTime(now);
     due.textContent = tick.due;
     seq.textContent = tick.seq === undefined ? '–' : String(tick.seq);
-    // What is sent again was not late when it was sent.
+    // A replayed tick was not late when it was first sent.
     late.textContent = replay ? 'sent again' : lateness(now.getTime() - Date.parse(tick.due));
     chain.className = this.#breaks === 0 ? 'chain unbroken' : 'chain broken';
     chain.textContent =
@@ -101,7 +101,7 @@ class Card {
     this.#state.textContent = `${state} since ${localTime(new Date(since))}${why && `: ${why}`}`;
   }
 
-  /** A clock's data are shown as a clock, anything else as what it says. */
+  /** Shows the data of a `time` feed as a clock, other data as text. */
   #show(data: unknown): void {
     const { local, timezone } = members(data);
     const clock = typeof local === 'string' ? /^(\S+)T(\d\d:\d\d:\d\d)/.exec(local) : null;
