@@ -142,7 +142,7 @@ describe('createBelfry', () => {
     await second.stop();
   });
 
-  test('lives in the server of another program', async () => {
+  test('works inside another HTTP server', async () => {
     const belfry = createBelfry(open, { env: {} });
     const { port } = await hostOf(belfry);
     const url = `http://127.0.0.1:${port}`;

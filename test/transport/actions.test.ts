@@ -11,7 +11,7 @@ beforeAll(async () => {
   server = await startServer({
     limits: { messagesPerSecond: 0, messageBurst: 0, roomMessagesPerSecond: 0 },
     rooms: [
-      { match: 'talk*', publish: 'members' },
+      { match: 'talk*', publish: 'members', joinHistory: 0 },
       { match: 'cellar', subscribe: 'nobody' },
       { match: 'quiet', publish: 'nobody' },
     ],
@@ -235,7 +235,7 @@ describe('a line that works', () => {
     strict = await startServer({
       limits: { messagesPerSecond: 0, messageBurst: 0, roomsPerConnection: 3 },
       rooms: [
-        { match: 'talk*', publish: 'members' },
+        { match: 'talk*', publish: 'members', joinHistory: 0 },
         { match: 'lobby', subscribe: 'nobody' },
       ],
     });
