@@ -54,8 +54,9 @@ export const LIMITS = {
   },
   retained: { byDefault: 1000, description: 'Retained messages at the same time.' },
   retainedBytes: {
-    byDefault: 8_388_608,
-    description: 'Size of all retained messages together, in bytes.',
+    byDefault: 524_288,
+    description:
+      'Size of all retained messages together, in bytes. Never more than half of maxBufferedBytes, since a client may get all of them at once.',
   },
   conflateAboveBytes: {
     byDefault: 65_536,

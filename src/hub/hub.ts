@@ -217,7 +217,8 @@ export class Hub {
 
   /** The retained messages that a client would get that joins the room. */
   async retained(room: string): Promise<readonly RoomEvent[]> {
-    return this.#publisher.retained.of(room).map(({ event }) => event);
+    const { retained } = this.#publisher;
+    return retained.of(room).flatMap(({ event, isOver }) => (isOver ? [] : [event]));
   }
 
   /** 404 where there is no such room and no lock on it; the new lock replaces an older one. */

@@ -162,7 +162,7 @@ export class Joins {
       const missed = this.#timed(() =>
         replay(histories, {
           upTo,
-          since: position === undefined ? undefined : { position, room: seen?.room ?? '' },
+          since: position === undefined ? undefined : { position, room: seen?.room },
           maxBytes,
           retainedOf: (room) => publisher.retained.of(room),
           frameOf: (event) => frames.of(event, format),

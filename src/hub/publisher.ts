@@ -174,7 +174,9 @@ export class Publisher {
 
   /** Withdraws a retained message from one room, or from all rooms; 404 where none has it. */
   async withdraw(key: string, room?: string): Promise<Published> {
-    const isThere = room === undefined || this.retained.of(room).some(({ event }) => event.key === key);
+    const isThere =
+      room === undefined ||
+      this.retained.of(room).some((retained) => retained.key === key && !retained.isOver);
     const rooms = room === undefined ? this.retained.patternsOf(key) : [room];
     if (!isThere || rooms.length === 0) {
       const where = room === undefined ? 'no room retains' : `room "${room}" does not retain`;

@@ -1,11 +1,13 @@
 import type { History, Message } from '../log/log.ts';
 import type { RoomEvent } from './event.ts';
 import type { Frame } from './frame.ts';
+import type { RetainedMessage } from './retained.ts';
 
-/** How far a client has seen the messages: up to a position, and at it up to the copy for one room. */
+/** How far a client has seen the messages: up to a position, and of the copies at it up to that for `room`. */
 export interface Since {
   readonly position: number;
-  readonly room: string;
+  /** Absent: everything at the position. */
+  readonly room?: string | undefined;
 }
 
 /** What is sent again to a client that joins. */
@@ -23,14 +25,14 @@ export interface ReplayOptions {
   /** Undefined: the client gave no id, or not one of this log. */
   readonly since: Since | undefined;
   readonly maxBytes: number;
-  readonly retainedOf: (room: string) => readonly Message[];
+  readonly retainedOf: (room: string) => readonly RetainedMessage[];
   readonly frameOf: (event: RoomEvent) => Frame;
 }
 
 /** An id has the room behind a dot where it is that of a copy of a retained message. */
-export function parseSince(text: string): { readonly id: string; readonly room: string } {
+export function parseSince(text: string): { readonly id: string; readonly room?: string } {
   const dot = text.indexOf('.');
-  return dot === -1 ? { id: text, room: '' } : { id: text.slice(0, dot), room: text.slice(dot + 1) };
+  return dot === -1 ? { id: text } : { id: text.slice(0, dot), room: text.slice(dot + 1) };
 }
 
 interface Replayed {
@@ -46,7 +48,7 @@ interface Replayed {
  * of all.
  */
 export function replay(histories: ReadonlyMap<string, History>, options: ReplayOptions): Replay {
-  const { upTo, since, maxBytes, retainedOf, frameOf } = options;
+  const { upTo, since: seen, maxBytes, retainedOf, frameOf } = options;
   const resumed = new Map<string, boolean | null>();
   const replayed: Replayed[] = [];
   const missed: Message[] = [];
@@ -56,8 +58,8 @@ export function replay(histories: ReadonlyMap<string, History>, options: ReplayO
     const messages = history.messages.filter(({ position }) => position <= upTo);
     missed.push(...messages);
     for (const message of retainedOf(room)) {
-      const isSeen = history.resumed === true && since !== undefined && !isAfter(message, room, since);
-      if (isSeen || message.position > upTo || isAmong(messages, message)) continue;
+      const since = history.resumed === true ? seen : undefined;
+      if (message.position > upTo || !isNeeded(message, room, messages, since)) continue;
       const frame = frameOf(message.event);
       bytes += frame.length;
       replayed.push({ room, position: message.position, frame });
@@ -81,10 +83,24 @@ export function replay(histories: ReadonlyMap<string, History>, options: ReplayO
 
 /** Whether a message of a room, or its copy for the room, comes behind what a client has seen. */
 function isAfter({ position }: Message, room: string, since: Since): boolean {
-  return position > since.position || (position === since.position && room > since.room);
+  if (position !== since.position) return position > since.position;
+  return since.room !== undefined && room > since.room;
 }
 
-/** Whether the history has the retained message itself, or what took its place. */
-function isAmong(messages: readonly Message[], { position, event }: Message): boolean {
-  return messages.some((message) => message.position >= position && message.event.key === event.key);
+/**
+ * Whether what a room retains has to be sent beside the messages of its history. What says that a
+ * message is over has to be where the client has that message, from before or from the history.
+ */
+function isNeeded(
+  retained: RetainedMessage,
+  room: string,
+  messages: readonly Message[],
+  since: Since | undefined,
+): boolean {
+  const { key, position, isOver } = retained;
+  const ofKey = messages.filter(({ event }) => event.key === key);
+  const isAmong = messages.some((message) => message.position === position);
+  if (isAmong || ofKey.some((message) => message.position > position)) return false;
+  if (since) return isAfter(retained, room, since);
+  return !isOver || ofKey.length > 0;
 }

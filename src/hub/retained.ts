@@ -30,6 +30,12 @@ interface Retained {
   readonly messages: Map<string, Message>;
 }
 
+/** What a room retains of one key: a message, or the event that says that it was withdrawn or has ended. */
+export interface RetainedMessage extends Message {
+  readonly key: string;
+  readonly isOver: boolean;
+}
+
 /** What was published with a key. */
 export interface Retaining {
   readonly key: string;
@@ -39,15 +45,19 @@ export interface Retaining {
   readonly isWithdrawal: boolean;
 }
 
-/** What one takes in memory beside its data and patterns: roughly, names, numbers and the objects that hold them. */
-const OVERHEAD_BYTES = 1000;
+/** What one takes on the wire beside its data, at most: room, event, id, time, key and end. */
+const OVERHEAD_BYTES = 450;
 
 /** A message for a pattern has a copy for each room; so many are kept. */
 const MAX_COPIES = 100;
 
+/** So many that are over are kept, for clients that were away meanwhile; the oldest are dropped first. */
+const MAX_OVER = 1000;
+
 /**
  * The retained messages: of each key the newest for each room, until it ends or is withdrawn. A message for
- * a pattern is also for the rooms that come to exist later, so patterns are kept, not rooms.
+ * a pattern is also for the rooms that come to exist later, so patterns are kept, not rooms. What is over is
+ * kept as well, and hides the older ones of its key: a client that was away comes back with those.
  *
  * A room that is named exactly retains its message as it was sent. For patterns the log has one entry
  * without a room, numbered before the messages of the rooms that existed. A client that joins gets it with
@@ -59,22 +69,10 @@ export class RetainedMessages {
   readonly #settings: CurrentSettings;
   /** Of each key in the order of their positions: the newest that matches a room is the one for it. */
   readonly #byKey = new Map<string, Retained[]>();
-  #count = 0;
-  #bytes = 0;
 
   constructor({ clock, settings }: { clock: Pick<Clock, 'now'>; settings: CurrentSettings }) {
     this.#clock = clock;
     this.#settings = settings;
-  }
-
-  /** How many are kept. */
-  get count(): number {
-    return this.#count;
-  }
-
-  /** About how much memory they take. */
-  get bytes(): number {
-    return this.#bytes;
   }
 
   /** Takes over the records of the log, at the start. */
@@ -86,17 +84,21 @@ export class RetainedMessages {
 
   /** Throws a 409 `Refusal` where one more with this key would be too many, or too large with its data. */
   check(key: string, dataBytes: number): void {
-    const { retained, retainedBytes } = this.#settings.current.limits;
-    for (const known of [...this.#byKey.keys()]) this.#prune(known);
-    const same = this.#byKey.get(key) ?? [];
-    const bytes = this.#bytes - sumOfBytes(same) + dataBytes + OVERHEAD_BYTES;
+    const { retained, retainedBytes, maxBufferedBytes } = this.#settings.current.limits;
+    // A client that joins gets them at once, and one that has more unsent is closed.
+    const maxBytes = Math.min(retainedBytes, maxBufferedBytes / 2);
+    const others = this.#all().filter((each) => each.record.key !== key && !this.#isOver(each));
+    const bytes = sumOfBytes(others) + dataBytes + OVERHEAD_BYTES;
     const instead = 'withdraw one with DELETE /admin/retained/{key}, or give them a ttl';
-    if (this.#count - same.length >= retained) {
-      throw new Refusal(409, `${this.#count} messages are retained (limits.retained): ${instead}`);
+    if (others.length >= retained) {
+      throw new Refusal(409, `${others.length} messages are retained (limits.retained): ${instead}`);
     }
-    if (bytes > retainedBytes) {
-      const detail = `retained messages would take ${bytes} bytes of memory, and limits.retainedBytes is ${retainedBytes}`;
-      throw new Refusal(409, `${detail}: ${instead}`);
+    if (bytes > maxBytes) {
+      const name = maxBytes < retainedBytes ? 'half of limits.maxBufferedBytes' : 'limits.retainedBytes';
+      throw new Refusal(
+        409,
+        `retained messages would have ${bytes} bytes, and ${name} is ${maxBytes}: ${instead}`,
+      );
     }
   }
 
@@ -117,52 +119,59 @@ export class RetainedMessages {
     });
   }
 
-  /** The retained messages of a room as its clients get them, in the order of their positions. */
-  of(room: string): Message[] {
-    const found: Message[] = [];
-    for (const list of this.#byKey.values()) {
+  /** Of each key the newest for a room, as its clients get it, in the order of the positions. */
+  of(room: string): RetainedMessage[] {
+    const found: RetainedMessage[] = [];
+    for (const [key, list] of this.#byKey) {
       const newest = list.findLast(({ matches }) => matches(room));
-      if (newest && !this.#isOver(newest)) found.push(messageFor(room, newest));
+      if (!newest) continue;
+      const isOver = this.#isOver(newest);
+      found.push({ ...(isOver ? withdrawalFor(room, newest) : messageFor(room, newest)), key, isOver });
     }
     return found.sort((a, b) => a.position - b.position);
   }
 
   /** The patterns of the rooms that retain a message of this key. */
   patternsOf(key: string): string[] {
-    this.#prune(key);
     const list = this.#byKey.get(key) ?? [];
     return [...new Set(list.filter((each) => !this.#isOver(each)).flatMap(({ record }) => record.patterns))];
   }
 
   #put(record: RetainedRecord): RecordChange[] {
     const { key, patterns, event } = record;
+    const bytes = Buffer.byteLength(event.data ?? '') + patterns.join().length + OVERHEAD_BYTES;
+    const added = { record, matches: roomsMatcher(patterns), bytes, messages: new Map() };
     const before = this.#byKey.get(key) ?? [];
-    const added = {
-      record,
-      matches: roomsMatcher(patterns),
-      bytes: Buffer.byteLength(event.data ?? '') + patterns.join().length + OVERHEAD_BYTES,
-      messages: new Map(),
-    };
-    const kept = before.filter((each) => !covers(patterns, each.record.patterns));
-    this.#replace(key, before, [...kept, added]);
-    this.#prune(key);
-    const after = new Set(this.#byKey.get(key));
-    const removed = before.filter((each) => !after.has(each)).map((each) => removalOf(each.record));
-    return after.has(added) ? [...removed, changeOf(record)] : removed;
+    const isHidden = ({ record: { patterns: older } }: Retained) => covers(patterns, older);
+    this.#byKey.set(key, [...before.filter((each) => !isHidden(each)), added]);
+    const removed = [...before.filter(isHidden), ...this.#boundOver()];
+    return [...removed.map((each) => removalOf(each.record)), changeOf(record)];
   }
 
-  /** Drops what is over. One that is over still hides the older ones of its rooms. */
-  #prune(key: string): void {
-    const list = this.#byKey.get(key) ?? [];
-    const first = list.findIndex((each) => !this.#isOver(each));
-    if (first !== 0) this.#replace(key, list, first === -1 ? [] : list.slice(first));
+  /** Drops the oldest that are over where these are too many. */
+  #boundOver(): Retained[] {
+    const over = this.#all().filter((each) => this.#isOver(each));
+    over.sort((a, b) => a.record.position - b.record.position);
+    const dropped: Retained[] = [];
+    let count = over.length;
+    let bytes = sumOfBytes(over);
+    for (const oldest of over) {
+      if (count <= MAX_OVER && bytes <= this.#settings.current.limits.retainedBytes) break;
+      count--;
+      bytes -= oldest.bytes;
+      const { key } = oldest.record;
+      const list = this.#byKey.get(key) ?? [];
+      // With the older ones of its key, which it does not hide any more.
+      const kept = list.slice(list.indexOf(oldest) + 1);
+      if (kept.length > 0) this.#byKey.set(key, kept);
+      else this.#byKey.delete(key);
+      dropped.push(...list.slice(0, list.length - kept.length));
+    }
+    return dropped;
   }
 
-  #replace(key: string, before: readonly Retained[], after: Retained[]): void {
-    if (after.length > 0) this.#byKey.set(key, after);
-    else this.#byKey.delete(key);
-    this.#count += after.length - before.length;
-    this.#bytes += sumOfBytes(after) - sumOfBytes(before);
+  #all(): Retained[] {
+    return [...this.#byKey.values()].flat();
   }
 
   #isOver({ record: { isWithdrawal, event } }: Retained): boolean {
@@ -191,12 +200,25 @@ function covers(patterns: readonly string[], others: readonly string[]): boolean
   );
 }
 
-function messageFor(room: string, { record: { position, event }, messages }: Retained): Message {
+function messageFor(room: string, retained: Retained): Message {
+  const { record, messages } = retained;
   const known = messages.get(room);
   if (known) return known;
-  const id = event.room === undefined ? `${event.id}.${room}` : (event.id ?? '');
+  const { position, event } = record;
+  const id = idFor(room, retained);
   const message = { position, id, event: { ...event, id, room } };
   if (messages.size === MAX_COPIES) messages.clear();
   messages.set(room, message);
   return message;
+}
+
+function withdrawalFor(room: string, retained: Retained): Message {
+  const { key, position, event } = retained.record;
+  const id = idFor(room, retained);
+  const time = event.until ?? event.time;
+  return { position, id, event: { id, room, event: 'withdrawn', time, data: JSON.stringify({ key }) } };
+}
+
+function idFor(room: string, { record: { event } }: Retained): string {
+  return event.room === undefined ? `${event.id}.${room}` : (event.id ?? '');
 }

@@ -342,7 +342,7 @@ describe('parseConfig', () => {
         historyBytes: 262_144,
         totalHistoryBytes: 67_108_864,
         retained: 1000,
-        retainedBytes: 8_388_608,
+        retainedBytes: 524_288,
         conflateAboveBytes: 65_536,
         maxBufferedBytes: 1_048_576,
         totalBufferedBytes: 268_435_456,

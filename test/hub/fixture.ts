@@ -232,7 +232,7 @@ export function hubSettings(limits: Partial<HubLimits> = {}): { current: HubSett
         slowSeconds: 5,
         totalBufferedBytes: 256 * 1024 * KIB,
         retained: 1000,
-        retainedBytes: 8 * 1024 * KIB,
+        retainedBytes: 512 * KIB,
         ...limits,
       },
       heartbeatSeconds: 25,

@@ -101,9 +101,27 @@ describe('a retained message', () => {
     await hub.withdraw('other');
     await hub.withdraw('notice', 'b');
     const after = await restart();
-    expect(await log.records('retained')).toHaveProperty('size', 2);
+    expect(await log.records('retained')).toHaveProperty('size', 3);
     expect((await after.retained('a')).map(({ data }) => data)).toEqual(['"stays"']);
     expect(await after.retained('b')).toEqual([]);
+  });
+
+  test('withdrawn while nobody was in the room is so for a client that comes back, and in the history', async () => {
+    const clock = new ManualClock();
+    const { hub, visit, connect } = await stage({ clock, joinHistory: 10 });
+    const first = await visit('a');
+    const { id = '' } = await hub.publish(notice(['*'], 'lunch'));
+    hub.disconnect(first.connection);
+    await clock.advance(11_000);
+    expect(hub.roomCount).toBe(0);
+    await hub.withdraw('notice');
+    for (const since of [id ?? '', undefined]) {
+      const { connection, sink } = connect();
+      await hub.join(connection, ['a'], since);
+      await quiet();
+      expect(sink.seen.at(-1)).toMatchObject({ event: 'withdrawn', room: 'a', data: { key: 'notice' } });
+    }
+    expect((await visit('b', {}, 'x-1')).sink.seen.map(({ event }) => event)).toEqual(['hello']);
   });
 
   test('reaches a room that begins while it is published, once', async () => {
@@ -127,7 +145,7 @@ describe('refused is', () => {
     await hub.publish(notice(['a'], 1, { key: 'a' }));
     await hub.publish(notice(['a'], 2, { key: 'b' }));
     await expect(hub.publish(notice(['a'], 3, { key: 'c' }))).rejects.toThrow('limits.retained');
-    await expect(hub.publish(notice(['a'], 'x'.repeat(2000), { key: 'b' }))).rejects.toThrow(
+    await expect(hub.publish(notice(['a'], 'x'.repeat(2500), { key: 'b' }))).rejects.toThrow(
       'limits.retainedBytes',
     );
     await hub.publish(notice(['a'], 4, { key: 'b' }));
