@@ -119,11 +119,10 @@ class Wall {
     until,
   }: Seen & { data?: { key?: string; resumed?: object } }): void {
     if (event === 'hello') {
-      for (const [name, resumed] of Object.entries(data?.resumed ?? {})) {
-        if (resumed === true) continue;
-        this.#notices.get(name)?.clear();
-        for (const seen of this.#ids) if (seen.endsWith(` ${name}`)) this.#ids.delete(seen);
-      }
+      const gaps = Object.entries(data?.resumed ?? {}).filter(([, resumed]) => resumed !== true);
+      for (const [name] of gaps) this.#notices.get(name)?.clear();
+      // What a room with a gap retains lies below the last id, and may bring the wall back to there.
+      if (gaps.length > 0) this.#ids.clear();
     }
     if (id !== undefined) this.#lastId = id;
     if (id !== undefined && room !== '') {
