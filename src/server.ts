@@ -90,6 +90,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     async abandon() {
       listener.cut();
       await listener.close();
+      hub.stop();
     },
     end: (drainMs, signal) =>
       shutDown({ clock, settings, hub, heartbeat, upgrades, listener, schedules, metrics }, drainMs, signal),

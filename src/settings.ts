@@ -40,6 +40,10 @@ export class Settings implements HubSettings, MemoryLogSettings {
     return this.rooms.joinHistoryOf(room);
   }
 
+  isNamed(room: string): boolean {
+    return this.rooms.isNamed(room);
+  }
+
   isExpected(room: string): boolean {
     return this.rooms.isExpected(room);
   }

@@ -2,6 +2,7 @@ import type { Connection, Peer } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Hub } from '../hub/hub.ts';
+import { firstToOpen } from '../hub/lock.ts';
 import type { ClientAddress, ClientAddresses, HeaderSource } from './client-address.ts';
 import type { ConnectionLimiter, Slot } from './connection-limits.ts';
 import type { Origins } from './origins.ts';
@@ -146,9 +147,9 @@ export class Admission {
     for (const room of rooms) settings.current.rooms.checkSubscribe(room);
     const { closed } = this;
     if (closed) throw closed;
-    const locks = rooms.map((room) => hub.refusalOf(room));
+    const locks = rooms.flatMap((room) => hub.refusalOf(room) ?? []);
     // A client that asks for several rooms gets those that are open; only where none is, it is refused.
-    if (locks.every((lock) => lock !== undefined)) throw locks[0];
+    if (locks.length === rooms.length) throw firstToOpen(locks);
     const userAgent = this.#kept(caller.header('user-agent'));
     const admitted = {
       rooms,

@@ -1,4 +1,5 @@
 import type { CloseReason } from '../protocol/close-reason.ts';
+import { Refusal } from './errors.ts';
 import type { JsonText, Sender, Target } from './event.ts';
 import { Frame, type Transport } from './frame.ts';
 import { Outbox, type OutboxContext, type Sink } from './outbox.ts';
@@ -133,6 +134,13 @@ export class Connections {
 
   get(id: string): Connection | undefined {
     return this.#byId.get(id);
+  }
+
+  /** Throws a 404 `Refusal` where there is no such connection. */
+  known(id: string): Connection {
+    const connection = this.#byId.get(id);
+    if (!connection) throw new Refusal(404, `there is no connection "${id}"`);
+    return connection;
   }
 
   /** Looks up the devices, connections and users of a target. */

@@ -1,28 +1,17 @@
 import type { History, Log } from '../log/log.ts';
 import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { Backpressure } from './backpressure.ts';
-import { Connection, Connections, closingText, type Peer } from './connection.ts';
+import { type Command, Commands } from './commands.ts';
+import { Connection, Connections, type Peer } from './connection.ts';
 import { Refusal, retryAfterMs } from './errors.ts';
 import type { RoomEvent } from './event.ts';
 import { FlushScheduler } from './flush-scheduler.ts';
 import { ReplayFrames } from './frame.ts';
 import { type CurrentTicks, Joins, type Resumed } from './join.ts';
+import type { CloseRoom } from './lock.ts';
 import type { OutboxContext, Sink } from './outbox.ts';
-import {
-  type Command,
-  type Publication,
-  type Published,
-  Publisher,
-  type PublishOptions,
-} from './publisher.ts';
-import {
-  type CloseRoom,
-  type Delivered,
-  type Delivery,
-  type RoomClosed,
-  Rooms,
-  type RoomsOptions,
-} from './room.ts';
+import { type Publication, type Published, Publisher, type PublishOptions } from './publisher.ts';
+import { type Delivered, type Delivery, type RoomClosed, Rooms, type RoomsOptions } from './room.ts';
 import { SlowConsumers } from './slow-consumers.ts';
 import {
   type ConnectionEntry,
@@ -39,7 +28,7 @@ import {
 /** So many lines are acted on in one iteration of the event loop, those of all clients together. */
 const MAX_LINES_PER_ITERATION = 64;
 
-export interface HubOptions extends Omit<RoomsOptions, 'scheduler'> {
+export interface HubOptions extends Omit<RoomsOptions, 'scheduler' | 'onLockEnded'> {
   readonly log: Log;
   readonly currentTicks: CurrentTicks;
   /** Name and version of the server, for `hello`. */
@@ -57,7 +46,15 @@ export interface HubOptions extends Omit<RoomsOptions, 'scheduler'> {
  */
 export type Administration = Pick<
   Hub,
-  'rooms' | 'room' | 'connections' | 'connection' | 'publish' | 'closeRoom' | 'unlockRoom' | 'closeConnection'
+  | 'rooms'
+  | 'room'
+  | 'connections'
+  | 'connection'
+  | 'publish'
+  | 'closeRoom'
+  | 'lockRoom'
+  | 'unlockRoom'
+  | 'closeConnection'
 >;
 
 /**
@@ -69,6 +66,7 @@ export class Hub {
   readonly #options: HubOptions;
   readonly #rooms: Rooms;
   readonly #connections = new Connections();
+  readonly #commands: Commands;
   readonly #publisher: Publisher;
   readonly #joins: Joins;
   readonly #outboxes: OutboxContext;
@@ -101,24 +99,28 @@ export class Hub {
       maxPerIteration: MAX_LINES_PER_ITERATION,
       isBlocked: () => scheduler.isBacklogged,
     });
-    this.#rooms = new Rooms({ ...options, scheduler });
-    const parts = { ...options, rooms: this.#rooms, scheduler, events: this.events };
+    this.#rooms = new Rooms({ ...options, scheduler, onLockEnded: (room) => this.#forgetLock(room) });
+    const parts = {
+      ...options,
+      rooms: this.#rooms,
+      connections: this.#connections,
+      scheduler,
+      events: this.events,
+      close: (connection: Connection, reason: CloseReason, room?: string) =>
+        this.close(connection, reason, room),
+    };
+    this.#commands = new Commands({ ...parts, leave: (connection, room) => this.leave(connection, room) });
     this.#publisher = new Publisher({
       ...parts,
-      connections: this.#connections,
-      perform: (command) => this.#perform(command),
+      perform: (command) => this.#commands.perform(command),
     });
-    this.#joins = new Joins({
-      ...parts,
-      publisher: this.#publisher,
-      frames,
-      close: (connection, reason, room) => this.close(connection, reason, room),
-    });
+    this.#joins = new Joins({ ...parts, publisher: this.#publisher, frames });
   }
 
-  /** To be awaited before any client joins. */
-  start(): Promise<void> {
-    return this.#publisher.start();
+  /** Reads from the log what outlived the last process. To be awaited before any client joins. */
+  async start(): Promise<void> {
+    await this.#publisher.start();
+    await this.#commands.start();
   }
 
   /** Forgets the rooms and leaves no timer behind. Connections are closed by the code that made them. */
@@ -222,10 +224,13 @@ export class Hub {
   }
 
   /** 404 where there is no such room and no lock on it; the new lock replaces an older one. */
-  async closeRoom(room: string, how: CloseRoom): Promise<RoomClosed> {
-    const closed = await this.#publisher.order({ kind: 'close-room', room, how });
-    if (!closed) throw unknownRoom(room);
-    return closed;
+  closeRoom(room: string, how: CloseRoom): Promise<RoomClosed> {
+    return this.#close({ kind: 'close-room', room, how });
+  }
+
+  /** As `closeRoom`, and makes the room where there is none; 409 where that would be too many. */
+  lockRoom(room: string, how: CloseRoom): Promise<RoomClosed> {
+    return this.#close({ kind: 'lock-room', room, how });
   }
 
   /** 404 where the room is not locked. */
@@ -256,7 +261,7 @@ export class Hub {
   }
 
   async connection(id: string): Promise<ConnectionEntry> {
-    return connectionEntry(this.#connection(id));
+    return connectionEntry(this.#connections.known(id));
   }
 
   // What is here, on this node
@@ -297,47 +302,16 @@ export class Hub {
     return this.#joins.history(room, since);
   }
 
-  // Commands
-
-  async #perform(command: Command): Promise<RoomClosed | undefined> {
-    switch (command.kind) {
-      case 'close-room': {
-        const room = this.#rooms.get(command.room);
-        return (
-          room &&
-          this.#rooms.close(room, command.how, (member, reason) => this.#evict(member, reason, room.name))
-        );
-      }
-      case 'unlock-room': {
-        const room = this.#rooms.get(command.room);
-        if (!room || !this.#rooms.lockOf(command.room)) {
-          throw new Refusal(404, `room "${command.room}" is not locked`);
-        }
-        this.#rooms.unlock(room);
-        return undefined;
-      }
-      case 'close-connection': {
-        const reason = command.reason ?? CLOSE.byAdministrator.reason;
-        this.close(this.#connection(command.id), { ...CLOSE.byAdministrator, reason });
-        return undefined;
-      }
-    }
+  async #close(command: Command & { readonly room: string }): Promise<RoomClosed> {
+    const closed = await this.#publisher.order(command);
+    if (!closed) throw unknownRoom(command.room);
+    return closed;
   }
 
-  /** A member that is left with no room is closed, one that is in others stays. */
-  #evict(member: Connection, reason: CloseReason, room: string): void {
-    if (member.rooms.size === 1) {
-      this.close(member, reason, room);
-    } else {
-      member.send(closingText(reason, room));
-      this.leave(member, room);
-    }
-  }
-
-  #connection(id: string): Connection {
-    const connection = this.#connections.get(id);
-    if (!connection) throw new Refusal(404, `there is no connection "${id}"`);
-    return connection;
+  #forgetLock(room: string): void {
+    const onFault = (error: unknown) =>
+      this.#options.onFault('a lock that has ended could not be removed from the log', error);
+    this.#publisher.order({ kind: 'forget-lock', room }).catch(onFault);
   }
 
   #closeById(id: string, reason: CloseReason): void {

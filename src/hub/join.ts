@@ -3,8 +3,10 @@ import type { History } from '../log/log.ts';
 import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { Backpressure } from './backpressure.ts';
 import { type Connection, closingText } from './connection.ts';
+import type { Refusal } from './errors.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding, type Frame, type ReplayFrames } from './frame.ts';
+import { firstToOpen } from './lock.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
 import { parseSince, type Replay, replay } from './replay.ts';
 
@@ -78,15 +80,18 @@ export class Joins {
     if (ready) await ready;
     if (connection.closed) return;
     const locked = new Map<string, CloseReason>();
+    const refusals: Refusal[] = [];
     const open: string[] = [];
     for (const room of new Set(rooms)) {
-      const closing = this.#options.rooms.refusalOf(room)?.details.closing;
-      if (closing) locked.set(room, closing);
+      const refusal = this.#options.rooms.refusalOf(room);
+      if (refusal) refusals.push(refusal);
+      if (refusal?.details.closing) locked.set(room, refusal.details.closing);
       else open.push(room);
     }
     if (open.length === 0) {
-      const [[room, closing] = []] = locked;
-      this.#options.close(connection, closing ?? CLOSE.roomClosed, room);
+      const closing = firstToOpen(refusals)?.details.closing ?? CLOSE.roomClosed;
+      const [room] = locked.size === 1 ? locked.keys() : [];
+      this.#options.close(connection, closing, room);
       return;
     }
     const { log, publisher } = this.#options;

@@ -2,6 +2,7 @@ import { setImmediate as nextIteration } from 'node:timers/promises';
 import { type Clock, instant } from '../clock.ts';
 import type { Appended, Entry, Log, Message, Position, RecordChange } from '../log/log.ts';
 import { inSlices, type Slice } from './backpressure.ts';
+import type { Command, Performed } from './commands.ts';
 import type { Connection, Connections, Found } from './connection.ts';
 import { Refusal, shown } from './errors.ts';
 import {
@@ -22,7 +23,7 @@ import {
 import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding, sizedText } from './frame.ts';
 import { RetainedMessages } from './retained.ts';
-import type { CloseRoom, Room, RoomClosed, Rooms } from './room.ts';
+import type { Room, RoomClosed, Rooms } from './room.ts';
 import type { CurrentSettings } from './settings.ts';
 import type { HubEmitter } from './views.ts';
 
@@ -65,12 +66,6 @@ export interface PublishOptions {
   readonly changesOf?: ChangesOf;
 }
 
-/** What administrators do to rooms and connections: plain data, so that other nodes can perform it too. */
-export type Command =
-  | { readonly kind: 'close-room'; readonly room: string; readonly how: CloseRoom }
-  | { readonly kind: 'unlock-room'; readonly room: string }
-  | { readonly kind: 'close-connection'; readonly id: string; readonly reason: string | undefined };
-
 /** A publication in the queue. */
 interface Pending {
   readonly publication: Publication;
@@ -85,7 +80,7 @@ interface Pending {
 
 interface PendingCommand {
   readonly command: Command;
-  resolve(closed: RoomClosed | undefined): void;
+  resolve(performed: Performed): void;
   reject(error: unknown): void;
 }
 
@@ -111,7 +106,7 @@ export interface PublisherOptions {
   /** Called with why the log could not be read or written; clients learn only that it could not. */
   readonly onFault: (what: string, error: unknown) => void;
   /** Performs a command, between two publications. */
-  readonly perform: (command: Command) => Promise<RoomClosed | undefined>;
+  readonly perform: (command: Command) => Promise<Performed>;
 }
 
 /**
@@ -190,9 +185,16 @@ export class Publisher {
     return new Promise((resolve, reject) => this.#put({ ...item, rooms: [], resolve, reject }));
   }
 
-  /** Performs a command behind the publications that came before it. */
-  order(command: Command): Promise<RoomClosed | undefined> {
-    return new Promise((resolve, reject) => this.#put({ command, resolve, reject }));
+  /**
+   * Performs a command behind the publications that came before it; resolves when what it changed is stored.
+   * What comes behind it does not wait for that.
+   */
+  async order(command: Command): Promise<RoomClosed | undefined> {
+    const { closed, stored } = await new Promise<Performed>((resolve, reject) =>
+      this.#put({ command, resolve, reject }),
+    );
+    await stored;
+    return closed;
   }
 
   #put(item: Pending | PendingCommand): void {

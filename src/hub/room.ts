@@ -1,34 +1,13 @@
-import { type Cancel, type Clock, instant } from '../clock.ts';
-import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
+import type { Cancel, Clock } from '../clock.ts';
+import type { CloseReason } from '../protocol/close-reason.ts';
 import { inSlices } from './backpressure.ts';
 import type { Connection } from './connection.ts';
-import { Refusal, retryAfterMs } from './errors.ts';
+import type { Refusal } from './errors.ts';
 import { isExact, type RoomData, type RoomEvent, type RoomMatcher, roomsMatcher } from './event.ts';
 import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding, type SizedText, sizedTexts, type Transport } from './frame.ts';
+import { type CloseRoom, type Lock, lockedRefusal, lockedUntil, roomClosed } from './lock.ts';
 import type { CurrentSettings } from './settings.ts';
-
-/** While a closed room has a lock, no client may join it. */
-export interface Lock {
-  /** On the monotonic clock: setting the computer's clock makes no lock longer or shorter. */
-  readonly endsAtMs: number;
-  readonly reconnect: boolean;
-  readonly reason: string;
-}
-
-/** When a lock ends, as the computer's clock shows it now, RFC 3339. */
-export function lockedUntil({ endsAtMs }: Lock, clock: Clock): string {
-  return instant(Math.round(clock.now() + endsAtMs - clock.monotonic()));
-}
-
-/** How a room is closed. */
-export interface CloseRoom {
-  readonly reason?: string;
-  /** How long no client may join, milliseconds; 0: the room is not locked. */
-  readonly lockMs: number;
-  /** Whether its members may come back when the lock has ended. */
-  readonly reconnect: boolean;
-}
 
 export interface RoomClosed {
   readonly room: string;
@@ -123,6 +102,8 @@ export interface RoomsOptions {
   readonly clock: Clock;
   readonly settings: CurrentSettings;
   readonly scheduler: Pick<FlushScheduler, 'newRound'>;
+  /** Called with each room whose lock has ended by itself. */
+  readonly onLockEnded: (room: string) => void;
   /** Called with each room that has come to exist. */
   readonly onRoomMade?: (room: string) => void;
   /** Called with each room that does not exist any more, until the server stops. */
@@ -175,24 +156,21 @@ export class Rooms {
   refusalOf(name: string): Refusal | undefined {
     const lock = this.lockOf(name);
     if (!lock) return undefined;
-    const { clock } = this.#options;
-    const closing = roomClosed(lock, lock.endsAtMs - clock.monotonic(), 0);
-    const { retryAfterMs: after } = closing;
-    return new Refusal(423, `room "${name}" is closed until ${lockedUntil(lock, clock)}: ${lock.reason}`, {
-      closing,
-      ...(after !== undefined && { retryAfterMs: after }),
-    });
+    return lockedRefusal(name, lock, this.#options.clock);
   }
 
   /** The room of that name, for a client that joins it; made if it does not exist. It must not be locked. */
   open(name: string): Room {
-    let room = this.#byName.get(name);
-    if (room) {
-      room.cancelTimer?.();
-      room.lock = undefined;
-      return room;
-    }
-    room = new Room(name, this.#options.clock.now(), this.#options.settings);
+    const room = this.#getOrMake(name);
+    room.cancelTimer?.();
+    if (room.lock) this.#lockEnded(room);
+    return room;
+  }
+
+  #getOrMake(name: string): Room {
+    const known = this.#byName.get(name);
+    if (known) return known;
+    const room = new Room(name, this.#options.clock.now(), this.#options.settings);
     this.#byName.set(name, room);
     for (const selection of this.#selections.values()) {
       if (selection.matches(name)) selection.rooms.add(room);
@@ -248,43 +226,61 @@ export class Rooms {
   }
 
   /**
-   * Locks a room at once and calls `evict` for each of its members, in slices where they are many. Without
-   * a lock the room is gone afterwards, unless a client has joined meanwhile.
+   * Locks a room at once, which is made where it does not exist, and calls `evict` for each of its members,
+   * in slices where they are many. Without a lock the room is gone afterwards, unless a client has joined
+   * meanwhile.
    */
   async close(
-    room: Room,
-    { reason = CLOSE.roomClosed.reason, lockMs, reconnect }: CloseRoom,
+    name: string,
+    how: CloseRoom,
+    lock: Lock | undefined,
     evict: (member: Connection, reason: CloseReason) => void,
   ): Promise<RoomClosed> {
     const { clock, settings } = this.#options;
-    const members = [...room.members];
-    const lock = { endsAtMs: clock.monotonic() + lockMs, reconnect, reason };
-    const until = lockedUntil(lock, clock);
     // First, so that no client joins again while the others are still being closed.
-    if (lockMs > 0) this.#lock(room, lock);
+    const until = lock ? lockedUntil(lock, clock) : null;
+    const room = lock ? this.lock(name, lock) : this.#byName.get(name);
+    const members = [...(room?.members ?? [])];
     const close = (member: Connection) => {
-      if (!room.members.has(member)) return;
-      const leftMs = lockMs > 0 ? lock.endsAtMs - clock.monotonic() : 0;
-      evict(member, roomClosed(lock, leftMs, members.length));
+      if (!room?.members.has(member)) return;
+      const leftMs = lock ? lock.endsAtMs - clock.monotonic() : 0;
+      evict(member, roomClosed(how, leftMs, members.length));
     };
     await inSlices(members, close, { clock, sliceMs: settings.current.limits.fanoutSliceMs });
-    if (lockMs === 0) this.unlock(room);
-    return { room: room.name, connections: members.length, lockedUntil: lockMs > 0 ? until : null };
+    if (!lock) this.unlock(name);
+    return { room: name, connections: members.length, lockedUntil: until };
   }
 
-  /** Locks a room that is about to be empty until the lock ends. */
-  #lock(room: Room, lock: Lock): void {
+  /** Locks a room that has no members, or is about to have none; it is made where it does not exist. */
+  lock(name: string, lock: Lock): Room {
+    const room = this.#getOrMake(name);
     room.lock = lock;
+    this.#awaitEnd(room, lock);
+    return room;
+  }
+
+  #awaitEnd(room: Room, lock: Lock): void {
     const { clock } = this.#options;
     this.#setTimer(room, lock.endsAtMs - clock.monotonic(), () => {
       // A timer may fire early; one that was set for more than 24 days always does.
-      if (room.lock === lock && lock.endsAtMs > clock.monotonic()) this.#lock(room, lock);
-      else this.unlock(room);
+      if (lock.endsAtMs > clock.monotonic()) {
+        this.#awaitEnd(room, lock);
+      } else {
+        this.#lockEnded(room);
+        this.forget(room);
+      }
     });
   }
 
+  #lockEnded(room: Room): void {
+    room.lock = undefined;
+    this.#options.onLockEnded(room.name);
+  }
+
   /** Removes the lock, and with it the room where it is empty. */
-  unlock(room: Room): void {
+  unlock(name: string): void {
+    const room = this.#byName.get(name);
+    if (!room) return;
     room.lock = undefined;
     this.forget(room);
   }
@@ -316,13 +312,4 @@ export class Rooms {
     room.cancelTimer?.();
     room.cancelTimer = this.#options.clock.after(delayMs, callback);
   }
-}
-
-function roomClosed(
-  { reason, reconnect }: Pick<Lock, 'reason' | 'reconnect'>,
-  leftMs: number,
-  connections: number,
-): CloseReason {
-  const { code } = CLOSE.roomClosed;
-  return { code, reason, reconnect, ...(reconnect && { retryAfterMs: retryAfterMs(leftMs, connections) }) };
 }

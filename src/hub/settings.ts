@@ -16,6 +16,8 @@ export interface HubLimits {
   readonly slowSeconds: number;
   /** Of all connections together; above it those with most unsent bytes are closed. */
   readonly totalBufferedBytes: number;
+  /** How many rooms there may be. */
+  readonly rooms: number;
   /** How many messages are retained, and how much memory they may take. */
   readonly retained: number;
   readonly retainedBytes: number;
@@ -32,6 +34,8 @@ export interface HubSettings {
   retentionOf(room: string): Retention;
   /** How many of the newest messages a client gets that joins a room without an id. */
   joinHistoryOf(room: string): number;
+  /** Whether a rule names the room exactly: `limits.rooms` does not refuse it. */
+  isNamed(room: string): boolean;
   /** Whether a rule is meant for the room: one that matches it and is not for every room. */
   isExpected(room: string): boolean;
   /** Whether ticks in a room may be replaced by newer ones for a slow client. */

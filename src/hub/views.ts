@@ -7,7 +7,8 @@ import type { CloseReason } from '../protocol/close-reason.ts';
 import type { Connection, Connections } from './connection.ts';
 import { type RoomEvent, roomMatcher } from './event.ts';
 import type { Transport } from './frame.ts';
-import { lockedUntil, type Room, type Rooms } from './room.ts';
+import { lockedUntil } from './lock.ts';
+import type { Room, Rooms } from './room.ts';
 
 export interface LockEntry {
   /** RFC 3339. */

@@ -16,7 +16,7 @@ import { Refusal } from '../../src/hub/errors.ts';
 import { roomMatcher } from '../../src/hub/event.ts';
 import type { Administration } from '../../src/hub/hub.ts';
 import type { Publication } from '../../src/hub/publisher.ts';
-import type { CloseRoom } from '../../src/hub/room.ts';
+import type { CloseRoom } from '../../src/hub/lock.ts';
 import type {
   ConnectionEntry,
   ConnectionsQuery,
@@ -173,6 +173,12 @@ export class FakeHub implements Administration {
   async closeRoom(name: string, how: CloseRoom) {
     this.closed.push({ name: known(this.roomNames, name), how });
     return { room: name, connections: 3, lockedUntil: how.lockMs === 0 ? null : NOW };
+  }
+
+  async lockRoom(name: string, how: CloseRoom) {
+    this.#fail();
+    this.closed.push({ name, how });
+    return { room: name, connections: this.roomNames.has(name) ? 3 : 0, lockedUntil: NOW };
   }
 
   async unlockRoom(name: string): Promise<void> {

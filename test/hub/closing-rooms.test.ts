@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Refusal } from '../../src/hub/errors.ts';
-import type { CloseRoom } from '../../src/hub/room.ts';
+import type { CloseRoom } from '../../src/hub/lock.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { dataOf, type Guest, quiet, type Stage, stage } from './fixture.ts';
 

@@ -4,7 +4,12 @@ import { ManualClock } from '../helpers/manual-clock.ts';
 import { hubSettings } from './fixture.ts';
 
 const rooms = () =>
-  new Rooms({ clock: new ManualClock(), settings: hubSettings(), scheduler: { newRound() {} } });
+  new Rooms({
+    clock: new ManualClock(),
+    settings: hubSettings(),
+    scheduler: { newRound() {} },
+    onLockEnded() {},
+  });
 const namesOf = (matching: Iterable<{ name: string }>) => [...matching].map(({ name }) => name).sort();
 
 describe('the rooms that patterns describe', () => {
