@@ -3,8 +3,9 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
+import { callDurationMs, DURATION_ACCEPTS } from './duration.ts';
 import type { FeedKind } from './feed/feed.ts';
-import { Refusal } from './hub/errors.ts';
+import { Refusal, shown } from './hub/errors.ts';
 import type { Sender, Target } from './hub/event.ts';
 import type { Hub } from './hub/hub.ts';
 import type { Published } from './hub/publisher.ts';
@@ -49,6 +50,10 @@ export interface PublishedMessage {
   readonly time: string;
   readonly data: unknown;
   readonly from?: Sender;
+  /** Of a retained message. */
+  readonly key?: string;
+  /** When a retained message ends, RFC 3339. */
+  readonly until?: string;
 }
 
 /** A client has joined a room, or left it. */
@@ -138,10 +143,18 @@ export interface Belfry {
   /** The schedule that is due first, and when, in milliseconds since the epoch. */
   nextDue(): { schedule: string; due: number } | null;
   /**
-   * Publishes to rooms, devices, connections or users; to every room where no target is named. Rejects
-   * with a `Refusal`, 503 where the server does not run.
+   * Publishes to rooms, devices, connections or users; to every room where no target is named. With a `key`
+   * its rooms retain the message in place of the one with that key, for clients that join later: until it is
+   * replaced or withdrawn, or for `ttl`, a duration such as `'1h'`. Rejects with a `Refusal`, 503 where the
+   * server does not run.
    */
-  publish(message: { target?: Target; event?: string; data: unknown }): Promise<Published>;
+  publish(message: {
+    target?: Target;
+    event?: string;
+    data: unknown;
+    key?: string;
+    ttl?: string;
+  }): Promise<Published>;
   /**
    * Calls `listener` for each message, join or leave from now on. Returns a function that removes it.
    * There may be any number. An error that one throws is logged, and the others are called. Throws a
@@ -181,12 +194,20 @@ export function clientAction(action: Action): ClientAction {
 /** `Belfry.publish`. */
 export async function publishMessage(
   { hub, lifecycle }: { hub: Pick<Hub, 'publish'>; lifecycle: Pick<Lifecycle, 'isServing' | 'closed'> },
-  { target = {}, event = 'message', data }: Parameters<Belfry['publish']>[0],
+  { target = {}, event = 'message', data, key, ttl }: Parameters<Belfry['publish']>[0],
 ): Promise<Published> {
   const text: string | undefined = JSON.stringify(data);
   if (text === undefined) throw new Refusal(400, `data is ${typeof data}: give what JSON can hold`);
   if (!lifecycle.isServing) throw lifecycle.closed;
-  return hub.publish({ target, event, data: text });
+  return hub.publish({ target, event, data: text, key, ttlMs: ttlMsOf(ttl) });
+}
+
+/** Throws a 400 `Refusal`: the program may be written without types. */
+function ttlMsOf(ttl: string | undefined): number | undefined {
+  if (ttl === undefined) return undefined;
+  const ms = typeof ttl === 'string' ? callDurationMs(ttl) : undefined;
+  if (ms === undefined) throw Refusal.invalid('ttl', `${shown(ttl)} is not a duration: ${DURATION_ACCEPTS}`);
+  return ms;
 }
 
 /** `Belfry.on`. */
@@ -219,8 +240,9 @@ export function addListener<Name extends keyof BelfryEvents>(
 
 /** The event of the hub as listeners get it. */
 function publishedMessage(event: HubEvents['message'][0]): PublishedMessage {
-  const { id = '', room = '', event: name, time, data = 'null', from } = event;
-  return { id, room, event: name, time, data: JSON.parse(data), ...(from && { from }) };
+  const { data = 'null', id = '', room = '', event: name, time, from, key, until } = event;
+  const retained = { ...(key !== undefined && { key }), ...(until !== undefined && { until }) };
+  return { id, room, event: name, time, data: JSON.parse(data), ...(from && { from }), ...retained };
 }
 
 /** The same for a client that joins or leaves. */

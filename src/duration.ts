@@ -10,3 +10,15 @@ export function durationMs(text: string): number | undefined {
   // Rounded to what six places of a day can say: 1.1 s are 1100 ms, not 1100.0000000000002.
   return unitMs === undefined ? undefined : Math.round(Number(count) * unitMs * 1e6) / 1e6;
 }
+
+/** A longer time in a call is probably a mistake. */
+const MAX_CALL_MS = 366 * 86_400_000;
+
+/** What `callDurationMs` accepts. */
+export const DURATION_ACCEPTS = 'a number and one of ms s m h d, such as 30s, at most 366d';
+
+/** The milliseconds of a duration that a call may name; `undefined` for anything else. */
+export function callDurationMs(text: string): number | undefined {
+  const ms = durationMs(text);
+  return ms !== undefined && ms <= MAX_CALL_MS ? ms : undefined;
+}

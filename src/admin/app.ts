@@ -7,6 +7,7 @@ import { addBroadcast, broadcastRoute } from './broadcast.ts';
 import { addConnections, connectionRoutes } from './connections.ts';
 import { type AdminEnv, type GuardParts, guard } from './guard.ts';
 import { type BodyLimits, refuseInput } from './input.ts';
+import { addRetained, retainedRoutes } from './retained.ts';
 import { addRooms, roomRoutes } from './rooms.ts';
 import { addSchedules, type ScheduleAdministration, scheduleRoutes } from './schedules.ts';
 import { addServer, type ServerAdministration, serverRoutes } from './server.ts';
@@ -40,6 +41,7 @@ export const adminRoutes = [
   ...Object.values(roomRoutes),
   ...Object.values(connectionRoutes),
   broadcastRoute,
+  ...Object.values(retainedRoutes),
   ...Object.values(scheduleRoutes),
   ...Object.values(serverRoutes),
 ];
@@ -56,6 +58,7 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   app.use('/admin/*', counted(parts.onCalled), guarded);
   addRooms(app, hub);
   addConnections(app, hub);
+  addRetained(app, hub);
   addBroadcast(app, hub, settings);
   addSchedules(app, schedules);
   addServer(app, server);

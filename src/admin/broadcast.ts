@@ -1,20 +1,21 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
-import { shown } from '../hub/errors.ts';
-import { DEVICE_ACCEPTS, EVENT_ACCEPTS, isServerEvent, PATTERN_ACCEPTS } from '../hub/event.ts';
+import { DEVICE_ACCEPTS, EVENT_ACCEPTS, KEY_ACCEPTS, PATTERN_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
 import type { AdminEnv } from './guard.ts';
 import {
   type BodyLimits,
   deviceName,
-  eventName,
+  duration,
   jsonBody,
+  keyName,
   MAX_ERRORS,
   noQuery,
   roomPattern,
+  sentEvent,
   SOME_NAME_ACCEPTS,
   someName,
 } from './input.ts';
-import { adminCall, json, refusals, refusedInput } from './schemas.ts';
+import { adminCall, json, refusals, refused, refusedInput } from './schemas.ts';
 
 /** Each pattern is compared with each room: this bounds the cost of one call. */
 const MAX_NAMED = 1000;
@@ -61,16 +62,19 @@ const broadcast = z
       connections: target(someName, SOME_NAME_ACCEPTS).describe('Connection ids.'),
       users: target(someName, SOME_NAME_ACCEPTS).describe('User names.'),
       except: named(someName, SOME_NAME_ACCEPTS, 0).describe('Connection ids that get nothing.'),
-      event: eventName
-        .refine((event) => !isServerEvent(event), {
-          error: ({ input }) => `${shown(input)} is an event that only the server sends`,
-        })
-        .optional()
-        .describe(`${EVENT_ACCEPTS}. Default \`message\`.`),
+      event: sentEvent.optional().describe(`${EVENT_ACCEPTS}. Default \`message\`.`),
       data: z
         .unknown()
         .refine((data) => data !== undefined, { error: 'missing: any JSON will do, null too' })
         .describe('Any JSON.'),
+      key: keyName
+        .optional()
+        .describe(
+          `${KEY_ACCEPTS}. Retains the message in place of the one with this key, for clients that join later.`,
+        ),
+      ttl: duration
+        .optional()
+        .describe('Time for which it is retained. Default: until it is replaced or withdrawn.'),
       dryRun: z
         .boolean({ error: 'expected true or false' })
         .optional()
@@ -80,7 +84,7 @@ const broadcast = z
   )
   .openapi('Broadcast');
 
-const published = z
+export const published = z
   .object({
     id: z.string().nullable().describe('Id of the last message; null where no room was addressed.'),
     rooms: z.array(z.string()).readonly().describe('The addressed rooms that have a connection.'),
@@ -97,6 +101,21 @@ const published = z
   })
   .openapi('Published');
 
+export const publishedExample: z.input<typeof published> = {
+  id: 'k3f9-42',
+  rooms: ['lobby'],
+  connections: 15,
+  unreached: [],
+  unknown: [],
+  kept: true,
+};
+
+/** The answer where a message with a key is one too many. */
+export const tooManyRetained = refused(
+  409,
+  '1000 messages are retained (limits.retained): withdraw one with DELETE /admin/retained/{key}, or give them a ttl',
+);
+
 export const broadcastRoute = adminCall('Broadcast', 'broadcast', 'post', '/admin/broadcast', {
   summary: 'Send a message to rooms, devices, connections or users',
   description:
@@ -111,15 +130,9 @@ export const broadcastRoute = adminCall('Broadcast', 'broadcast', 'post', '/admi
     query: noQuery,
   },
   responses: {
-    200: json('Sent.', published, {
-      id: 'k3f9-42',
-      rooms: ['lobby'],
-      connections: 15,
-      unreached: [],
-      unknown: [],
-      kept: true,
-    }),
+    200: json('Sent.', published, publishedExample),
     400: refusedInput('data', 'missing: any JSON will do, null too'),
+    409: tooManyRetained,
     ...refusals(413, 415),
   },
 });
@@ -133,7 +146,8 @@ export function addBroadcast(
   const request = { query: noQuery };
   app.openapi({ ...broadcastRoute, request }, async (c) => {
     const body = await jsonBody(c.req.raw, broadcast, settings.current.limits);
-    const { event = 'message', data, dryRun = false, ...target } = body;
-    return c.json(await hub.publish({ target, event, data: JSON.stringify(data), dryRun }), 200);
+    const { event = 'message', data, key, ttl: ttlMs, dryRun = false, ...target } = body;
+    const publication = { target, event, data: JSON.stringify(data), key, ttlMs, dryRun };
+    return c.json(await hub.publish(publication), 200);
   });
 }

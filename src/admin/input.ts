@@ -1,14 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Hook, z } from '@hono/zod-openapi';
-import { durationMs } from '../duration.ts';
+import { callDurationMs, DURATION_ACCEPTS } from '../duration.ts';
 import { type InputError, Refusal, shown } from '../hub/errors.ts';
 import {
   DEVICE_ACCEPTS,
   EVENT_ACCEPTS,
   isDeviceName,
   isEventName,
+  isKey,
   isRoomName,
   isRoomPattern,
+  isServerEvent,
+  KEY_ACCEPTS,
   PATTERN_ACCEPTS,
   ROOM_ACCEPTS,
 } from '../hub/event.ts';
@@ -47,6 +50,11 @@ export function parsedField<Value>(
 export const roomName = stringField(isRoomName, 'a room name', ROOM_ACCEPTS);
 export const roomPattern = stringField(isRoomPattern, 'a room pattern', PATTERN_ACCEPTS);
 export const eventName = stringField(isEventName, 'an event name', EVENT_ACCEPTS);
+/** An event that a sender may name. */
+export const sentEvent = eventName.refine((event) => !isServerEvent(event), {
+  error: ({ input }) => `${shown(input)} is an event that only the server sends`,
+});
+export const keyName = stringField(isKey, 'a key', KEY_ACCEPTS);
 export const deviceName = stringField(isDeviceName, 'a device', DEVICE_ACCEPTS);
 
 /** A connection's id, a user or a schedule's name. Whether it exists is checked where it is looked up. */
@@ -77,18 +85,8 @@ export function wholeNumber(what: string, { max, byDefault }: { max: number; byD
     .openapi({ type: 'integer', minimum: 1, maximum: max, default: byDefault });
 }
 
-/** A longer lock is probably a mistake. */
-const MAX_LOCK_MS = 366 * 86_400_000;
-
-/** How long a room stays locked, in milliseconds. */
-export const lock = parsedField(
-  (text) => {
-    const ms = durationMs(text) ?? Number.POSITIVE_INFINITY;
-    return ms <= MAX_LOCK_MS ? ms : undefined;
-  },
-  'a duration',
-  'a number and one of ms s m h d, such as 30s, at most 366d',
-);
+/** A time such as that of a lock, in milliseconds. */
+export const duration = parsedField(callDurationMs, 'a duration', DURATION_ACCEPTS);
 
 /** The query of a call that takes none. */
 export const noQuery = z.strictObject({});

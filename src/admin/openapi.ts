@@ -29,6 +29,8 @@ const roomEvent = z
       .object({ connection: z.string(), device: z.string().optional(), user: z.string().optional() })
       .optional()
       .describe('The publisher, on messages that a client published.'),
+    key: z.string().optional().describe('Key of a retained message; the newest replaces the one before.'),
+    until: instantField.optional().describe('Instant at which a retained message ends.'),
     replay: z
       .boolean()
       .optional()

@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
 import type { AdminEnv } from './guard.ts';
-import { flag, lock, noQuery, reason, roomName, roomPattern } from './input.ts';
+import { duration, flag, noQuery, reason, roomName, roomPattern } from './input.ts';
 import {
   adminCall,
   byTransport,
@@ -39,9 +39,9 @@ const roomExample: z.input<typeof roomEntry> = {
   locked: null,
 };
 
-const roomParams = z.object({ room: roomName.openapi({ example: 'lobby' }) });
+export const roomParams = z.object({ room: roomName.openapi({ example: 'lobby' }) });
 
-const wrongRoom = { 400: refusedInput('room', `"-" is not a room name: ${ROOM_ACCEPTS}`) };
+export const wrongRoom = { 400: refusedInput('room', `"-" is not a room name: ${ROOM_ACCEPTS}`) };
 const unknownRoom = { 404: refused(404, 'there is no room "attic": no client is in it') };
 
 export const roomRoutes = {
@@ -79,7 +79,7 @@ export const roomRoutes = {
       params: roomParams,
       query: z.strictObject({
         reason: reason.openapi({ description: 'Reason that the members get.', example: 'maintenance' }),
-        lock: lock.optional().openapi({
+        lock: duration.optional().openapi({
           description:
             'Time during which the room admits no client. Default `30s`, with `reconnect=true` `0s`.',
           example: '10m',

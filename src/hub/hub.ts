@@ -51,6 +51,8 @@ export type Administration = Pick<
   | 'connections'
   | 'connection'
   | 'publish'
+  | 'withdraw'
+  | 'retained'
   | 'closeRoom'
   | 'lockRoom'
   | 'unlockRoom'

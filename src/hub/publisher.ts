@@ -35,9 +35,9 @@ export interface Publication {
   /** Absent: the server or an administrator. */
   readonly from?: Sender;
   /** Retains the message in place of the one that has this key; for rooms only. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** How long it is retained, in milliseconds; absent: until it is replaced or withdrawn. */
-  readonly ttlMs?: number;
+  readonly ttlMs?: number | undefined;
   /** Answer as if it had been sent, and send nothing. */
   readonly dryRun?: boolean;
 }

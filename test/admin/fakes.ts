@@ -13,7 +13,7 @@ import type {
 import { problemField } from '../../src/admin/schemas.ts';
 import type { ConfigEntry, Reloaded, ServerAdministration, StatsEntry } from '../../src/admin/server.ts';
 import { Refusal } from '../../src/hub/errors.ts';
-import { roomMatcher } from '../../src/hub/event.ts';
+import { type RoomEvent, roomMatcher } from '../../src/hub/event.ts';
 import type { Administration } from '../../src/hub/hub.ts';
 import type { Publication } from '../../src/hub/publisher.ts';
 import type { CloseRoom } from '../../src/hub/lock.ts';
@@ -127,6 +127,9 @@ export const CONFIG: ConfigEntry = {
 /** Lists what it is given and writes down what it is told to do. */
 export class FakeHub implements Administration {
   readonly roomNames = new Set(['lobby', 'ops-1', 'ops-2']);
+  /** Of retained messages. */
+  readonly keys = new Set(['lunch', 'alarm']);
+  readonly withdrawn: (string | undefined)[][] = [];
   readonly connectionIds = new Set(['q8d1-01', 'q8d1-02']);
   readonly asked: (RoomsQuery | ConnectionsQuery)[] = [];
   readonly published: Publication[] = [];
@@ -168,6 +171,18 @@ export class FakeHub implements Administration {
       unknown: [],
       kept: true,
     };
+  }
+
+  async retained(room: string): Promise<RoomEvent[]> {
+    const event = (key: string) => ({ id: 'k3f9-42', room, event: 'message', time: NOW, data: '"é"', key });
+    return [...this.keys].map(event);
+  }
+
+  async withdraw(key: string, room?: string) {
+    known(this.keys, key);
+    if (room !== undefined) known(this.roomNames, room);
+    this.withdrawn.push([key, room]);
+    return { id: 'k3f9-43', rooms: ['lobby'], connections: 3, unreached: [], unknown: [], kept: false };
   }
 
   async closeRoom(name: string, how: CloseRoom) {

@@ -161,6 +161,15 @@ const TRIED: [id: string, status: number, request: string][] = [
   ['broadcast', 400, 'POST /admin/broadcast'],
   ['broadcast', 413, 'POST /admin/broadcast'],
   ['broadcast', 415, 'POST /admin/broadcast'],
+  ['broadcast', 409, 'POST /admin/broadcast'],
+  ['listRetained', 200, 'GET /admin/rooms/lobby/retained?limit=1'],
+  ['listRetained', 400, 'GET /admin/rooms/lobby/retained?cursor=x'],
+  ['withdrawFromRoom', 200, 'DELETE /admin/rooms/lobby/retained/lunch'],
+  ['withdrawFromRoom', 400, 'DELETE /admin/rooms/lobby/retained/a%20b'],
+  ['withdrawFromRoom', 404, 'DELETE /admin/rooms/lobby/retained/dinner'],
+  ['withdraw', 200, 'DELETE /admin/retained/lunch'],
+  ['withdraw', 400, 'DELETE /admin/retained/lunch?x='],
+  ['withdraw', 404, 'DELETE /admin/retained/dinner'],
   ['listSchedules', 200, 'GET /admin/schedules'],
   ['listSchedules', 400, 'GET /admin/schedules?cursor=x'],
   ['getSchedule', 200, 'GET /admin/schedules/clock'],
@@ -191,6 +200,7 @@ const TRIED: [id: string, status: number, request: string][] = [
 const BODIES: Readonly<Record<number, string>> = {
   200: '{"data":1}',
   400: '{}',
+  409: '{"data":1}',
   413: `{"data":"${'x'.repeat(100)}"}`,
   415: '--',
 };
@@ -225,6 +235,7 @@ describe('real answers', () => {
     const body = id === 'broadcast' ? BODIES[status] : undefined;
     const headers = { 'Content-Type': status === 415 ? 'multipart/mixed' : 'application/json' };
     const server = new FakeServer(100);
+    if (id === 'broadcast' && status === 409) server.hub.failure = new Refusal(409, 'too many');
     server.service.failure = RELOADS[status];
     const response = await server.call(request, { body, headers });
     expect(response.status).toBe(status);
@@ -232,7 +243,11 @@ describe('real answers', () => {
   });
 
   it.each(admin)('$call turns strangers and viewers away as declared', async ({ call, operation }) => {
-    const request = call.replace('{room}', 'lobby').replace('{id}', 'q8d1-01').replace('{name}', 'clock');
+    const request = call
+      .replace('{room}', 'lobby')
+      .replace('{id}', 'q8d1-01')
+      .replace('{name}', 'clock')
+      .replace('{key}', 'lunch');
     const server = new FakeServer();
     await expectAsDeclared(operation.operationId, await server.call(request, { token: null }));
     const asViewer = await server.call(request, { token: 'viewer-token' });

@@ -27,9 +27,10 @@ describe('the blocks of the documents', () => {
       'js browser',
       'js program',
       'json config',
-      ...['tick', 'message', 'status', 'hello', 'heartbeat', 'closing', 'reply', 'error'].map(
-        (name) => `json ${name}`,
-      ),
+      ...[
+        ...['tick', 'message', 'retained', 'withdrawn'],
+        ...['status', 'hello', 'heartbeat', 'closing', 'reply', 'error'],
+      ].map((name) => `json ${name}`),
     ];
     // The lines for nginx are tried in e2e/nginx.test.ts.
     const elsewhere = ['nginx', 'text'];
@@ -62,12 +63,16 @@ describe('the blocks of the documents', () => {
     const quiet = await visit(`${url}/rooms/quiet`);
     const { received } = member;
     expect((await admin('POST', '/broadcast', { rooms: 'lobby', data: 'hi' })).status).toBe(200);
+    await admin('POST', '/broadcast', { rooms: 'lobby', data: 'soup', key: 'lunch', ttl: '1h' });
+    await admin('DELETE', '/retained/lunch');
     member.send({ action: 'publish', ref: 1, data: 'mine' });
     member.send({ action: 'publish', ref: 2 });
     const found = {
       hello: await received.find(({ event }) => event === 'hello'),
       tick: await received.find((one) => isTick(one) && one.tick?.previous !== null),
       message: await received.find(({ event }) => event === 'message'),
+      retained: await received.find(({ key }) => key === 'lunch'),
+      withdrawn: await received.find(({ event }) => event === 'withdrawn'),
       status: await received.find(({ event }) => event === 'status'),
       heartbeat: await quiet.received.find(({ event }) => event === 'heartbeat'),
       reply: await received.find(({ ref }) => ref === 1),

@@ -17,6 +17,8 @@ export interface Answer {
   readonly connections?: number | { websocket: number; sse: number };
   readonly unreached?: readonly string[];
   readonly device?: string | null;
+  readonly data?: unknown;
+  readonly key?: string;
   readonly id?: string;
 }
 

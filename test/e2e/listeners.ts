@@ -16,6 +16,8 @@ export interface Received {
     next: string | null;
     seq: number;
   };
+  readonly key?: string;
+  readonly until?: string;
   readonly replay?: true;
   readonly from?: { connection: string; device?: string };
   readonly reply?: string | null;
