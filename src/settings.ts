@@ -4,10 +4,10 @@ import { RoomRules } from './access/room-rules.ts';
 import { type TokenCheck, type TokenEntry, tokenCheck } from './access/tokens.ts';
 import type { Config } from './config/schema.ts';
 import type { HubSettings } from './hub/settings.ts';
-import type { MemoryLogSettings } from './log/memory-log.ts';
+import type { HistorySettings } from './log/room-histories.ts';
 
 /** Everything that a reload replaces: an immutable snapshot made from one configuration. */
-export class Settings implements HubSettings, MemoryLogSettings {
+export class Settings implements HubSettings, HistorySettings {
   readonly config: Config;
   readonly server: Config['server'];
   readonly limits: Config['limits'];

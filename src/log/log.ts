@@ -76,6 +76,9 @@ export interface Kept {
  * come here.
  */
 export interface Log {
+  /** To be awaited before anything else is called. Rejects where what is stored cannot be used. */
+  open(): Promise<void>;
+
   /** The position of the newest message, or one above it where the log was not closed in good order. */
   head(): Promise<Position>;
 
@@ -111,6 +114,6 @@ export interface Log {
   /** How many messages are kept of each room, and the newest, without reading the others. */
   kept(rooms: readonly string[]): Promise<ReadonlyMap<string, Kept>>;
 
-  /** Resolves when everything is stored; nothing may be called afterwards. Safe to call twice. */
+  /** Resolves when everything is stored; only `open` may be called afterwards. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -171,6 +171,10 @@ export class SlowLog implements Log {
     return this.#inner.head();
   }
 
+  open(): Promise<void> {
+    return this.#inner.open();
+  }
+
   idAt(position: number): string {
     return this.#inner.idAt(position);
   }

@@ -1,0 +1,178 @@
+import type { JsonText } from '../hub/event.ts';
+import type { History, Message, Retention } from './log.ts';
+
+export interface HistorySettings {
+  readonly limits: {
+    /** Bytes of JSON kept of one room. */
+    readonly historyBytes: number;
+    /** The same of all rooms together. */
+    readonly totalHistoryBytes: number;
+  };
+  retentionOf(room: string): Retention;
+}
+
+/** The snapshot in force, which a reload replaces. */
+export interface CurrentHistorySettings {
+  readonly current: HistorySettings;
+}
+
+export interface KeptMessage extends Message {
+  /** When it was numbered, on the log's clock. */
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+/** What one message takes in memory beside its data, roughly: names, numbers and the objects that hold them. */
+const OVERHEAD_BYTES = 300;
+
+/** So many rooms have a history; of the others only the newest position that any of them dropped is known. */
+const MAX_ROOMS = 20_000;
+
+/** What is kept of a room in memory. Messages leave at the front. */
+export class RoomHistory {
+  messages: KeptMessage[] = [];
+  bytes = 0;
+  /** The position of the newest message that was too old, or one too many: nothing keeps it any more. */
+  expired = 0;
+  /** The position of the newest message that was dropped because of its bytes. */
+  evicted: number;
+
+  constructor(evicted: number) {
+    this.evicted = evicted;
+  }
+
+  /** All messages of the room above this position are here. */
+  get completeAbove(): number {
+    return Math.max(this.expired, this.evicted);
+  }
+
+  /** Whether a log that keeps more than memory has more to say than `since`. */
+  isShortOf(position: number | undefined, limit: number): boolean {
+    if (this.evicted <= this.expired) return false;
+    return position === undefined ? this.messages.length < limit : position < this.completeAbove;
+  }
+
+  /** All after `position` where the room has them, otherwise the newest; `asked`: an id was given. */
+  since(asked: boolean, position: number | undefined, limit: number): History {
+    if (position !== undefined && position >= this.completeAbove) {
+      return { resumed: true, messages: this.messages.filter((message) => message.position > position) };
+    }
+    return { resumed: asked ? false : null, messages: limit > 0 ? this.messages.slice(-limit) : [] };
+  }
+}
+
+/** The newest messages of each room in memory, within bounds of number, age and bytes. */
+export class RoomHistories {
+  readonly #settings: CurrentHistorySettings;
+  /** Least recently written first. */
+  readonly #histories = new Map<string, RoomHistory>();
+  #bytes = 0;
+  /** The position of the newest message of the rooms that have no history here any more. */
+  droppedWithRooms = 0;
+
+  constructor(settings: CurrentHistorySettings) {
+    this.#settings = settings;
+  }
+
+  /** Without what is too old; `undefined` for a room that is not known here. */
+  get(room: string, nowMs: number): RoomHistory | undefined {
+    const history = this.#histories.get(room);
+    if (history) this.#expire(room, history, nowMs);
+    return history;
+  }
+
+  /** `completeAbove`: what is true of a room that is not known here. */
+  add(room: string, message: KeptMessage, completeAbove: number): void {
+    const history = this.#histories.get(room) ?? new RoomHistory(completeAbove);
+    this.#histories.delete(room);
+    this.#histories.set(room, history);
+    history.messages.push(message);
+    history.bytes += message.bytes;
+    this.#bytes += message.bytes;
+    this.#trim(room, history, message.atMs);
+    this.#trimAll();
+  }
+
+  /** The history of a room, made where it is not known here; `completeAbove` as for `add`. */
+  open(room: string, completeAbove: number, nowMs: number): RoomHistory {
+    const known = this.get(room, nowMs);
+    if (known) return known;
+    const history = new RoomHistory(completeAbove);
+    this.#histories.set(room, history);
+    return history;
+  }
+
+  /**
+   * Puts messages that were read elsewhere in front of those that are here: all of the room from above
+   * `above` to `upTo`. Does nothing where some of those that follow are not here any more.
+   */
+  restore(
+    room: string,
+    history: RoomHistory,
+    older: readonly KeptMessage[],
+    { above, isAll, upTo }: { above: number; isAll: boolean; upTo: number },
+    nowMs: number,
+  ): void {
+    if (this.#histories.get(room) !== history || history.completeAbove > upTo) return;
+    if (isAll) [history.expired, history.evicted] = [Math.max(history.expired, above), 0];
+    else history.evicted = above;
+    history.messages.unshift(...older);
+    for (const { bytes } of older) {
+      history.bytes += bytes;
+      this.#bytes += bytes;
+    }
+    this.#trim(room, history, nowMs);
+    this.#trimAll();
+    // The names that clients ask for are without number.
+    if (history.messages.length === 0 && this.#histories.get(room) === history) this.#histories.delete(room);
+  }
+
+  /** A message that could not be stored is lost, whether it is here or not. */
+  lose(room: string, position: number): void {
+    const history = this.#histories.get(room);
+    if (!history) return;
+    while (history.messages[0] && history.messages[0].position <= position) this.#drop(history);
+    history.expired = Math.max(history.expired, position);
+  }
+
+  #trim(room: string, history: RoomHistory, nowMs: number): void {
+    const { limits } = this.#settings.current;
+    const { messages: maxMessages } = this.#settings.current.retentionOf(room);
+    while (history.messages.length > maxMessages) history.expired = this.#drop(history);
+    this.#expire(room, history, nowMs);
+    while (history.bytes > limits.historyBytes) history.evicted = this.#drop(history);
+  }
+
+  #expire(room: string, history: RoomHistory, nowMs: number): void {
+    const oldestMs = nowMs - this.#settings.current.retentionOf(room).ms;
+    while (history.messages[0] && history.messages[0].atMs < oldestMs) history.expired = this.#drop(history);
+  }
+
+  /** Keeps all rooms together within their bounds: drops the oldest messages of the room least recently written. */
+  #trimAll(): void {
+    const { totalHistoryBytes } = this.#settings.current.limits;
+    const isFull = () => this.#bytes > totalHistoryBytes || this.#histories.size > MAX_ROOMS;
+    for (const [room, history] of this.#histories) {
+      if (!isFull()) return;
+      while (history.messages.length > 0 && isFull()) history.evicted = this.#drop(history);
+      if (history.messages.length > 0 || this.#histories.size === 1) continue;
+      this.#histories.delete(room);
+      this.droppedWithRooms = Math.max(this.droppedWithRooms, history.completeAbove);
+    }
+  }
+
+  /** Drops the oldest message; returns its position. */
+  #drop(history: RoomHistory): number {
+    const message = history.messages.shift();
+    if (!message) return 0;
+    history.bytes -= message.bytes;
+    this.#bytes -= message.bytes;
+    return message.position;
+  }
+}
+
+/** How much memory a message takes, in bytes. */
+export function memoryOf(data: JsonText): number {
+  // A string takes two bytes a character as soon as one of them is beyond ASCII (in truth: Latin-1).
+  return OVERHEAD_BYTES + (Buffer.byteLength(data) === data.length ? data.length : 2 * data.length);
+}
