@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { TokenEntry } from './access/tokens.ts';
 import { type ConfigEntry, refusedConfig } from './admin/server.ts';
 import type { DocumentSource, Reloaded } from './api.ts';
@@ -12,7 +13,7 @@ import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
 import { Settings, type SettingsHolder } from './settings.ts';
 
-/** Keys that take effect at the next start only, since the port is bound once. */
+/** Keys that take effect at the next start only, since the port is bound once; so does `store`. */
 const BOUND_ONCE = ['host', 'port'] as const;
 
 const NONE_APPLIED: Applied = { added: [], changed: [], removed: [], kept: [] };
@@ -56,12 +57,17 @@ export class Reloads {
     const { source, kinds, settings } = this.#parts;
     this.#shown ??= new Secrets(kinds).shownConfig(this.#document, configJsonSchema(kinds));
     const shown = this.#shown;
-    const { host, port } = settings.current.server;
+    const { store, server } = settings.current.config;
+    const { store: read, ...rest } = shown;
     return {
       source: source?.label ?? 'the program that embeds this server',
       loadedAt: instant(this.#loadedAtMs),
       faults: this.#faults,
-      config: { ...shown, server: { ...Object(shown.server), host, port } },
+      config: {
+        ...rest,
+        server: { ...Object(shown.server), host: server.host, port: server.port },
+        ...(store && { store }),
+      },
     };
   }
 
@@ -81,14 +87,16 @@ export class Reloads {
       const read = this.#parts.parse(document);
       // Before the start no port is bound.
       const { host, port } = phase === 'new' ? read.server : before.server;
-      settings.current = new Settings({ ...read, server: { ...read.server, host, port } }, madeToken);
+      // The log is made with the server.
+      const inForce = { ...read, server: { ...read.server, host, port }, store: before.config.store };
+      settings.current = new Settings(inForce, madeToken);
       // Before the server runs it starts none: those in force then begin with it.
       const applied = phase === 'running' ? this.#parts.applySchedules() : NONE_APPLIED;
       this.#document = document;
       this.#shown = undefined;
       this.#loadedAtMs = clock.now();
       this.#faults = [];
-      const needsRestart = restartKeys(settings.current.server, read.server);
+      const needsRestart = restartKeys(settings.current.config, read);
       if (needsRestart.length > 0) logger?.warn({ needsRestart }, 'takes effect with the next start only');
       logger?.info(applied, 'configuration reloaded');
       return { ...applied, needsRestart };
@@ -103,6 +111,8 @@ export class Reloads {
   }
 }
 
-function restartKeys(inForce: Config['server'], read: Config['server']): string[] {
-  return BOUND_ONCE.filter((key) => inForce[key] !== read[key]).map((key) => `server.${key}`);
+function restartKeys(inForce: Config, read: Config): string[] {
+  const ofServer = BOUND_ONCE.filter((key) => inForce.server[key] !== read.server[key]);
+  const keys = ofServer.map((key) => `server.${key}`);
+  return isDeepStrictEqual(inForce.store, read.store) ? keys : [...keys, 'store'];
 }

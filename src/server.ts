@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Admission } from './access/admission.ts';
 import { ConnectionLimiter } from './access/connection-limits.ts';
 import { RoomMessageRates } from './access/rate-limits.ts';
@@ -17,6 +18,7 @@ import { httpApp, requestListener } from './http-app.ts';
 import type { RefusalReason } from './hub/errors.ts';
 import { Hub } from './hub/hub.ts';
 import { Lifecycle, shutDown } from './lifecycle.ts';
+import { LmdbLog } from './log/lmdb-log.ts';
 import { MemoryLog } from './log/memory-log.ts';
 import type { Logger } from './observe/log.ts';
 import { Metrics } from './observe/metrics.ts';
@@ -59,10 +61,15 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   // Schedules, feeds, rooms
 
+  const { store } = config;
+  const log = store
+    ? new LmdbLog({ folder: resolve(baseDirectory, store.path), clock, settings, onFault })
+    : new MemoryLog({ clock, settings });
+
   const hub: Hub = new Hub({
     clock,
     settings,
-    log: new MemoryLog({ clock, settings }),
+    log,
     currentTicks: { request: (room) => schedules.request(room) },
     server: `belfry ${version}`,
     processId: randomBytes(4).toString('hex'),
@@ -82,7 +89,10 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     clock,
     settings,
     hub,
-    prepare: () => hub.start(),
+    async prepare() {
+      await log.open();
+      await hub.start();
+    },
     begin() {
       applySchedules();
       metrics.start();
@@ -91,9 +101,13 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       listener.cut();
       await listener.close();
       hub.stop();
+      await log.close();
     },
-    end: (drainMs, signal) =>
-      shutDown({ clock, settings, hub, heartbeat, upgrades, listener, schedules, metrics }, drainMs, signal),
+    async end(drainMs, signal) {
+      const parts = { clock, settings, hub, heartbeat, upgrades, listener, schedules, metrics };
+      await shutDown(parts, drainMs, signal);
+      await log.close();
+    },
   });
   const reloads = new Reloads({
     clock,

@@ -75,6 +75,8 @@ describe('a reload', () => {
     const { body } = await reload({ ...FIRST, server: { ...AT, host: 'localhost', port: 1 }, schedules: [] });
     expect(body.needsRestart).toEqual(['server.host', 'server.port']);
     expect(body.removed).toEqual(['clock']);
+    expect((await reload({ ...FIRST, store: {} })).body.needsRestart).toEqual(['store']);
+    expect((await call('GET', '/admin/config')).body.config.store).toBeUndefined();
     expect((await fetch(`${server.url}/readyz`)).status).toBe(200);
   });
 

@@ -1,4 +1,5 @@
 import { totalmem } from 'node:os';
+import { resolve } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
 import { createBelfry } from '../belfry.ts';
@@ -15,15 +16,23 @@ const MAX_RUNS = 1000;
 
 /** `belfry check`: prints that a configuration is in order, the next runs and the memory it permits. */
 export function check(file: string | undefined, terminal: Terminal): void {
-  const { label, config } = checkedConfig(file, terminal);
+  const { label, config, baseDirectory } = checkedConfig(file, terminal);
   const memory = describeMemory(config.limits, {
     constrained: process.constrainedMemory(),
     total: totalmem(),
     heap: getHeapStatistics().heap_size_limit,
   });
   const schedules = describeSchedules(config, systemClock.now(), 5);
-  terminal.stdout.write(`${[`${label} is in order`, ...schedules, ...memory.lines].join('\n')}\n`);
+  terminal.stdout.write(
+    `${[`${label} is in order`, ...schedules, ...memory.lines, ...storeLines(config, baseDirectory)].join('\n')}\n`,
+  );
   if (memory.warning) terminal.stderr.write(`${memory.warning}\n`);
+}
+
+function storeLines({ store }: Config, baseDirectory: string): string[] {
+  if (!store) return [];
+  const mib = Math.ceil(store.maxBytes / 1024 / 1024);
+  return [`store: at most ${mib} MiB in ${resolve(baseDirectory, store.path)}`];
 }
 
 export interface ExplainFlags {
@@ -58,12 +67,18 @@ function failed(line: string): CommandError {
   return new CommandError(EXIT_FAILED, [line]);
 }
 
+interface CheckedConfig {
+  readonly label: string;
+  readonly config: Config;
+  readonly baseDirectory: string;
+}
+
 /** The configuration as `serve` would take it. Throws a `CommandError` with all its faults. */
-function checkedConfig(path: string | undefined, terminal: Terminal): { label: string; config: Config } {
+function checkedConfig(path: string | undefined, terminal: Terminal): CheckedConfig {
   const { document, label, baseDirectory } = orCommandError('', () => findNamed(path, terminal));
   const { env } = terminal;
   const { config } = orCommandError(label, () =>
     createBelfry(applyOverrides(document, { env }), { env, baseDirectory }),
   );
-  return { label, config };
+  return { label, config, baseDirectory };
 }

@@ -4,6 +4,7 @@ import { applyOverrides } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { FileWatch } from '../config/watch-file.ts';
 import { Refusal } from '../hub/errors.ts';
+import { StoreError } from '../log/store-error.ts';
 import { isLoopback } from '../loopback.ts';
 import { createLogger, type Logger, neverBlock } from '../observe/log.ts';
 import type { Terminal } from './command.ts';
@@ -47,7 +48,8 @@ export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void
   const { host, port } = await belfry.start().catch((error: NodeJS.ErrnoException) => {
     // A signal came meanwhile: the process ends when all has stopped.
     if (error.name === 'AbortError') return new Promise<never>(() => {});
-    process.stderr.write(`${whyNotListening(error, belfry.config.server)}\n`);
+    const why = error instanceof StoreError ? error.message : whyNotListening(error, belfry.config.server);
+    process.stderr.write(`${why}\n`);
     process.exit(1);
   });
   logger.info({ host, port }, 'listening');

@@ -89,6 +89,8 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   'schedules.[].feed.headers': '{"accept":"application/json"}',
   'schedules.[].feed.url': '"https://prices.example.com/now.json"',
   'schedules.[].feed.path': '"prices.json"',
+  store: '{"path":"belfry-data"}',
+  'store.path': '"belfry-data"',
   limits: '{"connections":1000}',
 };
 

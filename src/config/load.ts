@@ -7,6 +7,7 @@ import { isObject, parseJson } from './json.ts';
 /** The configuration that is used without a file: the same as the shipped `belfry.json`, which a test holds. */
 export const defaultDocument = {
   $schema: './belfry.schema.json',
+  store: {},
   rooms: [{ match: 'lobby', publish: 'members', history: 100 }],
   schedules: [{ name: 'clock', every: '3s', feed: { type: 'time' } }],
 } as const;

@@ -112,6 +112,22 @@ const limits = z
   .strictObject(limitFields)
   .superRefine(checkBuffers, { when: ({ value }) => isObject(value) });
 
+const MIB = 1_048_576;
+
+const store = z.strictObject({
+  path: z
+    .string()
+    .min(1, { error: 'is empty: write the path of a folder, such as "belfry-data"' })
+    .refine((path) => !path.includes('\0'), { error: 'holds a NUL character: no folder has such a name' })
+    .default('./belfry-data')
+    .describe('Folder of the store, relative to the folder of this file. It is made where it is missing.'),
+  maxBytes: z
+    .int()
+    .min(MIB)
+    .default(1024 * MIB)
+    .describe('Size of the store on disk, in bytes. Above it the oldest messages are removed.'),
+});
+
 /** Built once for each list of kinds: that takes as long as starting a server does otherwise. */
 const schemas = new WeakMap<readonly FeedKind[], ReturnType<typeof build>>();
 
@@ -138,6 +154,11 @@ function build(feedKinds: readonly FeedKind[]) {
         .default([])
         .describe('Rules for rooms. The first rule that matches a room applies.'),
       schedules: listOfNamed(schedule(feedKinds)).describe('What is sent, when, and to which rooms.'),
+      store: store
+        .optional()
+        .describe(
+          'Keeps messages, and what else has to outlive a restart, on disk. Absent: all is kept in memory alone.',
+        ),
       limits: limits.prefault({}).describe('Upper limits for connections, rooms, rates, sizes and memory.'),
     })
     .transform(({ $schema, ...config }) => config);

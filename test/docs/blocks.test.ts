@@ -10,7 +10,7 @@ import { feedKinds } from '../../src/feed/kinds.ts';
 import { Collected } from '../e2e/collected.ts';
 import { type Embedded, embedded, TOKEN } from '../e2e/embedded.ts';
 import { isTick, type Received, visit } from '../e2e/listeners.ts';
-import { fileWith, ownEnv, start } from '../e2e/process.ts';
+import { emptyFolder, fileWith, ownEnv, start } from '../e2e/process.ts';
 import { BLOCKS, blocks, TOP } from './documents.ts';
 
 const run = promisify(execFile);
@@ -119,7 +119,9 @@ describe('the blocks of the documents', () => {
 
   test('have a command line that lets other machines connect', async () => {
     const line = (blocks('sh serve')[0] ?? '').trim().replace('--port 8080', '--port 0');
-    const running = start('bash', ['-c', `${line} & wait`], { cwd: TOP, group: true });
+    // The shipped file, with a store that belongs to the test.
+    const env = { BELFRY_CONFIG: fileWith(readFileSync(join(TOP, 'belfry.json'), 'utf8')) };
+    const running = start('bash', ['-c', `${line} & wait`], { cwd: TOP, group: true, env });
     await running.stderr.find((text) => text === 'Any machine that reaches 0.0.0.0 can connect.');
   });
 
@@ -177,7 +179,9 @@ describe('the blocks of the documents', () => {
 /** A server with the shipped configuration, which a reload reads again. */
 function shipped(): Promise<Embedded> {
   const config = JSON.parse(readFileSync(join(TOP, 'belfry.json'), 'utf8'));
-  return embedded(config, { source: { label: 'belfry.json', read: () => config } });
+  // Its store belongs to the test.
+  const baseDirectory = emptyFolder();
+  return embedded(config, { baseDirectory, source: { label: 'belfry.json', read: () => config } });
 }
 
 /** The keys of an object and of what is in it, in their order. */

@@ -29,7 +29,7 @@ const schema: Schema = JSON.parse(readFileSync(join(TOP, 'belfry.schema.json'), 
 const openapi = parse(readFileSync(join(TOP, 'openapi.yaml'), 'utf8'));
 
 describe('docs/configuration.md', () => {
-  const { server, admin, rooms, schedules, limits } = schema.properties;
+  const { server, admin, rooms, schedules, store, limits } = schema.properties;
   // The schema leaves out the default of a list whose entries are changed by parsing.
   const inForce = parseConfig({}, { feedKinds, env: {} });
   test.each([
@@ -37,6 +37,7 @@ describe('docs/configuration.md', () => {
     ['Rooms', rooms?.items, {}],
     ['Tokens of the admin API', admin?.properties.tokens?.items, {}],
     ['Server', server, inForce.server],
+    ['Store', store, {}],
     ['Limits', limits, inForce.limits],
   ])('has each key of its chapter "%s", with its default', (heading, part, defaults: object) => {
     const told = table(CONFIGURATION, 'key', heading).map(([key, byDefault]) => [key, byDefault]);
@@ -52,7 +53,7 @@ describe('docs/configuration.md', () => {
 
   test('has no chapter less than the file has keys', () => {
     const keys = Object.keys(schema.properties);
-    expect(keys.sort()).toEqual(['$schema', 'admin', 'limits', 'rooms', 'schedules', 'server']);
+    expect(keys.sort()).toEqual(['$schema', 'admin', 'limits', 'rooms', 'schedules', 'server', 'store']);
     const page = documentAt(CONFIGURATION);
     for (const key of keys) expect(page.includes(`\`${key}`) || page.includes(`"${key}"`), key).toBe(true);
   });

@@ -1,0 +1,392 @@
+import { randomBytes } from 'node:crypto';
+import { setImmediate as nextIteration } from 'node:timers/promises';
+import type { Clock } from '../clock.ts';
+import type { JsonText } from '../hub/event.ts';
+import { Ids } from './ids.ts';
+import type {
+  Appended,
+  Entry,
+  History,
+  Kept,
+  Log,
+  Message,
+  Position,
+  RecordChange,
+  RecordKind,
+} from './log.ts';
+import {
+  type HistorySettings,
+  type KeptMessage,
+  memoryOf,
+  RoomHistories,
+  type RoomHistory,
+} from './room-histories.ts';
+import { StoreLock } from './store-lock.ts';
+import { StoreError } from './store-error.ts';
+import { type EncodedMessage, encodeMessage, type IndexEntry, StoreFile } from './store-file.ts';
+
+export interface LmdbLogSettings extends HistorySettings {
+  readonly limits: HistorySettings['limits'] & {
+    /** A replay is cut to half of it, so that no more is read of a room. */
+    readonly maxBufferedBytes: number;
+  };
+}
+
+export interface LmdbLogOptions {
+  /** Absolute. */
+  readonly folder: string;
+  readonly clock: Clock;
+  /** The snapshot in force, which a reload replaces. */
+  readonly settings: { readonly current: LmdbLogSettings };
+  /** Called with what is damaged. */
+  readonly onFault: (what: string, error: unknown) => void;
+}
+
+/** After so many messages, about 3 ms, an append or a read waits for the next iteration of the event loop. */
+const MESSAGES_PER_SLICE = 500;
+
+/** The same for data, since a message may have 64 KiB of it. */
+const BYTES_PER_SLICE = 1_048_576;
+
+/** Of the index, which is read in parts so that no cursor stays open while other work is done. */
+const ENTRIES_PER_READ = 200;
+
+/** Positions are reserved so far ahead that no append has to wait for it. A crash skips the rest of them. */
+const RESERVED_AHEAD = 100_000;
+
+/** What a client asks of one room, and what memory has of it. */
+interface Request {
+  readonly room: string;
+  /** An id was given. */
+  readonly isAsked: boolean;
+  /** That of the id, where the log knows it. */
+  readonly position: number | undefined;
+  readonly limit: number;
+  readonly history: RoomHistory;
+  /** The newest position that memory may lack. */
+  readonly upTo: number;
+}
+
+/** Messages of one room, as the disk has them. */
+interface Span {
+  /** Oldest first. */
+  readonly messages: readonly KeptMessage[];
+  /** The room has no other message above this position that may still be given. */
+  readonly above: number;
+  /** Nor below it. */
+  readonly isAll: boolean;
+}
+
+interface Opened {
+  readonly lock: StoreLock;
+  readonly file: StoreFile;
+  readonly ids: Ids;
+}
+
+/**
+ * The log on disk, with the newest messages in memory too. Delivery does not wait for the disk: a message
+ * is numbered, kept in memory and handed to LMDB, whose own thread commits what came in one iteration of
+ * the event loop as one transaction. What memory no longer has is read from the disk.
+ *
+ * No position is given twice, although clients may have seen positions that never reached the disk:
+ * only those are used that were reserved there before. After a crash the log goes on above them.
+ */
+export class LmdbLog implements Log {
+  readonly #options: LmdbLogOptions;
+  #histories: RoomHistories;
+  #opened: Opened | undefined;
+  #position = 0;
+  /** Positions up to this one are reserved on the disk. */
+  #reserved = 0;
+  /** What is being reserved; rejects where it cannot be. */
+  #reserving: Promise<void> | undefined;
+  /** From the monotonic clock to the log's own: the wall clock of the start, which nobody steps. */
+  #offsetMs = 0;
+  /** Appends that are not on the disk yet; they never reject. */
+  readonly #pending = new Set<Promise<void>>();
+
+  constructor(options: LmdbLogOptions) {
+    this.#options = options;
+    this.#histories = new RoomHistories(options.settings);
+  }
+
+  async open(): Promise<void> {
+    const { folder, clock, settings } = this.#options;
+    let file: StoreFile | undefined;
+    let lock: StoreLock | undefined;
+    try {
+      lock = await StoreLock.take(folder, clock.now());
+      file = new StoreFile(folder);
+      const { epoch, reserved } = file.readState() ?? { epoch: randomBytes(5).toString('hex'), reserved: 0 };
+      this.#histories = new RoomHistories(settings);
+      this.#position = reserved;
+      this.#reserved = reserved + RESERVED_AHEAD;
+      await file.putState({ epoch, reserved: this.#reserved });
+      // After a clock that was ahead time stands still: no message is older than the one before it.
+      this.#offsetMs = Math.max(clock.now(), file.newestAtMs()) - clock.monotonic();
+      this.#opened = { file, lock, ids: new Ids(epoch) };
+    } catch (error) {
+      await file?.close();
+      lock?.release();
+      if (error instanceof StoreError) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new StoreError(`the store in ${folder} cannot be opened: ${reason}`, { cause: error });
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#opened) return;
+    const { file, lock, ids } = this.#opened;
+    this.#opened = undefined;
+    await this.#settled();
+    try {
+      await file.putState({ epoch: ids.epoch, reserved: this.#position });
+    } finally {
+      await file.close();
+      lock.release();
+    }
+  }
+
+  async head(): Promise<Position> {
+    return { position: this.#position, id: this.idAt(this.#position) };
+  }
+
+  idAt(position: number): string {
+    return this.#open.ids.at(position);
+  }
+
+  positionOf(id: string): number | undefined {
+    return this.#open.ids.positionOf(id, this.#position);
+  }
+
+  append(
+    entries: readonly Entry[],
+    changesOf?: (messages: readonly Message[]) => readonly RecordChange[],
+  ): Promise<Appended> {
+    const appended = this.#append(entries, changesOf);
+    const settled = appended.then(({ stored }) => stored).catch(() => {});
+    this.#pending.add(settled);
+    void settled.then(() => this.#pending.delete(settled));
+    return appended;
+  }
+
+  async records(kind: RecordKind): Promise<ReadonlyMap<string, JsonText>> {
+    await this.#settled();
+    const records = new Map<string, JsonText>();
+    for (const [key, value] of this.#open.file.records(kind)) {
+      if (value === undefined) this.#damaged(`the record ${kind} "${key}"`);
+      else records.set(key, value);
+    }
+    return records;
+  }
+
+  async since(
+    rooms: readonly string[],
+    id: string | undefined,
+    limitOf: (room: string) => number,
+  ): Promise<ReadonlyMap<string, History>> {
+    const position = id === undefined ? undefined : this.positionOf(id);
+    const histories = new Map<string, History>();
+    const reads: Request[] = [];
+    for (const room of rooms) {
+      const history = this.#histories.open(room, this.#position, this.#nowMs);
+      const request = { room, isAsked: id !== undefined, position, limit: limitOf(room), history };
+      // Also where it is read below, so that the rooms are in the order of the call.
+      histories.set(room, history.since(request.isAsked, position, request.limit));
+      if (history.isShortOf(position, request.limit)) {
+        reads.push({ ...request, upTo: this.#missingUpTo(history) });
+      }
+    }
+    if (reads.length > 0) await this.#settled();
+    for (const request of reads) histories.set(request.room, await this.#read(request));
+    return histories;
+  }
+
+  async kept(rooms: readonly string[]): Promise<ReadonlyMap<string, Kept>> {
+    await this.#settled();
+    const kept = new Map<string, Kept>();
+    let counted = 0;
+    for (const room of rooms) {
+      const history = this.#histories.get(room, this.#nowMs);
+      let count = history?.messages.length ?? 0;
+      let newest: Message | undefined = history?.messages.at(-1);
+      const { messages: max } = this.#options.settings.current.retentionOf(room);
+      if (!history || history.isShortOf(undefined, max)) {
+        const oldestMs = this.#oldestMs(room);
+        for (const { position, atMs } of this.#entries(room, this.#missingUpTo(history))) {
+          if (count >= max || atMs < oldestMs) break;
+          newest ??= this.#message(position);
+          count++;
+          if (++counted % (8 * MESSAGES_PER_SLICE) === 0) await nextIteration();
+        }
+      }
+      kept.set(room, { count, ...(newest && { newest }) });
+    }
+    return kept;
+  }
+
+  async #append(
+    entries: readonly Entry[],
+    changesOf: (messages: readonly Message[]) => readonly RecordChange[] = () => [],
+  ): Promise<Appended> {
+    const { file, ids } = this.#open;
+    while (this.#position + entries.length > this.#reserved) await this.#reserve(entries.length);
+    const atMs = this.#nowMs;
+    const messages: KeptMessage[] = [];
+    const encoded: EncodedMessage[] = [];
+    let data: string | undefined;
+    let bytes = 0;
+    let sliceBytes = 0;
+    for (const entry of entries) {
+      // A broadcast to many rooms is many entries with the same data.
+      if (entry.data !== data) bytes = memoryOf(entry.data);
+      data = entry.data;
+      const position = ++this.#position;
+      const id = ids.at(position);
+      const message = { position, id, event: { id, ...entry }, atMs, bytes };
+      messages.push(message);
+      encoded.push({ position, room: entry.room, atMs, value: encodeMessage(message.event, atMs) });
+      if (entry.room !== undefined) this.#histories.add(entry.room, message, position - 1);
+      sliceBytes += bytes;
+      if (messages.length % MESSAGES_PER_SLICE === 0 || sliceBytes > BYTES_PER_SLICE) {
+        sliceBytes = 0;
+        await nextIteration();
+      }
+    }
+    let stored: Promise<unknown> = Promise.resolve();
+    for (const message of encoded) stored = file.putMessage(message);
+    for (const change of changesOf(messages)) stored = file.change(change);
+    if (this.#reserved - this.#position < RESERVED_AHEAD / 2) void this.#reserve(0).catch(() => {});
+    return { messages, stored: this.#stored(stored, messages) };
+  }
+
+  /** Rejects with why a transaction could not be committed; its messages are lost then. */
+  async #stored(committed: Promise<unknown>, messages: readonly KeptMessage[]): Promise<void> {
+    try {
+      await committed;
+    } catch (error) {
+      for (const { position, event } of messages) {
+        if (event.room !== undefined) this.#histories.lose(event.room, position);
+      }
+      throw await causeOf(error);
+    }
+  }
+
+  /** Reserves positions for so many more messages than now. */
+  #reserve(count: number): Promise<void> {
+    this.#reserving ??= this.#putReserved(this.#position + count + RESERVED_AHEAD).finally(() => {
+      this.#reserving = undefined;
+    });
+    return this.#reserving;
+  }
+
+  async #putReserved(reserved: number): Promise<void> {
+    const { file, ids } = this.#open;
+    try {
+      await file.putState({ epoch: ids.epoch, reserved });
+    } catch (error) {
+      throw await causeOf(error);
+    }
+    this.#reserved = reserved;
+  }
+
+  /** Resolves when all appends that have begun are on the disk, or have failed. */
+  async #settled(): Promise<void> {
+    if (this.#pending.size > 0) await Promise.all(this.#pending);
+  }
+
+  async #read(request: Request): Promise<History> {
+    const { room, isAsked, position, limit, history, upTo } = request;
+    // Another client may have had it read meanwhile.
+    const known = this.#histories.get(room, this.#nowMs);
+    if (known && !known.isShortOf(position, limit)) return known.since(isAsked, position, limit);
+    const later = [...(known?.messages ?? [])];
+    const span = await this.#span(request, this.#missingUpTo(known), later.length);
+    this.#histories.restore(room, history, span.messages, { ...span, upTo }, this.#nowMs);
+    const messages = [...span.messages, ...later];
+    const completeAbove = Math.max(span.above, known?.expired ?? 0);
+    if (position !== undefined && position >= completeAbove) {
+      return { resumed: true, messages: messages.filter((message) => message.position > position) };
+    }
+    return { resumed: isAsked ? false : null, messages: limit > 0 ? messages.slice(-limit) : [] };
+  }
+
+  /** Reads the messages of a room backwards from `from`, as far as is asked for; memory has `later` more. */
+  async #span({ room, position, limit }: Request, from: number, later: number): Promise<Span> {
+    const { settings } = this.#options;
+    const { messages: max } = settings.current.retentionOf(room);
+    const most = position === undefined ? Math.min(limit, max) : max;
+    const maxBytes = settings.current.limits.maxBufferedBytes / 2;
+    const oldestMs = this.#oldestMs(room);
+    const newestFirst: KeptMessage[] = [];
+    const span = (above: number, isAll: boolean) => ({ messages: newestFirst.reverse(), above, isAll });
+    let bytes = 0;
+    let sliceBytes = 0;
+    for (const entry of this.#entries(room, from)) {
+      if (position !== undefined && entry.position <= position) return span(position, false);
+      const count = later + newestFirst.length;
+      if (count >= max || entry.atMs < oldestMs) return span(entry.position, true);
+      if (count >= most) return span(entry.position, false);
+      const message = this.#message(entry.position);
+      // A gap: nothing before it may be given.
+      if (!message) return span(entry.position, true);
+      bytes += message.bytes;
+      if (bytes > maxBytes) return span(entry.position, false);
+      newestFirst.push(message);
+      sliceBytes += message.bytes;
+      if (newestFirst.length % MESSAGES_PER_SLICE > 0 && sliceBytes < BYTES_PER_SLICE) continue;
+      sliceBytes = 0;
+      await nextIteration();
+    }
+    return span(this.#open.file.lostOf(room), true);
+  }
+
+  /** The index of a room, newest first, not above `from`. */
+  *#entries(room: string, from: number): Iterable<IndexEntry> {
+    for (let upTo = from; upTo > 0; ) {
+      const entries = this.#open.file.entries(room, upTo, ENTRIES_PER_READ);
+      yield* entries;
+      if (entries.length < ENTRIES_PER_READ) return;
+      upTo = (entries.at(-1)?.position ?? 0) - 1;
+    }
+  }
+
+  /** `undefined`, and logged: it is damaged. */
+  #message(position: number): KeptMessage | undefined {
+    const { file, ids } = this.#open;
+    const message = file.message(position, ids);
+    if (!message) this.#damaged(`the message ${ids.at(position)}`);
+    return message;
+  }
+
+  #damaged(what: string): void {
+    const path = this.#opened?.file.path;
+    this.#options.onFault(`${what} in ${path} is damaged`, undefined);
+  }
+
+  /** The newest position below what memory has. */
+  #missingUpTo(history: RoomHistory | undefined): number {
+    return (history?.messages[0]?.position ?? this.#position + 1) - 1;
+  }
+
+  /** Messages that were numbered before it are too old. */
+  #oldestMs(room: string): number {
+    return this.#nowMs - this.#options.settings.current.retentionOf(room).ms;
+  }
+
+  get #open(): Opened {
+    if (!this.#opened) throw new Error('the log is not open');
+    return this.#opened;
+  }
+
+  get #nowMs(): number {
+    return this.#options.clock.monotonic() + this.#offsetMs;
+  }
+}
+
+/** lmdb tells only of the commit that failed; why, it tells by another promise. */
+async function causeOf(error: unknown): Promise<unknown> {
+  const { commitError } = Object(error);
+  if (!(commitError instanceof Promise)) return error;
+  return commitError.catch((cause) => cause);
+}

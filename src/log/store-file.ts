@@ -1,0 +1,163 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import type { JsonText, RoomEvent } from '../hub/event.ts';
+import type { Ids } from './ids.ts';
+import type { RecordChange, RecordKind } from './log.ts';
+import { type KeptMessage, memoryOf } from './room-histories.ts';
+
+/** The name of LMDB's file in the folder of the store. */
+export const STORE_FILE = 'belfry.mdb';
+
+/** Of the tables and what is in them. Another one is refused. */
+const FORMAT = 1;
+
+/** What the store says of itself. */
+export interface StoreState {
+  /** Begins each id; the same as long as the store lives. */
+  readonly epoch: string;
+  /** No position above it has been given to a message. */
+  readonly reserved: number;
+}
+
+/** A message that is to be stored. */
+export interface EncodedMessage {
+  readonly position: number;
+  readonly room: string | undefined;
+  readonly atMs: number;
+  readonly value: Buffer;
+}
+
+/** Where a message of a room is, and when it was numbered. */
+export interface IndexEntry {
+  readonly position: number;
+  readonly atMs: number;
+}
+
+/**
+ * The tables of the store, in one LMDB file. Values have a checksum, since LMDB has none and what a damaged
+ * disk gives must not pass for a message:
+ *
+ *     (root)    "state"          → StoreState
+ *     messages  position         → when it was numbered, and its event
+ *     index     [room, position] → when it was numbered
+ *     lost      room             → the newest position of the room that was removed
+ *     records   [kind, key]      → JSON
+ */
+export class StoreFile {
+  readonly path: string;
+  readonly #root: RootDatabase<Buffer, string>;
+  readonly #messages: Database<Buffer, number>;
+  readonly #index: Database<number, [string, number]>;
+  readonly #lost: Database<number, string>;
+  readonly #records: Database<Buffer, [string, string]>;
+
+  /** Makes folder and file where they are missing. Throws LMDB's and Node's errors. */
+  constructor(folder: string) {
+    mkdirSync(folder, { recursive: true });
+    this.path = join(folder, STORE_FILE);
+    // What is committed is on disk. With `overlappingSync` it would be there some time later.
+    this.#root = open({ path: this.path, encoding: 'binary', overlappingSync: false });
+    this.#messages = this.#root.openDB({ name: 'messages', encoding: 'binary' });
+    this.#index = this.#root.openDB({ name: 'index', encoding: 'ordered-binary' });
+    this.#lost = this.#root.openDB({ name: 'lost', encoding: 'ordered-binary' });
+    this.#records = this.#root.openDB({ name: 'records', encoding: 'binary' });
+  }
+
+  /** `undefined` for a store that is new. Throws where it is damaged or of another version. */
+  readState(): StoreState | undefined {
+    const value = this.#root.get('state');
+    if (!value) return undefined;
+    const text = unsealed(value);
+    if (text === undefined) throw new Error('its state is damaged');
+    const { format, ...state } = JSON.parse(text);
+    if (format !== FORMAT) throw new Error(`its format is ${format}, and this version reads ${FORMAT}`);
+    return state;
+  }
+
+  // Writes. What is put in one iteration of the event loop is one transaction. The promises resolve when
+  // it is on disk, and reject where it cannot be.
+
+  putState(state: StoreState): Promise<unknown> {
+    return this.#root.put('state', sealed(JSON.stringify({ format: FORMAT, ...state })));
+  }
+
+  putMessage({ position, room, atMs, value }: EncodedMessage): Promise<unknown> {
+    if (room === undefined) return this.#messages.put(position, value);
+    void this.#messages.put(position, value);
+    return this.#index.put([room, position], atMs);
+  }
+
+  change({ kind, key, value }: RecordChange): Promise<unknown> {
+    if (value === null) return this.#records.remove([kind, key]);
+    return this.#records.put([kind, key], sealed(value));
+  }
+
+  // Reads, of what is committed
+
+  /** The messages of a room, newest first, not above `upTo`. */
+  entries(room: string, upTo: number, limit: number): IndexEntry[] {
+    const range = { start: [room, upTo], end: [room, 0], reverse: true, limit };
+    return [...this.#index.getRange(range)].map(({ key, value }) => ({ position: key[1], atMs: value }));
+  }
+
+  /** The newest message of the room that is not stored any more. */
+  lostOf(room: string): number {
+    return this.#lost.get(room) ?? 0;
+  }
+
+  /** `undefined`: it is damaged. */
+  message(position: number, ids: Ids): KeptMessage | undefined {
+    const text = unsealed(this.#messages.get(position));
+    if (text === undefined) return undefined;
+    const end = text.indexOf('\n');
+    const [atMs, head] = JSON.parse(text.slice(0, end));
+    const data = text.slice(end + 1);
+    const id = ids.at(position);
+    return { position, id, event: { id, ...head, data }, atMs, bytes: memoryOf(data) };
+  }
+
+  /** When the newest message was numbered; 0 where there is none. */
+  newestAtMs(): number {
+    for (const { value } of this.#messages.getRange({ reverse: true, limit: 1 })) {
+      const text = unsealed(value);
+      return text === undefined ? 0 : JSON.parse(text.slice(0, text.indexOf('\n')))[0];
+    }
+    return 0;
+  }
+
+  /** By key; `undefined` for a record that is damaged. */
+  *records(kind: RecordKind): Iterable<[string, JsonText | undefined]> {
+    for (const { key, value } of this.#records.getRange({ start: [kind, ''] })) {
+      if (key[0] !== kind) return;
+      yield [key[1], unsealed(value)];
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#root.close();
+  }
+}
+
+/** The value of a message. The data comes last, as the JSON that it is already. */
+export function encodeMessage({ id, data = 'null', ...head }: RoomEvent, atMs: number): Buffer {
+  return sealed(`${JSON.stringify([atMs, head])}\n${data}`);
+}
+
+/** Text behind its checksum. */
+function sealed(text: string): Buffer {
+  const value = Buffer.allocUnsafe(CHECKSUM_BYTES + Buffer.byteLength(text));
+  value.write(text, CHECKSUM_BYTES);
+  value.writeUInt32LE(crc32(value.subarray(CHECKSUM_BYTES)), 0);
+  return value;
+}
+
+const CHECKSUM_BYTES = 4;
+
+/** `undefined`: it is missing, or not what was sealed. */
+function unsealed(value: Buffer | undefined): string | undefined {
+  if (!value || value.length < CHECKSUM_BYTES) return undefined;
+  const text = value.subarray(CHECKSUM_BYTES);
+  return crc32(text) === value.readUInt32LE(0) ? text.toString() : undefined;
+}
