@@ -88,6 +88,13 @@ export function wholeNumber(what: string, { max, byDefault }: { max: number; byD
 /** A time such as that of a lock, in milliseconds. */
 export const duration = parsedField(callDurationMs, 'a duration', DURATION_ACCEPTS);
 
+/** The same, more than nothing. */
+export const someTime = parsedField(
+  (text) => callDurationMs(text) || undefined,
+  'a duration',
+  `${DURATION_ACCEPTS}, and more than 0`,
+);
+
 /** The query of a call that takes none. */
 export const noQuery = z.strictObject({});
 

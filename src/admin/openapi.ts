@@ -322,7 +322,7 @@ function guarded(path: string, routes: readonly RouteConfig[]) {
   const allow = routes.filter((route) => route.path === path).flatMap(methodsOf);
   const address = path.replace(/\{\w+\}/g, 'a');
   return {
-    405: refused(405, `PUT is not for ${address}: it takes ${allow.join(', ')}`),
+    405: refused(405, `PATCH is not for ${address}: it takes ${allow.join(', ')}`),
     ...refusals(421, 503),
   };
 }

@@ -129,13 +129,13 @@ export class Commands {
     return NOTHING_STORED;
   }
 
-  /** Throws a 409 `Refusal` where a room more would be too many. */
+  /** Throws a 503 `Refusal` where a room more would be too many. */
   #checkNumber(room: string): void {
     const { rooms, settings } = this.#options;
     const { limits } = settings.current;
     if (rooms.size < limits.rooms || settings.current.isNamed(room)) return;
     const detail = `there are ${rooms.size} rooms, and there may be ${limits.rooms} (limits.rooms)`;
-    throw new Refusal(409, `${detail}: open a locked one, or raise the limit`, { reason: 'rooms' });
+    throw new Refusal(503, `${detail}: open a locked one, or raise the limit`, { reason: 'rooms' });
   }
 
   /**

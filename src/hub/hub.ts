@@ -230,7 +230,7 @@ export class Hub {
     return this.#close({ kind: 'close-room', room, how });
   }
 
-  /** As `closeRoom`, and makes the room where there is none; 409 where that would be too many. */
+  /** As `closeRoom`, and makes the room where there is none; 503 where that would be too many. */
   lockRoom(room: string, how: CloseRoom): Promise<RoomClosed> {
     return this.#close({ kind: 'lock-room', room, how });
   }

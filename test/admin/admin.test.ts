@@ -21,6 +21,7 @@ const READING = [
 ];
 const ACTING = [
   'DELETE /admin/rooms/lobby',
+  'PUT /admin/rooms/lobby/lock',
   'DELETE /admin/rooms/lobby/lock',
   'DELETE /admin/connections/q8d1-01',
   'POST /admin/broadcast',
@@ -140,7 +141,7 @@ describe('what is not there', () => {
   it.each([
     ['POST /admin/rooms', 'GET, HEAD'],
     ['PUT /admin/rooms/lobby', 'GET, HEAD, DELETE'],
-    ['GET /admin/rooms/lobby/lock', 'DELETE'],
+    ['GET /admin/rooms/lobby/lock', 'PUT, DELETE'],
     ['HEAD /admin/broadcast', 'POST'],
     ['GET /admin/broadcast', 'POST'],
     ['DELETE /admin/schedules/clock/run', 'POST'],

@@ -106,6 +106,7 @@ describe('openapi.yaml', () => {
     expect(flags.map(({ schema }) => [schema.type, schema.enum])).toEqual([
       ['boolean', undefined],
       ['boolean', undefined],
+      ['boolean', undefined],
     ]);
     expect(text).not.toMatch(/- "?(true|false)"?$/m);
   });
@@ -146,6 +147,8 @@ const TRIED: [id: string, status: number, request: string][] = [
   ['closeRoom', 200, 'DELETE /admin/rooms/lobby?reconnect=true'],
   ['closeRoom', 400, 'DELETE /admin/rooms/lobby?lock=1'],
   ['closeRoom', 404, 'DELETE /admin/rooms/attic'],
+  ['lockRoom', 200, 'PUT /admin/rooms/attic/lock?for=1h'],
+  ['lockRoom', 400, 'PUT /admin/rooms/lobby/lock?for=0s'],
   ['unlockRoom', 200, 'DELETE /admin/rooms/lobby/lock'],
   ['unlockRoom', 400, 'DELETE /admin/rooms/-/lock'],
   ['unlockRoom', 404, 'DELETE /admin/rooms/attic/lock'],

@@ -81,7 +81,7 @@ describe('GET /admin/rooms/{room}', () => {
 });
 
 describe('DELETE /admin/rooms/{room}', () => {
-  it('locks for 30 s and sends away for good unless told otherwise', async () => {
+  it('locks for 30 s and lets members come back unless told otherwise', async () => {
     const response = await server.call('DELETE /admin/rooms/lobby');
     expect(await response.json()).toEqual({
       room: 'lobby',
@@ -89,19 +89,19 @@ describe('DELETE /admin/rooms/{room}', () => {
       lockedUntil: '2026-11-20T18:00:03.000Z',
     });
     expect(server.hub.closed).toEqual([
-      { name: 'lobby', how: { lockMs: 30_000, reconnect: false, reason: undefined } },
+      { name: 'lobby', how: { lockMs: 30_000, reconnect: true, reason: undefined } },
     ]);
   });
 
   it.each([
-    ['reconnect=true', { lockMs: 0, reconnect: true }],
+    ['reconnect=true', { lockMs: 30_000, reconnect: true }],
     ['reconnect=false', { lockMs: 30_000, reconnect: false }],
-    ['reconnect=true&lock=5m', { lockMs: 300_000, reconnect: true }],
-    ['lock=0s', { lockMs: 0, reconnect: false }],
-    ['lock=250ms', { lockMs: 250, reconnect: false }],
-    ['lock=1h', { lockMs: 3_600_000, reconnect: false }],
-    ['lock=366d', { lockMs: 366 * 86_400_000, reconnect: false }],
-    ['reason=Bis%20sp%C3%A4ter!', { lockMs: 30_000, reconnect: false, reason: 'Bis später!' }],
+    ['reconnect=false&lock=5m', { lockMs: 300_000, reconnect: false }],
+    ['lock=0s', { lockMs: 0, reconnect: true }],
+    ['lock=250ms', { lockMs: 250, reconnect: true }],
+    ['lock=1h', { lockMs: 3_600_000, reconnect: true }],
+    ['lock=366d', { lockMs: 366 * 86_400_000, reconnect: true }],
+    ['reason=Bis%20sp%C3%A4ter!', { lockMs: 30_000, reconnect: true, reason: 'Bis später!' }],
   ])('does what ?%s asks for', async (query, how) => {
     expect((await server.call(`DELETE /admin/rooms/lobby?${query}`)).status).toBe(200);
     expect(server.hub.closed[0]?.how).toEqual(how);
@@ -131,6 +131,47 @@ describe('DELETE /admin/rooms/{room}', () => {
 
   it('does not know every room', async () => {
     await problemOf(await server.call('DELETE /admin/rooms/attic'), 404);
+  });
+});
+
+describe('PUT /admin/rooms/{room}/lock', () => {
+  it('locks any room for 30 s, and lets members come back, unless told otherwise', async () => {
+    const response = await server.call('PUT /admin/rooms/attic/lock');
+    expect(await response.json()).toEqual({
+      room: 'attic',
+      connections: 0,
+      lockedUntil: '2026-11-20T18:00:03.000Z',
+    });
+    expect(server.hub.closed).toEqual([
+      { name: 'attic', how: { lockMs: 30_000, reconnect: true, reason: undefined } },
+    ]);
+  });
+
+  it('does what its query asks for', async () => {
+    const query = 'for=1.5h&reason=night&reconnect=false';
+    expect((await server.call(`PUT /admin/rooms/lobby/lock?${query}`)).status).toBe(200);
+    expect(server.hub.closed[0]?.how).toEqual({ lockMs: 5_400_000, reconnect: false, reason: 'night' });
+  });
+
+  it.each([
+    ['for=0s', 'for', '"0s" is not a duration: a number and one of ms s m h d, such as 30s, at most 366d'],
+    ['for=0ms', 'for', 'and more than 0'],
+    ['for=30', 'for', '"30"'],
+    ['for=', 'for', '""'],
+    ['for=367d', 'for', 'at most 366d'],
+    ['for=1s&for=2s', 'for', 'given more than once'],
+    ['lock=1s', 'lock', 'unknown query parameter "lock"'],
+    ['reconnect=no', 'reconnect', '"no" is neither true nor false'],
+    ['reason=%07', 'reason', 'is not a reason: 1 to 200 printable characters'],
+  ])('refuses ?%s and locks nothing', async (query, path, message) => {
+    const { errors } = await problemOf(await server.call(`PUT /admin/rooms/lobby/lock?${query}`), 400);
+    expect(errors).toMatchObject([{ path, message: expect.stringContaining(message) }]);
+    expect(server.hub.closed).toEqual([]);
+  });
+
+  it.each(['ops-*', '%00', 'a'.repeat(129), '-'])('refuses the name %s', async (name) => {
+    const { errors } = await problemOf(await server.call(`PUT /admin/rooms/${name}/lock`), 400);
+    expect(errors).toMatchObject([{ path: 'room' }]);
   });
 });
 

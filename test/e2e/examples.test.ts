@@ -190,7 +190,7 @@ function howTo({ call, operation: { operationId }, status }: (typeof ANSWERED)[n
       if (operationId.endsWith('Connection')) return { name: 'nobody' };
       return { name: operationId.endsWith('Room') ? 'attic' : 'tides' };
     case 405:
-      return { method: 'PUT', name: 'a' };
+      return { method: 'PATCH', name: 'a' };
     case 421:
       return { headers: { ...asOperator, Host: 'x' } };
     case 429:

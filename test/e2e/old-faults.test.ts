@@ -137,7 +137,7 @@ describe('faults that such servers had', () => {
       await visit(`${url}/rooms/lobby`);
       const joining = Array.from({ length: 6 }, () => joiner(`${url}/rooms/lobby`));
       await new Promise((resolve) => joining[round % 6]?.socket.once('upgrade', resolve));
-      const closed = await admin('DELETE', '/rooms/lobby?reconnect=true');
+      const closed = await admin('DELETE', '/rooms/lobby?lock=0s');
       expect(closed.status).toBe(200);
       await Promise.all(joining.map(({ joined }) => joined));
       await admin('POST', '/broadcast', { rooms: 'lobby', data: round });

@@ -144,7 +144,7 @@ const TRIED: Tried[] = [
   ...Object.keys(paths)
     .filter((path) => path.startsWith('/admin/'))
     .flatMap((path): Tried[] => [
-      { path, status: 405, asked: () => to(path.replace(/\{\w+\}/g, 'a'), operator(), 'PUT') },
+      { path, status: 405, asked: () => to(path.replace(/\{\w+\}/g, 'a'), operator(), 'PATCH') },
       { path, status: 421, asked: () => to(path.replace(/\{\w+\}/g, 'a'), { ...operator(), Host: 'x' }) },
     ]),
 ];

@@ -36,7 +36,7 @@ describe('locking a room', () => {
     settings.current = { ...settings.current, isNamed: (room) => room === 'lobby' };
     await hub.lockRoom('a', locked);
     await expect(hub.lockRoom('b', locked)).rejects.toMatchObject({
-      status: 409,
+      status: 503,
       message: expect.stringContaining('there are 1 rooms, and there may be 1 (limits.rooms)'),
     });
     await hub.lockRoom('a', locked);

@@ -42,7 +42,7 @@ describe.skipIf(!chromium)('the room page on a real server', () => {
     await sees('#messages .body', `by curl ${evil}`);
     expect(await page.locator('main img').count()).toBe(0);
     expect(await page.evaluate('window.ran')).toBeUndefined();
-    await server.admin('/rooms/lobby?reason=closed+for+the+night', { method: 'DELETE' });
+    await server.admin('/rooms/lobby?reason=closed+for+the+night&reconnect=false', { method: 'DELETE' });
     await sees('#state', 'Closed: closed for the night (4001)');
   });
 });

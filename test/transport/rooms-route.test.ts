@@ -233,7 +233,7 @@ describe('what is closed for a while', () => {
   });
 
   it('is 204 over SSE and 423 without Retry-After as JSON where nobody is to come back', async () => {
-    await locked('over', 'lock=30s');
+    await locked('over', 'lock=30s&reconnect=false');
     expect((await get('/rooms/over', { accept: 'text/event-stream' })).status).toBe(204);
     const guest = new StreamGuest(`${server.url}/rooms/over`);
     expect(await guest.failed).toBe(204);
