@@ -20,6 +20,7 @@ import { Hub } from './hub/hub.ts';
 import { Lifecycle, shutDown } from './lifecycle.ts';
 import { LmdbLog } from './log/lmdb-log.ts';
 import { MemoryLog } from './log/memory-log.ts';
+import { PauseRecords } from './log/pause-records.ts';
 import type { Logger } from './observe/log.ts';
 import { Metrics } from './observe/metrics.ts';
 import { RefusedOrigins } from './observe/refused-origins.ts';
@@ -77,7 +78,13 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onRoomEnded: (room) => roomLimiter.ended(room),
     onFault,
   });
-  const schedules: Schedules = new Schedules({ clock, hub, report: report(logger), settings });
+  const schedules: Schedules = new Schedules({
+    clock,
+    hub,
+    report: report(logger),
+    settings,
+    pauses: new PauseRecords(log),
+  });
   const metrics: Metrics = new Metrics({ clock, version, hub, schedules });
   const feedContext = { clock, baseDirectory, env, stats: () => metrics.stats() };
   const applySchedules = () =>
@@ -92,6 +99,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     async prepare() {
       await log.open();
       await hub.start();
+      await schedules.start();
     },
     begin() {
       applySchedules();
@@ -236,6 +244,9 @@ function report(logger: Logger | undefined): Report {
     },
     faulted(err) {
       logger?.error({ err }, 'a schedule threw: it is tried again, the others go on');
+    },
+    notStored(err) {
+      logger?.error({ err }, 'that a schedule was paused or resumed could not be stored');
     },
   };
 }

@@ -9,6 +9,7 @@ import {
   page,
   pageOf,
   pageQuery,
+  refusals,
   refused,
   refusedInput,
   wrongLimit,
@@ -182,6 +183,7 @@ function acting<Path extends string>(
   summary: string,
   description: string,
   afterwards = example,
+  more: Partial<ReturnType<typeof refusals<503>>> = {},
 ) {
   return adminCall('Schedules', operationId, 'post', path, {
     summary,
@@ -190,6 +192,7 @@ function acting<Path extends string>(
     responses: {
       200: json('The schedule afterwards.', scheduleEntry, afterwards),
       ...unknownSchedule,
+      ...more,
     },
   });
 }
@@ -263,14 +266,17 @@ export const scheduleRoutes = {
     '/admin/schedules/{name}/pause',
     'pauseSchedule',
     'Send no more ticks until resumed',
-    'Listeners get a `status`. Pausing a paused schedule changes nothing.',
+    'Listeners get a `status`. Pausing a paused schedule changes nothing. It stays paused, also after a restart, until it is resumed or `paused` is changed in the config file. 503 where that cannot be stored.',
     { ...example, state: 'paused', reason: 'paused', next: [] },
+    refusals(503),
   ),
   resume: acting(
     '/admin/schedules/{name}/resume',
     'resumeSchedule',
     'Send ticks again',
-    'From the next due instant on. Resuming a schedule that is not paused changes nothing.',
+    'From the next due instant on. Resuming a schedule that is not paused changes nothing. It stays resumed, also after a restart, until it is paused or `paused` is changed in the config file. 503 where that cannot be stored.',
+    example,
+    refusals(503),
   ),
 };
 

@@ -24,7 +24,7 @@ export interface ScheduleOptions {
   /** Room patterns. */
   readonly rooms: readonly string[];
   readonly event: string;
-  /** Whether it starts paused. */
+  /** Whether it starts paused, unless the admin API has said otherwise. */
   readonly paused: boolean;
   /** How long one read of the feed may take. */
   readonly timeoutMs: number;
@@ -49,6 +49,17 @@ export interface ScheduleHub {
   deliver(delivery: Delivery): Delivered;
 }
 
+/** Keeps which schedules the admin API has paused or resumed, by name, also when the process ends. */
+export interface PauseRecords {
+  /** Whether each is paused. */
+  read(): Promise<ReadonlyMap<string, boolean>>;
+  /**
+   * Undefined: nothing is kept of it any more. Resolves when it is taken; `stored` resolves when it survives
+   * a crash. Either may reject.
+   */
+  write(name: string, isPaused: boolean | undefined): Promise<{ readonly stored: Promise<void> }>;
+}
+
 /** Logs what happens to schedules. What it throws is ignored. */
 export interface Report {
   stateChanged(schedule: string, state: ScheduleState, detail: string | null): void;
@@ -60,6 +71,8 @@ export interface Report {
   stepped(ms: number): void;
   /** A cadence or a schedule threw, which should not happen; the others go on. */
   faulted(error: unknown): void;
+  /** What the admin API has paused or resumed could not be stored. */
+  notStored(error: unknown): void;
 }
 
 /** What the schedules of one server share. */

@@ -78,16 +78,17 @@ export class Schedule implements Timed {
 
   /**
    * Nothing runs before `start`. `before` is the schedule of this name that this one replaces: it
-   * continues its state, its chain and its history. Throws where the feed cannot be made.
+   * continues its state, its chain and its history. `isPaused`: where there is none before; absent: as the
+   * options say. Throws where the feed cannot be made.
    */
-  constructor(options: ScheduleOptions, context: ScheduleContext, before?: Schedule) {
+  constructor(options: ScheduleOptions, context: ScheduleContext, before?: Schedule, isPaused?: boolean) {
     this.name = options.name;
     this.cadence = options.cadence;
     this.missed = options.missed;
     this.reaches = roomsMatcher(options.rooms);
     this.options = options;
     this.#context = context;
-    this.#status = new Status(options, context, before ? before.#status : undefined);
+    this.#status = new Status(options, context, before ? before.#status : undefined, isPaused);
     this.#chain = new TickChain(options, before ? before.#chain : undefined);
     this.history = before?.history ?? new RunHistory(context.lateness);
     const feed = options.makeFeed();

@@ -5,7 +5,7 @@ import type { RoomEvent } from '../hub/event.ts';
 import type { CurrentTicks, CurrentTicksOfRoom } from '../hub/join.ts';
 import type { PageQuery } from '../hub/views.ts';
 import { describeCadence, type Explanation, type PlannedRun, plannedRuns } from './explain.ts';
-import type { Report, ScheduleContext, ScheduleOptions, ScheduleState } from './options.ts';
+import type { PauseRecords, Report, ScheduleContext, ScheduleOptions, ScheduleState } from './options.ts';
 import { LatenessOfAll, type RunCounts, type RunEntry, type RunHistory, sumOf } from './run-history.ts';
 import { Schedule, type ScheduleEntry } from './schedule.ts';
 import { Timer } from './timer.ts';
@@ -16,7 +16,9 @@ const MAX_STOP_MS = 2000;
 /** How long making a list may hold the event loop in one go. */
 const SLICE_MS = 5;
 
-export type SchedulesOptions = Pick<ScheduleContext, 'clock' | 'hub' | 'report' | 'settings'>;
+export interface SchedulesOptions extends Pick<ScheduleContext, 'clock' | 'hub' | 'report' | 'settings'> {
+  readonly pauses: PauseRecords;
+}
 
 /** What `apply` did: names of schedules, ordered. */
 export interface Applied {
@@ -32,6 +34,9 @@ export interface Applied {
  */
 export class Schedules implements CurrentTicks {
   readonly #context: ScheduleContext;
+  readonly #pauses: PauseRecords;
+  /** Of the schedules that the admin API has paused or resumed, where the config file says otherwise. */
+  #pausedByHand = new Map<string, boolean>();
   /** Ordered by name. */
   #schedules: ReadonlyMap<string, Schedule> = new Map();
   /** Of the schedules that were removed. */
@@ -41,17 +46,24 @@ export class Schedules implements CurrentTicks {
   #isStopped = false;
 
   /** `report` may throw: its errors reach no schedule. */
-  constructor({ report, ...options }: SchedulesOptions) {
+  constructor({ report, pauses, ...options }: SchedulesOptions) {
+    this.#pauses = pauses;
     const quiet = ignoringErrors(report);
     const timer = new Timer(options.clock, quiet);
     this.#context = { ...options, report: quiet, timer, lateness: new LatenessOfAll() };
   }
 
+  /** Reads what outlived the last process. To be awaited before the first `apply`. */
+  async start(): Promise<void> {
+    this.#pausedByHand = new Map(await this.#pauses.read());
+  }
+
   /**
    * Replaces all schedules by these; their names differ. A schedule whose config is the same goes on
    * unchanged. One whose config has changed continues the history and the chain of that name, and sends a
-   * `status` of `changed` where its cadence or rooms are others. Throws where a feed cannot be made, and
-   * then changes nothing. After `stop` it does nothing.
+   * `status` of `changed` where its cadence or rooms are others. One that was paused or resumed by hand stays
+   * so until `paused` of its config is changed, or it is removed. Throws where a feed cannot be made, and then
+   * changes nothing. After `stop` it does nothing.
    */
   apply(list: readonly ScheduleOptions[]): Applied {
     const before = this.#schedules;
@@ -63,7 +75,8 @@ export class Schedules implements CurrentTicks {
       for (const options of list.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
         const known = before.get(options.name);
         const same = known && isDeepStrictEqual(known.options.config, options.config);
-        after.set(options.name, same ? known : new Schedule(options, this.#context, known));
+        const isPaused = this.#pausedByHand.get(options.name);
+        after.set(options.name, same ? known : new Schedule(options, this.#context, known, isPaused));
       }
     } catch (error) {
       for (const [name, schedule] of after) if (schedule !== before.get(name)) schedule.stop();
@@ -80,6 +93,7 @@ export class Schedules implements CurrentTicks {
       schedule?.start(replaced);
       if (replaced) this.#end(replaced);
     }
+    this.#forgetPauses();
     const names = [...after.keys()];
     return {
       added: names.filter((name) => !before.has(name)),
@@ -149,18 +163,14 @@ export class Schedules implements CurrentTicks {
     return schedule.entry();
   }
 
-  /** Pausing what is paused changes nothing. */
-  async pause(name: string): Promise<ScheduleEntry> {
-    const schedule = this.#named(name);
-    schedule.pause();
-    return schedule.entry();
+  /** Pausing what is paused changes nothing. Resolves when it is stored; 503 where it cannot be. */
+  pause(name: string): Promise<ScheduleEntry> {
+    return this.#setPaused(name, true);
   }
 
-  /** Resuming what is not paused changes nothing. */
-  async resume(name: string): Promise<ScheduleEntry> {
-    const schedule = this.#named(name);
-    schedule.resume();
-    return schedule.entry();
+  /** Resuming what is not paused changes nothing. Resolves when it is stored; 503 where it cannot be. */
+  resume(name: string): Promise<ScheduleEntry> {
+    return this.#setPaused(name, false);
   }
 
   /** The newest runs, newest first; `after` is the id of the last one seen. 400 if it cannot be one. */
@@ -236,6 +246,40 @@ export class Schedules implements CurrentTicks {
     }
   }
 
+  async #setPaused(name: string, isPaused: boolean): Promise<ScheduleEntry> {
+    const { paused } = this.#named(name).options;
+    const failed = (message: string) => (cause: unknown) => {
+      this.#context.report.notStored(cause);
+      throw new Refusal(503, message, { reason: 'internal', cause });
+    };
+    const is = isPaused ? 'paused' : 'resumed';
+    // What the file says anyway needs no record.
+    const { stored } = await this.#pauses
+      .write(name, isPaused === paused ? undefined : isPaused)
+      .catch(failed(`that schedule "${name}" is ${is} could not be stored, so it was not ${is}: try again`));
+    if (isPaused === paused) this.#pausedByHand.delete(name);
+    else this.#pausedByHand.set(name, isPaused);
+    // A reload may have replaced it meanwhile.
+    const schedule = this.#named(name);
+    if (isPaused) schedule.pause();
+    else schedule.resume();
+    await stored.catch(
+      failed(`schedule "${name}" is ${is}, but that is not stored: a restart would undo it; try again`),
+    );
+    return schedule.entry();
+  }
+
+  /** Forgets what was done by hand to schedules that are gone, and what the config file says as well by now. */
+  #forgetPauses(): void {
+    const { notStored } = this.#context.report;
+    for (const [name, isPaused] of this.#pausedByHand) {
+      const schedule = this.#schedules.get(name);
+      if (schedule && schedule.options.paused !== isPaused) continue;
+      this.#pausedByHand.delete(name);
+      this.#pauses.write(name, undefined).then(({ stored }) => stored.catch(notStored), notStored);
+    }
+  }
+
   #end(schedule: Schedule): void {
     const ended = schedule.stop().finally(() => this.#ending.delete(ended));
     this.#ending.add(ended);
@@ -262,5 +306,6 @@ function ignoringErrors(report: Report): Report {
     overlapped: (schedule) => quietly(() => report.overlapped(schedule)),
     stepped: (ms) => quietly(() => report.stepped(ms)),
     faulted: (error) => quietly(() => report.faulted(error)),
+    notStored: (error) => quietly(() => report.notStored(error)),
   };
 }

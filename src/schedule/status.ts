@@ -41,13 +41,18 @@ export class Status {
 
   /**
    * `before`: the status that this one continues. Where `paused` in the config file is the same as before, a
-   * schedule that was paused or resumed by hand stays so.
+   * schedule that was paused or resumed by hand stays so. `isPaused`: for one that continues none.
    */
-  constructor(options: ScheduleOptions, context: ScheduleContext, before?: Status) {
+  constructor(
+    options: ScheduleOptions,
+    context: ScheduleContext,
+    before?: Status,
+    isPaused = options.paused,
+  ) {
     this.#options = options;
     this.#context = context;
-    this.#isPaused = options.paused;
-    this.#state = options.paused ? 'paused' : 'ok';
+    this.#isPaused = before ? options.paused : isPaused;
+    this.#state = this.#isPaused ? 'paused' : 'ok';
     this.#sinceMs = context.clock.now();
     if (!before) return;
     if (before.#options.paused === options.paused) this.#isPaused = before.#isPaused;

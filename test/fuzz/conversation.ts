@@ -271,6 +271,7 @@ function beside(random: Random, token: string): string {
     () => broadcast(random, token, { Connection: 'close' }),
     () => act('DELETE', `/admin/rooms/${room}?lock=${random.of(['0s', '100ms', '1s'])}&reason=fuzz`),
     () => act('DELETE', `/admin/rooms/${room}?lock=100ms&reconnect=false`),
+    () => act('PUT', `/admin/rooms/${room}/lock?for=100ms`),
     () => act('DELETE', `/admin/rooms/${room}/lock`),
     () => act('GET', `/admin/rooms?match=${'*a'.repeat(random.below(20))}*`),
     () => act('GET', '/admin/connections?limit=1000'),

@@ -3,7 +3,7 @@ import type { Feed } from '../../src/feed/feed.ts';
 import { roomMatcher, type Tick } from '../../src/hub/event.ts';
 import type { Delivered, Delivery } from '../../src/hub/room.ts';
 import { interval } from '../../src/schedule/cadence.ts';
-import type { Report, ScheduleHub, ScheduleOptions } from '../../src/schedule/options.ts';
+import type { PauseRecords, Report, ScheduleHub, ScheduleOptions } from '../../src/schedule/options.ts';
 import { Schedules } from '../../src/schedule/schedules.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
@@ -130,20 +130,45 @@ export function start(...list: ScheduleOptions[]) {
     overlapped: (name) => reports.push(['overlapped', name]),
     stepped: (ms) => reports.push(['stepped', ms]),
     faulted: (error) => reports.push(['faulted', error]),
+    notStored: (error) => reports.push(['not stored', error]),
   };
   return { ...startReporting(report, ...list), reports };
+}
+
+/** Keeps in memory what is paused and resumed; fails where the test says so. */
+export class FakePauses implements PauseRecords {
+  readonly kept = new Map<string, boolean>();
+  failure: Error | undefined;
+  lateFailure: Error | undefined;
+
+  async read() {
+    return new Map(this.kept);
+  }
+
+  async write(name: string, isPaused: boolean | undefined) {
+    if (this.failure) throw this.failure;
+    if (isPaused === undefined) this.kept.delete(name);
+    else this.kept.set(name, isPaused);
+    return { stored: this.lateFailure ? Promise.reject(this.lateFailure) : Promise.resolve() };
+  }
 }
 
 export function startReporting(report: Report, ...list: ScheduleOptions[]) {
   const clock = new ManualClock(START);
   const hub = new FakeHub();
-  const schedules = new Schedules({
-    clock,
-    hub,
-    report,
-    settings: { current: { limits: { eventBytes: EVENT_BYTES } } },
-  });
+  const pauses = new FakePauses();
+  const settings = { current: { limits: { eventBytes: EVENT_BYTES } } };
+  const schedules = new Schedules({ clock, hub, report, settings, pauses });
   schedules.apply(list);
   running = { schedules, clock };
-  return { clock, hub, schedules };
+  /** Stops the schedules and starts them as the next process would. */
+  const restart = async (...next: ScheduleOptions[]) => {
+    await running?.schedules.stop();
+    const after = new Schedules({ clock, hub, report, settings, pauses });
+    running = { schedules: after, clock };
+    await after.start();
+    after.apply(next);
+    return after;
+  };
+  return { clock, hub, schedules, pauses, restart };
 }

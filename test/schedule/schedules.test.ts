@@ -575,7 +575,14 @@ describe('schedules beside each other', () => {
       throw new Error('the log is full');
     };
     const { clock, hub, schedules } = startReporting(
-      { stateChanged: broken, missed: broken, overlapped: broken, stepped: broken, faulted: broken },
+      {
+        stateChanged: broken,
+        missed: broken,
+        overlapped: broken,
+        stepped: broken,
+        faulted: broken,
+        notStored: broken,
+      },
       schedule({ name: 'hangs', feed: new FakeFeed() }),
       schedule({
         name: 'throws',
