@@ -90,8 +90,8 @@ interface Ask {
   readonly headers?: Record<string, string>;
   readonly method?: string;
   readonly body?: string;
-  /** In place of the examples of the parameters in the path. */
-  readonly name?: string;
+  /** In place of the examples of the first parameters in the path. */
+  readonly names?: readonly string[];
   /** What has to happen before. */
   readonly before?: () => unknown;
   /** Another server than the one of the examples. */
@@ -107,9 +107,10 @@ async function ask(path: string, { operation, method: usual }: Called, how: Ask)
   await how.before?.();
   const { method = usual, headers = asOperator, query = '', server } = how;
   let target = path;
+  const names = [...(how.names ?? [])];
   for (const { name, in: place, schema } of operation.parameters ?? []) {
-    if (place === 'path')
-      target = target.replace(`{${name}}`, how.name ?? (name === 'id' ? wallId : String(schema.example)));
+    if (place !== 'path') continue;
+    target = target.replace(`{${name}}`, names.shift() ?? (name === 'id' ? wallId : String(schema.example)));
   }
   const body = how.body ?? JSON.stringify(operation.requestBody?.content['application/json']?.example);
   const init = { method, headers, ...(method === 'POST' && body !== undefined && { body }) };
@@ -153,6 +154,15 @@ const HOW: Readonly<Record<string, Ask>> = {
   'unlockRoom 200': {
     before: () => fetchOf('/admin/rooms/lobby', { method: 'DELETE', headers: asOperator }),
   },
+  'listRetained 200': { before: () => retain('lunch') },
+  'withdraw 200': { before: () => retain('lunch') },
+  'withdraw 404': {},
+  'withdrawFromRoom 200': { before: () => retain('lunch') },
+  'withdrawFromRoom 404': { names: ['attic'] },
+  'broadcast 409': {
+    before: () => Promise.all(Array.from({ length: 1000 }, (_, index) => retain(String(index)))),
+    body: JSON.stringify({ data: 1, key: 'lunch' }),
+  },
   'reload 200': {
     before() {
       document = MORE;
@@ -180,17 +190,17 @@ function howTo({ call, operation: { operationId }, status }: (typeof ANSWERED)[n
   if (known) return known;
   switch (status) {
     case 400:
-      if (operationId.endsWith('Room')) return { name: '-' };
+      if (operationId.endsWith('Room')) return { names: ['-'] };
       return { query: operationId.startsWith('list') ? '?limit=0' : '?colour=red' };
     case 401:
       return { headers: {} };
     case 403:
       return { headers: bearer('viewer-token') };
     case 404:
-      if (operationId.endsWith('Connection')) return { name: 'nobody' };
-      return { name: operationId.endsWith('Room') ? 'attic' : 'tides' };
+      if (operationId.endsWith('Connection')) return { names: ['nobody'] };
+      return { names: [operationId.endsWith('Room') ? 'attic' : 'tides'] };
     case 405:
-      return { method: 'PATCH', name: 'a' };
+      return { method: 'PATCH', names: ['a', 'a'] };
     case 421:
       return { headers: { ...asOperator, Host: 'x' } };
     case 429:
@@ -201,6 +211,9 @@ function howTo({ call, operation: { operationId }, status }: (typeof ANSWERED)[n
       return {};
   }
 }
+
+const retain = (key: string) =>
+  belfry.publish({ target: { rooms: ['lobby'] }, data: { text: 'Lunch is ready' }, key, ttl: '1h' });
 
 async function guessTen(): Promise<void> {
   for (let count = 0; count < 10; count++) await fetchOf('/admin/stats', { headers: bearer('wrong') });
