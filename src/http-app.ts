@@ -48,8 +48,9 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
     if (c.error) onRefused(reasonOf(c.error));
   });
   app.use(async (c, next) => {
-    // A room refuses by itself: over SSE with an event of the stream.
-    if (c.req.path !== '/livez' && !/^\/rooms(\/|$)/.test(c.req.path)) checkServing();
+    // A room refuses its listeners by itself: over SSE with an event of the stream.
+    const isListening = /^\/rooms(\/|$)/.test(c.req.path) && c.req.method !== 'POST';
+    if (c.req.path !== '/livez' && !isListening) checkServing();
     await next();
   });
   for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(rooms.settings));

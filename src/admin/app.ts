@@ -6,7 +6,9 @@ import type { Administration } from '../hub/hub.ts';
 import { addBroadcast, broadcastRoute } from './broadcast.ts';
 import { addConnections, connectionRoutes } from './connections.ts';
 import { type AdminEnv, type GuardParts, guard } from './guard.ts';
-import { type BodyLimits, refuseInput } from './input.ts';
+import type { BodyLimits } from './body.ts';
+import { refuseInput } from './input.ts';
+import { addPublish, publishRoute } from './publish.ts';
 import { addRetained, retainedRoutes } from './retained.ts';
 import { addRooms, roomRoutes } from './rooms.ts';
 import { addSchedules, type ScheduleAdministration, scheduleRoutes } from './schedules.ts';
@@ -36,18 +38,19 @@ export interface Exposition {
   text(): Promise<string>;
 }
 
-/** Every call under `/admin`. */
+/** Every call under `/admin`, and the one that publishes to a room. */
 export const adminRoutes = [
   ...Object.values(roomRoutes),
   ...Object.values(connectionRoutes),
   broadcastRoute,
+  publishRoute,
   ...Object.values(retainedRoutes),
   ...Object.values(scheduleRoutes),
   ...Object.values(serverRoutes),
 ];
 
 /**
- * The admin API, with `/admin` in its paths, and `/metrics`: mount it at `/`. It throws refusals; the
+ * The admin API, with `/admin` in its paths, `POST /rooms/{room}` and `/metrics`: mount it at `/`. It throws refusals; the
  * `onError` of the app that it is mounted in formats them, with `problemResponse`, and logs every other
  * error. A request without a token learns nothing, not even which paths exist.
  */
@@ -56,10 +59,12 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   const app = new OpenAPIHono<AdminEnv>({ defaultHook: refuseInput });
   const guarded = guard(parts);
   app.use('/admin/*', counted(parts.onCalled), guarded);
+  app.post(publishRoute.getRoutingPath(), counted(parts.onCalled), guarded);
   addRooms(app, hub);
   addConnections(app, hub);
   addRetained(app, hub);
   addBroadcast(app, hub, settings);
+  addPublish(app, hub, settings);
   addSchedules(app, schedules);
   addServer(app, server);
   app.all('/admin/*', (c) => {

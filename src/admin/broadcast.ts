@@ -1,12 +1,11 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { DEVICE_ACCEPTS, EVENT_ACCEPTS, KEY_ACCEPTS, PATTERN_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
+import { type BodyLimits, jsonBody } from './body.ts';
 import type { AdminEnv } from './guard.ts';
 import {
-  type BodyLimits,
   deviceName,
   duration,
-  jsonBody,
   keyName,
   MAX_ERRORS,
   noQuery,

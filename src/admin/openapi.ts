@@ -127,7 +127,7 @@ const listeningErrors = {
   401: refused(401, 'room "a" needs a token: rooms[0].subscribe is "token"'),
   404: refused(404, 'there is nothing at "/rooms/a/b": rooms are at /rooms/{room}'),
   ...crossOriginErrors,
-  405: refused(405, 'DELETE does nothing here: publish over WebSocket, or with POST /admin/broadcast'),
+  405: refused(405, 'DELETE does nothing here: publish with POST /rooms/{room} or POST /admin/broadcast'),
   406: refused(
     406,
     'a room comes as application/json, text/event-stream, text/html or over WebSocket, not as "image/png"',

@@ -33,12 +33,16 @@ export interface RoomsRouteParts {
 }
 
 const METHODS = 'GET, HEAD, OPTIONS';
+/** Of the address of one room. */
+const ROOM_METHODS = 'GET, HEAD, POST, OPTIONS';
 
 const PREFLIGHT: Readonly<Record<string, string>> = {
-  'Access-Control-Allow-Methods': METHODS,
-  'Access-Control-Allow-Headers': 'Authorization, Last-Event-ID',
+  'Access-Control-Allow-Headers': 'Authorization, Content-Type, Idempotency-Key, Last-Event-ID',
   'Access-Control-Max-Age': '600',
 };
+
+/** What the 405 of a room tells a client to do. */
+const PUBLISH = 'publish with POST /rooms/{room} or POST /admin/broadcast';
 
 /** How long the JSON representation waits for a tick that has to be read first. */
 const MAX_TICK_WAIT_MS = 2000;
@@ -53,8 +57,8 @@ export function roomsRoute(parts: RoomsRouteParts): Hono<NodeEnv> {
   for (const path of ['/rooms/*', '/time']) {
     app.use(path, async (c, next) => {
       await next();
-      // The app formats refusals; those of a room need the headers of its representations too.
-      if (!c.error) return;
+      // Refusals and what was published are answered elsewhere; both need the headers of the representations.
+      if (!c.error && c.req.method !== 'POST') return;
       for (const [name, value] of Object.entries(headersFor(c, settings.current)))
         c.res.headers.set(name, value);
     });
@@ -62,7 +66,11 @@ export function roomsRoute(parts: RoomsRouteParts): Hono<NodeEnv> {
       admission.checkOrigin(callerOf(c));
       return new Response(null, {
         status: 204,
-        headers: { ...headersFor(c, settings.current), ...PREFLIGHT },
+        headers: {
+          ...headersFor(c, settings.current),
+          ...PREFLIGHT,
+          'Access-Control-Allow-Methods': methodsAt(c.req.path),
+        },
       });
     });
   }
@@ -73,7 +81,14 @@ export function roomsRoute(parts: RoomsRouteParts): Hono<NodeEnv> {
     admission.checkOrigin(caller);
     return c.json({ ...time, t2: clock.now() }, 200, headersFor(c, settings.current));
   });
-  app.all('/rooms/*', (c) => notAllowed(c, 'publish over WebSocket, or with POST /admin/broadcast'));
+  app.all('/rooms/*', (c, next) => {
+    if (c.req.method !== 'POST' || !isOneRoom(c.req.path)) return notAllowed(c, PUBLISH);
+    const caller = callerOf(c);
+    roomsOf(caller.url);
+    admission.checkOrigin(caller);
+    // The admin API answers, which is mounted behind this.
+    return next();
+  });
   app.all('/time', (c) => notAllowed(c, 'it is asked for with GET'));
   return app;
 }
@@ -183,8 +198,15 @@ export function clientAddressOf(c: Context, addresses: ClientAddresses): ClientA
 }
 
 function notAllowed(c: Context<NodeEnv>, instead: string): never {
-  throw new Refusal(405, `${c.req.method} does nothing here: ${instead}`, { headers: { Allow: METHODS } });
+  throw new Refusal(405, `${c.req.method} does nothing here: ${instead}`, {
+    headers: { Allow: methodsAt(c.req.path) },
+  });
 }
+
+/** Whether a path under `/rooms` names a room. */
+const isOneRoom = (path: string) => path.startsWith('/rooms/');
+
+const methodsAt = (path: string) => (isOneRoom(path) ? ROOM_METHODS : METHODS);
 
 /** The times of `/time`, for clients without a WebSocket; `t2` is added when the answer is written. */
 function timeAnswer(url: Target, clock: Clock): { t0: number | null; t1: number } {

@@ -45,6 +45,9 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   })),
 );
 
+/** Whether the admin API answers a call. */
+const isAdmin = (call: string) => call.includes(' /admin') || call === 'POST /rooms/{room}';
+
 /** A schema of the file as a check; what it does not mention is no part of an answer. */
 function checkOf(schema: object): z.ZodType {
   const inOne = { ...schema, $defs: document.components.schemas };
@@ -80,7 +83,7 @@ describe('openapi.yaml', () => {
     const served = admin.routes
       .filter(({ method, path }) => method !== 'ALL' && path !== '/metrics')
       .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`);
-    const declared = operations.map(({ call }) => call).filter((call) => call.includes(' /admin'));
+    const declared = operations.map(({ call }) => call).filter(isAdmin);
     expect([...new Set(served)].sort()).toEqual(declared.sort());
     expect(declared).not.toEqual([]);
   });
@@ -116,10 +119,10 @@ describe('openapi.yaml', () => {
     for (const { operation } of operations) expect(operation.description?.length).toBeGreaterThan(10);
   });
 
-  it('asks for a token under /admin, for metrics unless they are open, and nowhere else', () => {
+  it('asks for a token under /admin and to publish, for metrics unless they are open, and nowhere else', () => {
     for (const { call, operation } of operations) {
       const forMetrics = call === 'GET /metrics' ? [{ token: [] }, {}] : [];
-      const security = call.includes(' /admin') ? [{ token: [] }] : forMetrics;
+      const security = isAdmin(call) ? [{ token: [] }] : forMetrics;
       expect([call, operation.security]).toEqual([call, security]);
     }
   });
@@ -165,6 +168,10 @@ const TRIED: [id: string, status: number, request: string][] = [
   ['broadcast', 413, 'POST /admin/broadcast'],
   ['broadcast', 415, 'POST /admin/broadcast'],
   ['broadcast', 409, 'POST /admin/broadcast'],
+  ['publish', 200, 'POST /rooms/lobby'],
+  ['publish', 400, 'POST /rooms/lobby?x='],
+  ['publish', 409, 'POST /rooms/lobby?key=lunch'],
+  ['publish', 413, 'POST /rooms/lobby'],
   ['listRetained', 200, 'GET /admin/rooms/lobby/retained?limit=1'],
   ['listRetained', 400, 'GET /admin/rooms/lobby/retained?cursor=x'],
   ['withdrawFromRoom', 200, 'DELETE /admin/rooms/lobby/retained/lunch'],
@@ -223,7 +230,7 @@ describe('real answers', () => {
     expect(check.safeParse({ ...rest, history, secret: 1 }).success).toBe(false);
   });
 
-  const admin = operations.filter(({ call }) => call.includes(' /admin'));
+  const admin = operations.filter(({ call }) => isAdmin(call));
 
   async function expectAsDeclared(id: string, response: Response) {
     const operation = admin.find(({ operation }) => operation.operationId === id)?.operation;
@@ -235,10 +242,10 @@ describe('real answers', () => {
   }
 
   it.each(TRIED)('%s answers %i as declared: %s', async (id, status, request) => {
-    const body = id === 'broadcast' ? BODIES[status] : undefined;
+    const body = id === 'broadcast' || id === 'publish' ? BODIES[status] : undefined;
     const headers = { 'Content-Type': status === 415 ? 'multipart/mixed' : 'application/json' };
     const server = new FakeServer(100);
-    if (id === 'broadcast' && status === 409) server.hub.failure = new Refusal(409, 'too many');
+    if (status === 409) server.hub.failure = new Refusal(409, 'too many');
     server.service.failure = RELOADS[status];
     const response = await server.call(request, { body, headers });
     expect(response.status).toBe(status);

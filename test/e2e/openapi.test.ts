@@ -43,6 +43,9 @@ async function within(target: string, headers: Record<string, string> = {}) {
   return { status: response.status, headers: response.headers, body: await response.text() };
 }
 
+const publish = (target: string) =>
+  exchange(server.port, `${request(target, { ...last, ...operator(), 'Content-Length': '5' }, 'POST')}hello`);
+
 interface Tried {
   readonly path: string;
   readonly status: number;
@@ -98,6 +101,18 @@ const wrongToken = { Authorization: 'Bearer wrong', 'X-Forwarded-For': '203.0.11
 const TRIED: Tried[] = [
   ...ofRooms('/rooms/{room}', '/rooms/a', '/rooms/a/b'),
   ...ofRooms('/rooms', '/rooms?room=a', '/rooms/a/b'),
+  {
+    path: '/rooms/{room}',
+    status: 413,
+    config: { limits: { maxBodyBytes: 3 } },
+    asked: () => publish('/rooms/a'),
+  },
+  {
+    path: '/rooms/{room}',
+    status: 409,
+    config: { limits: { retained: 1 } },
+    asked: () => publish('/rooms/a?key=a').then(() => publish('/rooms/a?key=b')),
+  },
   { path: '/time', status: 400, asked: () => to('/time?t0=x') },
   { path: '/time', status: 403, asked: () => to('/time', { Origin: 'https://x' }) },
   { path: '/time', status: 405, asked: () => to('/time', {}, 'POST') },

@@ -121,15 +121,12 @@ describe('the room URL', () => {
     expect(refused.headers.get('access-control-allow-origin')).toBe(FRIEND);
   });
 
-  it.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
-    'refuses %s with 405 and what to do instead',
-    async (method) => {
-      const refused = await get('/rooms/lobby', {}, method);
-      expect(refused.status).toBe(405);
-      expect(refused.headers.get('allow')).toBe('GET, HEAD, OPTIONS');
-      expect((await bodyOf(refused)).detail).toContain('POST /admin/broadcast');
-    },
-  );
+  it.each(['PUT', 'DELETE', 'PATCH'])('refuses %s with 405 and what to do instead', async (method) => {
+    const refused = await get('/rooms/lobby', {}, method);
+    expect(refused.status).toBe(405);
+    expect(refused.headers.get('allow')).toBe('GET, HEAD, POST, OPTIONS');
+    expect((await bodyOf(refused)).detail).toContain('POST /admin/broadcast');
+  });
 
   it.each(['text/html', 'text/event-stream', 'application/json'])(
     'answers a foreign host with 421, whatever it accepts: %s',

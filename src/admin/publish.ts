@@ -1,0 +1,61 @@
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
+import { EVENT_ACCEPTS, KEY_ACCEPTS } from '../hub/event.ts';
+import type { Administration } from '../hub/hub.ts';
+import { type BodyLimits, bodyOf, dataOf } from './body.ts';
+import { published, publishedExample, tooManyRetained } from './broadcast.ts';
+import type { AdminEnv } from './guard.ts';
+import { duration, keyName, sentEvent } from './input.ts';
+import { roomParams } from './rooms.ts';
+import { adminCall, json, refusals, refusedInput } from './schemas.ts';
+
+/**
+ * `POST /rooms/{room}`: the call of the admin API that is at a room's address, so that a notice is one line of
+ * `curl`. `transport/rooms-route.ts` checks name, host and origin before.
+ */
+export const publishRoute = adminCall('Broadcast', 'publish', 'post', '/rooms/{room}', {
+  summary: 'Send a message to one room',
+  description:
+    'The body becomes `data`: JSON where it is JSON, otherwise a string, whatever the content type. The room keeps the message in its history also when it is empty.',
+  request: {
+    params: roomParams,
+    query: z.strictObject({
+      event: sentEvent.optional().openapi({ description: `${EVENT_ACCEPTS}. Default \`message\`.` }),
+      key: keyName.optional().openapi({
+        description: `${KEY_ACCEPTS}. Retains the message in place of the one with this key, for clients that join later.`,
+        example: 'lunch',
+      }),
+      ttl: duration.optional().openapi({
+        description: 'Time for which it is retained. Default: until it is replaced or withdrawn.',
+        example: '1h',
+      }),
+    }),
+    body: {
+      content: {
+        'application/json': { schema: z.unknown(), example: { text: 'hello' } },
+        'text/plain': { schema: z.string(), example: 'Lunch is ready' },
+      },
+    },
+  },
+  responses: {
+    200: json('Sent.', published, publishedExample),
+    400: refusedInput('colour', 'unknown query parameter "colour"'),
+    409: tooManyRetained,
+    ...refusals(413, 421, 503),
+  },
+});
+
+export function addPublish(
+  app: OpenAPIHono<AdminEnv>,
+  hub: Administration,
+  settings: { readonly current: { readonly limits: BodyLimits } },
+): void {
+  // The framework would read the body by its content type.
+  const { body: _whatever, ...request } = publishRoute.request;
+  app.openapi({ ...publishRoute, request }, async (c) => {
+    const { room } = c.req.valid('param');
+    const { event = 'message', key, ttl: ttlMs } = c.req.valid('query');
+    const { limits } = settings.current;
+    const data = dataOf(await bodyOf(c.req.raw, limits), limits);
+    return c.json(await hub.publish({ target: { rooms: [room] }, event, data, key, ttlMs }), 200);
+  });
+}
