@@ -58,8 +58,8 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   const { hub, schedules, server, metrics, settings } = parts;
   const app = new OpenAPIHono<AdminEnv>({ defaultHook: refuseInput });
   const guarded = guard(parts);
-  app.use('/admin/*', counted(parts.onCalled), guarded);
-  app.post(publishRoute.getRoutingPath(), counted(parts.onCalled), guarded);
+  app.use('/admin/*', counted(parts.onCalled), guarded, newlineAtEnd);
+  app.post(publishRoute.getRoutingPath(), counted(parts.onCalled), guarded, newlineAtEnd);
   addRooms(app, hub);
   addConnections(app, hub);
   addRetained(app, hub);
@@ -93,6 +93,13 @@ function counted(onCalled: AdminParts['onCalled']): MiddlewareHandler {
     onCalled((call && operations.get(`${call.method} ${call.path}`)) ?? 'unknown', c.res.status);
   };
 }
+
+/** Adds a newline to an answer in JSON, for terminals and line-based tools. */
+const newlineAtEnd: MiddlewareHandler = async (c, next) => {
+  await next();
+  if (c.res.headers.get('content-type') !== 'application/json') return;
+  c.res = new Response(`${await c.res.text()}\n`, c.res);
+};
 
 function noSuchCall(method: string, path: string): Refusal {
   const fits = (pattern: string) => new RegExp(`^${pattern.replace(/\{\w+\}/g, '[^/]+')}$`).test(path);

@@ -6,7 +6,7 @@ import { Refusal } from '../hub/errors.ts';
 export interface Problem {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** JSON of RFC 9457. */
+  /** JSON of RFC 9457, with a newline at its end. */
   readonly body: string;
 }
 
@@ -30,7 +30,7 @@ export function problem(error: unknown): Problem {
   return {
     status,
     headers,
-    body: JSON.stringify({ type: 'about:blank', title, status, detail, errors: details.errors }),
+    body: `${JSON.stringify({ type: 'about:blank', title, status, detail, errors: details.errors })}\n`,
   };
 }
 

@@ -79,7 +79,7 @@ export function roomsRoute(parts: RoomsRouteParts): Hono<NodeEnv> {
     const caller = callerOf(c);
     const time = timeAnswer(caller.url, clock);
     admission.checkOrigin(caller);
-    return c.json({ ...time, t2: clock.now() }, 200, headersFor(c, settings.current));
+    return jsonAnswer(c, JSON.stringify({ ...time, t2: clock.now() }), settings.current);
   });
   app.all('/rooms/*', (c, next) => {
     if (c.req.method !== 'POST' || !isOneRoom(c.req.path)) return notAllowed(c, PUBLISH);
@@ -117,9 +117,13 @@ async function snapshot(c: Context<NodeEnv>, caller: Caller, parts: RoomsRoutePa
     throw new Refusal(400, 'JSON shows one room: ask for /rooms/{room}; several come over WebSocket or SSE');
   }
   const text = await roomSnapshot(room, since, limit, parts);
-  return new Response(text, {
-    headers: { 'Content-Type': 'application/json', ...headersFor(c, parts.settings.current) },
-  });
+  return jsonAnswer(c, text, parts.settings.current);
+}
+
+/** With a newline at its end, for terminals and line-based tools, as every JSON answer. */
+function jsonAnswer(c: Context<NodeEnv>, text: JsonText, settings: AccessSettings): Response {
+  const headers = { 'Content-Type': 'application/json', ...headersFor(c, settings) };
+  return new Response(`${text}\n`, { headers });
 }
 
 function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Response {
