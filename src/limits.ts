@@ -58,6 +58,14 @@ export const LIMITS = {
     description:
       'Size of all retained messages together, in bytes. Never more than half of maxBufferedBytes, since a client may get all of them at once.',
   },
+  idempotencyKeys: {
+    byDefault: 10_000,
+    description: 'Answers kept for retries with an Idempotency-Key. Above it the oldest are forgotten.',
+  },
+  idempotencyBytes: {
+    byDefault: 8_388_608,
+    description: 'Size of all of these answers together, in bytes.',
+  },
   conflateAboveBytes: {
     byDefault: 65_536,
     description: 'A connection with more unsent bytes than this gets the newest tick in place of each tick.',

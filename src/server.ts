@@ -17,6 +17,7 @@ import { feedKinds } from './feed/kinds.ts';
 import { httpApp, requestListener } from './http-app.ts';
 import type { RefusalReason } from './hub/errors.ts';
 import { Hub } from './hub/hub.ts';
+import { IdempotencyKeys } from './hub/idempotency.ts';
 import { Lifecycle, shutDown } from './lifecycle.ts';
 import { LmdbLog } from './log/lmdb-log.ts';
 import { MemoryLog } from './log/memory-log.ts';
@@ -66,7 +67,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   const log = store
     ? new LmdbLog({ folder: resolve(baseDirectory, store.path), clock, settings, onFault })
     : new MemoryLog({ clock, settings });
-
+  const idempotency = new IdempotencyKeys({ clock, log, settings });
   const hub: Hub = new Hub({
     clock,
     settings,
@@ -100,6 +101,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       await log.open();
       await hub.start();
       await schedules.start();
+      await idempotency.start();
     },
     begin() {
       applySchedules();
@@ -163,6 +165,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     rooms: { hub, clock, currentTicks: schedules, settings, admission, clientParts },
     admin: {
       hub,
+      idempotency,
       schedules,
       metrics,
       server: {

@@ -3,7 +3,7 @@ import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { Refusal } from '../hub/errors.ts';
 import type { Administration } from '../hub/hub.ts';
-import { addBroadcast, broadcastRoute } from './broadcast.ts';
+import { addBroadcast, broadcastRoute, type PublishParts } from './broadcast.ts';
 import { addConnections, connectionRoutes } from './connections.ts';
 import { type AdminEnv, type GuardParts, guard } from './guard.ts';
 import type { BodyLimits } from './body.ts';
@@ -15,7 +15,7 @@ import { addSchedules, type ScheduleAdministration, scheduleRoutes } from './sch
 import { addServer, type ServerAdministration, serverRoutes } from './server.ts';
 
 /** What the admin API is made of. */
-export interface AdminParts extends GuardParts {
+export interface AdminParts extends GuardParts, PublishParts {
   readonly hub: Administration;
   readonly schedules: ScheduleAdministration;
   readonly server: ServerAdministration;
@@ -63,8 +63,8 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   addRooms(app, hub);
   addConnections(app, hub);
   addRetained(app, hub);
-  addBroadcast(app, hub, settings);
-  addPublish(app, hub, settings);
+  addBroadcast(app, parts);
+  addPublish(app, parts);
   addSchedules(app, schedules);
   addServer(app, server);
   app.all('/admin/*', (c) => {

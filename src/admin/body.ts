@@ -20,20 +20,22 @@ export async function bodyOf(
   return read(body, maxBodyBytes);
 }
 
-/**
- * Reads the body of a request as JSON whatever its content type says, since `curl -d` says it is a form,
- * and checks it. Throws a `Refusal`: 415 for `multipart/*`; 413 for more than `maxBodyBytes`, and for more
- * values than an event can hold; 400 for what is not JSON in UTF-8, or does not fit `schema`.
- */
-export async function jsonBody<Schema extends z.ZodType>(
-  request: Request,
-  schema: Schema,
-  limits: BodyLimits,
-): Promise<z.output<Schema>> {
-  if (/^\s*multipart\//i.test(request.headers.get('content-type') ?? ''))
+/** Throws a 415 `Refusal` for `multipart/*`. Other types are read as JSON, since `curl -d` says it is a form. */
+export function checkType({ headers }: Request): void {
+  if (/^\s*multipart\//i.test(headers.get('content-type') ?? ''))
     throw new Refusal(415, 'multipart is not accepted: send the JSON itself as the body');
-  const bytes = await bodyOf(request, limits);
-  const fault = shapeFault(bytes, limits.eventBytes);
+}
+
+/**
+ * Reads a body as JSON and checks it. Throws a `Refusal`: 413 for more values than an event can hold; 400 for
+ * what is not JSON in UTF-8, or does not fit `schema`.
+ */
+export async function jsonOf<Schema extends z.ZodType>(
+  bytes: Buffer,
+  schema: Schema,
+  { eventBytes }: BodyLimits,
+): Promise<z.output<Schema>> {
+  const fault = shapeFault(bytes, eventBytes);
   if (fault) throw fault;
   if (bytes.length > LARGE_BYTES) await nextTurn();
   const value = parse(decode(bytes));

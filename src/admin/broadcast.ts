@@ -1,7 +1,9 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { DEVICE_ACCEPTS, EVENT_ACCEPTS, KEY_ACCEPTS, PATTERN_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
-import { type BodyLimits, jsonBody } from './body.ts';
+import type { IdempotencyKeys } from '../hub/idempotency.ts';
+import type { Published } from '../hub/publisher.ts';
+import { type BodyLimits, bodyOf, checkType, jsonOf } from './body.ts';
 import type { AdminEnv } from './guard.ts';
 import {
   deviceName,
@@ -14,6 +16,7 @@ import {
   SOME_NAME_ACCEPTS,
   someName,
 } from './input.ts';
+import { once, onceHeaders, usedKey } from './once.ts';
 import { adminCall, json, refusals, refused, refusedInput } from './schemas.ts';
 
 /** Each pattern is compared with each room: this bounds the cost of one call. */
@@ -126,27 +129,38 @@ export const broadcastRoute = adminCall('Broadcast', 'broadcast', 'post', '/admi
         'application/json': { schema: broadcast, example: { rooms: 'lobby', data: { text: 'hello' } } },
       },
     },
+    headers: onceHeaders,
     query: noQuery,
   },
   responses: {
     200: json('Sent.', published, publishedExample),
     400: refusedInput('data', 'missing: any JSON will do, null too'),
     409: tooManyRetained,
+    422: usedKey,
     ...refusals(413, 415),
   },
 });
 
-export function addBroadcast(
-  app: OpenAPIHono<AdminEnv>,
-  hub: Administration,
-  settings: { readonly current: { readonly limits: BodyLimits } },
-): void {
+/** What calls that send messages are made of. */
+export interface PublishParts {
+  readonly hub: Administration;
+  readonly settings: { readonly current: { readonly limits: BodyLimits } };
+  readonly idempotency: Pick<IdempotencyKeys, 'once'>;
+}
+
+export function addBroadcast(app: OpenAPIHono<AdminEnv>, { hub, settings, idempotency }: PublishParts): void {
   // The framework would read the body by its content type; here it is JSON in any case.
   const request = { query: noQuery };
   app.openapi({ ...broadcastRoute, request }, async (c) => {
-    const body = await jsonBody(c.req.raw, broadcast, settings.current.limits);
+    const { limits } = settings.current;
+    checkType(c.req.raw);
+    const bytes = await bodyOf(c.req.raw, limits);
+    const body = await jsonOf(bytes, broadcast, limits);
     const { event = 'message', data, key, ttl: ttlMs, dryRun = false, ...target } = body;
     const publication = { target, event, data: JSON.stringify(data), key, ttlMs, dryRun };
-    return c.json(await hub.publish(publication), 200);
+    const answer = await once<Published>(c, bytes, idempotency, (changesOf) =>
+      hub.publish(publication, { changesOf }),
+    );
+    return c.json(answer, 200);
   });
 }

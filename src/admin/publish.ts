@@ -1,10 +1,11 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { EVENT_ACCEPTS, KEY_ACCEPTS } from '../hub/event.ts';
-import type { Administration } from '../hub/hub.ts';
-import { type BodyLimits, bodyOf, dataOf } from './body.ts';
-import { published, publishedExample, tooManyRetained } from './broadcast.ts';
+import type { Published } from '../hub/publisher.ts';
+import { bodyOf, dataOf } from './body.ts';
+import { type PublishParts, published, publishedExample, tooManyRetained } from './broadcast.ts';
 import type { AdminEnv } from './guard.ts';
 import { duration, keyName, sentEvent } from './input.ts';
+import { once, onceHeaders, usedKey } from './once.ts';
 import { roomParams } from './rooms.ts';
 import { adminCall, json, refusals, refusedInput } from './schemas.ts';
 
@@ -17,6 +18,7 @@ export const publishRoute = adminCall('Broadcast', 'publish', 'post', '/rooms/{r
   description:
     'The body becomes `data`: JSON where it is JSON, otherwise a string, whatever the content type. The room keeps the message in its history also when it is empty.',
   request: {
+    headers: onceHeaders,
     params: roomParams,
     query: z.strictObject({
       event: sentEvent.optional().openapi({ description: `${EVENT_ACCEPTS}. Default \`message\`.` }),
@@ -40,22 +42,23 @@ export const publishRoute = adminCall('Broadcast', 'publish', 'post', '/rooms/{r
     200: json('Sent.', published, publishedExample),
     400: refusedInput('colour', 'unknown query parameter "colour"'),
     409: tooManyRetained,
+    422: usedKey,
     ...refusals(413, 421, 503),
   },
 });
 
-export function addPublish(
-  app: OpenAPIHono<AdminEnv>,
-  hub: Administration,
-  settings: { readonly current: { readonly limits: BodyLimits } },
-): void {
+export function addPublish(app: OpenAPIHono<AdminEnv>, { hub, settings, idempotency }: PublishParts): void {
   // The framework would read the body by its content type.
-  const { body: _whatever, ...request } = publishRoute.request;
-  app.openapi({ ...publishRoute, request }, async (c) => {
+  const { params, query } = publishRoute.request;
+  app.openapi({ ...publishRoute, request: { params, query } }, async (c) => {
     const { room } = c.req.valid('param');
     const { event = 'message', key, ttl: ttlMs } = c.req.valid('query');
     const { limits } = settings.current;
-    const data = dataOf(await bodyOf(c.req.raw, limits), limits);
-    return c.json(await hub.publish({ target: { rooms: [room] }, event, data, key, ttlMs }), 200);
+    const bytes = await bodyOf(c.req.raw, limits);
+    const publication = { target: { rooms: [room] }, event, data: dataOf(bytes, limits), key, ttlMs };
+    const answer = await once<Published>(c, bytes, idempotency, (changesOf) =>
+      hub.publish(publication, { changesOf }),
+    );
+    return c.json(answer, 200);
   });
 }

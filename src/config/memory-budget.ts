@@ -7,6 +7,8 @@ export interface Limits {
   readonly maxPayloadBytes: number;
   readonly maxBodyBytes: number;
   readonly totalHistoryBytes: number;
+  readonly retainedBytes: number;
+  readonly idempotencyBytes: number;
   readonly maxBufferedBytes: number;
   readonly totalBufferedBytes: number;
 }
@@ -119,6 +121,20 @@ function termsOf(limits: Limits): Term[] {
       heapBytes: limits.totalHistoryBytes,
       derivation: 'limits.totalHistoryBytes',
       keys: ['totalHistoryBytes'],
+    },
+    {
+      what: 'retained messages',
+      bytes: limits.retainedBytes,
+      heapBytes: limits.retainedBytes,
+      derivation: 'limits.retainedBytes',
+      keys: ['retainedBytes'],
+    },
+    {
+      what: 'answers for retries',
+      bytes: limits.idempotencyBytes,
+      heapBytes: limits.idempotencyBytes,
+      derivation: 'limits.idempotencyBytes',
+      keys: ['idempotencyBytes'],
     },
     {
       what: 'rooms',

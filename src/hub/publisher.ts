@@ -57,13 +57,13 @@ export interface Published {
   readonly kept: boolean;
 }
 
-/** What is stored in the same transaction as a publication, given its id. */
-export type ChangesOf = (id: string | null) => readonly RecordChange[];
+/** What is stored in the same transaction as a publication, given its answer. */
+export type ChangesOf = (published: Published) => readonly RecordChange[];
 
 export interface PublishOptions {
   /** Called once all else is checked; may throw a `Refusal`. */
   readonly beforehand?: () => void;
-  readonly changesOf?: ChangesOf;
+  readonly changesOf?: ChangesOf | undefined;
 }
 
 /** A publication in the queue. */
@@ -74,6 +74,8 @@ interface Pending {
   readonly changesOf: ChangesOf | undefined;
   /** The rooms that it goes to, found just before it is numbered: one message for each. */
   rooms: readonly string[];
+  /** What it reaches, where that is stored with it: found just before it is numbered, then without its id. */
+  reached: Published | undefined;
   resolve(published: Published): void;
   reject(error: unknown): void;
 }
@@ -182,7 +184,9 @@ export class Publisher {
   }
 
   #enqueue(item: Pick<Pending, 'publication' | 'isWithdrawal' | 'changesOf'>): Promise<Published> {
-    return new Promise((resolve, reject) => this.#put({ ...item, rooms: [], resolve, reject }));
+    return new Promise((resolve, reject) =>
+      this.#put({ ...item, rooms: [], reached: undefined, resolve, reject }),
+    );
   }
 
   /**
@@ -264,12 +268,18 @@ export class Publisher {
    */
   async #send(group: readonly Pending[]): Promise<void> {
     if (group.length === 0) return this.#endRetaining();
-    const { log, clock, onFault } = this.#options;
+    const { log, clock, connections, onFault } = this.#options;
     const time = instant(clock.now());
     const entries = group.map((pending) => entriesOf(pending, time));
     const changesOf = (messages: readonly Message[]) =>
       shares(messages, entries).flatMap((own, index) => this.#changesOf(group[index], own));
     try {
+      for (const pending of group) {
+        if (!pending.changesOf) continue;
+        const { publication, rooms } = pending;
+        const found = connections.find(publication.target);
+        pending.reached = await this.#outcome(publication, rooms, found, null);
+      }
       // What goes to devices, connections or users alone needs no number.
       const isEmpty = group.every(({ changesOf }, index) => !changesOf && entries[index]?.length === 0);
       const { messages, stored } = isEmpty ? NOTHING_APPENDED : await log.append(entries.flat(), changesOf);
@@ -298,12 +308,12 @@ export class Publisher {
     if (!pending) return [];
     const { publication, isWithdrawal, changesOf } = pending;
     const { key, target } = publication;
-    const id = messages.at(-1)?.id ?? null;
+    if (pending.reached) pending.reached = { ...pending.reached, id: messages.at(-1)?.id ?? null };
     const retained =
       key === undefined
         ? []
         : this.retained.add({ key, patterns: targetRooms(target), isWithdrawal }, messages);
-    return [...retained, ...(changesOf?.(id) ?? [])];
+    return [...retained, ...(pending.reached ? (changesOf?.(pending.reached) ?? []) : [])];
   }
 
   /** The rooms of a target by name: those named exactly, and those that exist and match a pattern. */
@@ -366,12 +376,9 @@ export class Publisher {
     const { scheduler, clock, connections } = this.#options;
     const { target, data } = pending.publication;
     const found = connections.find(target);
-    const published = await this.#outcome(
-      pending.publication,
-      pending.rooms,
-      found,
-      messages.at(-1)?.id ?? null,
-    );
+    const published =
+      pending.reached ??
+      (await this.#outcome(pending.publication, pending.rooms, found, messages.at(-1)?.id ?? null));
     const except = new Set(target.except);
     const dataBytes = Buffer.byteLength(data);
     scheduler.newRound();

@@ -15,7 +15,8 @@ import type { ConfigEntry, Reloaded, ServerAdministration, StatsEntry } from '..
 import { Refusal } from '../../src/hub/errors.ts';
 import { type RoomEvent, roomMatcher } from '../../src/hub/event.ts';
 import type { Administration } from '../../src/hub/hub.ts';
-import type { Publication } from '../../src/hub/publisher.ts';
+import { IdempotencyKeys } from '../../src/hub/idempotency.ts';
+import type { Publication, PublishOptions } from '../../src/hub/publisher.ts';
 import type { CloseRoom } from '../../src/hub/lock.ts';
 import type {
   ConnectionEntry,
@@ -24,6 +25,7 @@ import type {
   RoomEntry,
   RoomsQuery,
 } from '../../src/hub/views.ts';
+import { MemoryLog } from '../../src/log/memory-log.ts';
 import { problemResponse } from '../../src/transport/problem.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
@@ -160,10 +162,10 @@ export class FakeHub implements Administration {
     return connectionEntry(known(this.connectionIds, id));
   }
 
-  async publish(publication: Publication) {
+  async publish(publication: Publication, { changesOf }: PublishOptions = {}) {
     this.#fail();
     this.published.push(publication);
-    return {
+    const published = {
       id: 'k3f9-42',
       rooms: ['lobby'],
       connections: 3,
@@ -171,6 +173,8 @@ export class FakeHub implements Administration {
       unknown: [],
       kept: true,
     };
+    if (!publication.dryRun) changesOf?.(published);
+    return published;
   }
 
   async retained(room: string): Promise<RoomEvent[]> {
@@ -255,6 +259,13 @@ export class FakeServerAdministration implements ServerAdministration {
   };
 }
 
+const NO_LIMITS = {
+  historyBytes: Number.POSITIVE_INFINITY,
+  totalHistoryBytes: Number.POSITIVE_INFINITY,
+  idempotencyKeys: Number.POSITIVE_INFINITY,
+  idempotencyBytes: Number.POSITIVE_INFINITY,
+};
+
 function known(names: ReadonlySet<string>, name: string): string {
   if (!names.has(name)) throw new Refusal(404, `there is no "${name}"`);
   return name;
@@ -294,8 +305,18 @@ export class FakeServer {
 
   constructor(maxBodyBytes = 1_048_576) {
     this.settings.limits.maxBodyBytes = maxBodyBytes;
+    const retentionOf = () => ({ messages: 0, ms: 0 });
+    const log = new MemoryLog({
+      clock: this.clock,
+      settings: { current: { limits: NO_LIMITS, retentionOf } },
+    });
     this.parts = {
       hub: this.hub,
+      idempotency: new IdempotencyKeys({
+        clock: this.clock,
+        log,
+        settings: { current: { limits: NO_LIMITS } },
+      }),
       schedules: this.schedules,
       server: this.service,
       metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'belfry_rooms 1\n' },

@@ -171,6 +171,8 @@ const TRIED: [id: string, status: number, request: string][] = [
   ['publish', 200, 'POST /rooms/lobby'],
   ['publish', 400, 'POST /rooms/lobby?x='],
   ['publish', 409, 'POST /rooms/lobby?key=lunch'],
+  ['publish', 422, 'POST /rooms/lobby'],
+  ['broadcast', 422, 'POST /admin/broadcast'],
   ['publish', 413, 'POST /rooms/lobby'],
   ['listRetained', 200, 'GET /admin/rooms/lobby/retained?limit=1'],
   ['listRetained', 400, 'GET /admin/rooms/lobby/retained?cursor=x'],
@@ -211,6 +213,7 @@ const BODIES: Readonly<Record<number, string>> = {
   200: '{"data":1}',
   400: '{}',
   409: '{"data":1}',
+  422: '{"data":1}',
   413: `{"data":"${'x'.repeat(100)}"}`,
   415: '--',
 };
@@ -245,7 +248,8 @@ describe('real answers', () => {
     const body = id === 'broadcast' || id === 'publish' ? BODIES[status] : undefined;
     const headers = { 'Content-Type': status === 415 ? 'multipart/mixed' : 'application/json' };
     const server = new FakeServer(100);
-    if (status === 409) server.hub.failure = new Refusal(409, 'too many');
+    const isFailure = status === 409 || (status === 422 && id !== 'reload');
+    if (isFailure) server.hub.failure = new Refusal(status, 'too many, or another request');
     server.service.failure = RELOADS[status];
     const response = await server.call(request, { body, headers });
     expect(response.status).toBe(status);

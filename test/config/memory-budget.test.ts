@@ -14,6 +14,8 @@ const byDefault: Limits = {
   maxPayloadBytes: 16_384,
   maxBodyBytes: 1_048_576,
   totalHistoryBytes: 64 * MIB,
+  retainedBytes: MIB / 2,
+  idempotencyBytes: 8 * MIB,
   maxBufferedBytes: MIB,
   totalBufferedBytes: 256 * MIB,
 };

@@ -340,6 +340,8 @@ describe('parseConfig', () => {
         maxBodyBytes: 1_048_576,
         eventBytes: 65_536,
         historyBytes: 262_144,
+        idempotencyKeys: 10_000,
+        idempotencyBytes: 8_388_608,
         totalHistoryBytes: 67_108_864,
         retained: 1000,
         retainedBytes: 524_288,

@@ -182,6 +182,14 @@ const HOW: Readonly<Record<string, Ask>> = {
   'explainSchedule 400': { query: '?count=0' },
   'broadcast 400': { body: '{}' },
   'broadcast 413': { body: JSON.stringify({ data: 'x'.repeat(1_048_576) }) },
+  'broadcast 422': {
+    headers: { ...asOperator, 'Idempotency-Key': '8f14e45f' },
+    body: '{"data":2}',
+    before() {
+      const headers = { ...asOperator, 'Idempotency-Key': '8f14e45f' };
+      return fetchOf('/admin/broadcast', { method: 'POST', headers, body: '{"data":1}' });
+    },
+  },
   'broadcast 415': { headers: { ...asOperator, 'Content-Type': 'multipart/form-data' } },
 };
 

@@ -43,8 +43,10 @@ async function within(target: string, headers: Record<string, string> = {}) {
   return { status: response.status, headers: response.headers, body: await response.text() };
 }
 
-const publish = (target: string) =>
-  exchange(server.port, `${request(target, { ...last, ...operator(), 'Content-Length': '5' }, 'POST')}hello`);
+const publish = (target: string, headers: Record<string, string> = {}) => {
+  const all = { ...last, ...operator(), 'Content-Length': '5', ...headers };
+  return exchange(server.port, `${request(target, all, 'POST')}hello`);
+};
 
 interface Tried {
   readonly path: string;
@@ -112,6 +114,15 @@ const TRIED: Tried[] = [
     status: 409,
     config: { limits: { retained: 1 } },
     asked: () => publish('/rooms/a?key=a').then(() => publish('/rooms/a?key=b')),
+  },
+  {
+    path: '/rooms/{room}',
+    status: 422,
+    async asked() {
+      const headers = { 'Idempotency-Key': '8f14e45f' };
+      await publish('/rooms/a', headers);
+      return publish('/rooms/b', headers);
+    },
   },
   { path: '/time', status: 400, asked: () => to('/time?t0=x') },
   { path: '/time', status: 403, asked: () => to('/time', { Origin: 'https://x' }) },
