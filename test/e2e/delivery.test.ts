@@ -49,7 +49,8 @@ describe('a room, by WebSocket, SSE and belfry watch', () => {
   test('says to each why it was closed', async () => {
     const server = await embedded(quick);
     const { socket, events, watch, sources } = await threeIn(server);
-    const answer = await curl(server, ['-X', 'DELETE'], '/admin/rooms/lobby?reason=maintenance');
+    const path = '/admin/rooms/lobby?reason=maintenance&reconnect=false';
+    const answer = await curl(server, ['-X', 'DELETE'], path);
     expect(answer).toMatchObject({ room: 'lobby', connections: 3 });
     const expected = { code: 4001, reason: 'maintenance', reconnect: false };
     const told = await Promise.all(sources.map((source) => source.find(({ event }) => event === 'closing')));
