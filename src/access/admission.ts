@@ -10,11 +10,11 @@ import type { RoomLimiter } from './room-limits.ts';
 import type { RoomRules } from './room-rules.ts';
 
 /** Path and query as a `URL` has them; scheme and host are not looked at. */
-export type Target = Pick<URL, 'pathname' | 'searchParams'>;
+export type RequestTarget = Pick<URL, 'pathname' | 'searchParams'>;
 
 /** A request for a room as access control sees it, over WebSocket, SSE or plain HTTP. */
 export interface Caller extends HeaderSource {
-  readonly url: Target;
+  readonly url: RequestTarget;
   /** The other end of the socket; behind a proxy that is the proxy. */
   readonly peerAddress: string | undefined;
 }
@@ -28,7 +28,7 @@ export interface Admitted {
 }
 
 /** The result for a client that stays connected, with the slots that have to be released for it. */
-export interface Entry extends Admitted {
+export interface AdmittedClient extends Admitted {
   /** To be released when the client has disconnected. */
   readonly slot: Slot;
   /** Counts its rooms while its join is under way; to be released after it. */
@@ -87,7 +87,7 @@ export class Admission {
   }
 
   /** For a client that subscribes: takes a slot for it. Throws a `Refusal` also where a limit is reached (503, 429). */
-  enter(caller: Caller): Entry {
+  enter(caller: Caller): AdmittedClient {
     const { connections, rooms: limiter } = this.#parts;
     const { admitted, client } = this.#decide(caller);
     limiter.checkConnect(admitted.rooms, client);
@@ -170,7 +170,7 @@ export class Admission {
 }
 
 /** The rooms that an address names: `/rooms/{room}`, or `/rooms?room=a&room=b`. Throws a `Refusal`. */
-export function roomsOf(url: Target): readonly string[] {
+export function roomsOf(url: RequestTarget): readonly string[] {
   const [, top, name, ...rest] = url.pathname.split('/');
   if (top !== 'rooms' || rest.length > 0) {
     throw new Refusal(404, `there is nothing at ${shown(url.pathname)}: rooms are at /rooms/{room}`);
@@ -187,7 +187,7 @@ export function roomsOf(url: Target): readonly string[] {
 }
 
 /** An empty device counts as none, so that clients which send `device=` do not share one. */
-function deviceOf(url: Target): string | undefined {
+function deviceOf(url: RequestTarget): string | undefined {
   const device = url.searchParams.get('device') || undefined;
   if (device !== undefined && !isDeviceName(device)) {
     throw Refusal.invalid('device', `${shown(device)} is not a device: ${DEVICE_ACCEPTS}`);

@@ -1,5 +1,5 @@
 /** The limits that memory depends on; `Infinity` for no limit. */
-export interface Limits {
+export interface MemoryLimits {
   readonly sockets: number;
   readonly connections: number;
   readonly rooms: number;
@@ -31,7 +31,7 @@ interface Term {
   readonly heapBytes: number;
   readonly derivation: string;
   /** The limits that it depends on. */
-  readonly keys: readonly (keyof Limits)[];
+  readonly keys: readonly (keyof MemoryLimits)[];
 }
 
 const KIB = 1024;
@@ -62,7 +62,7 @@ const COPIES_OF_BODY = 2;
  * the program itself, then its parts; and a warning if the process may not use so much. Buffers of
  * sockets in the kernel are not counted.
  */
-export function describeMemory(limits: Limits, available: Available): { lines: string[]; warning?: string } {
+export function describeMemory(limits: MemoryLimits, available: Available): { lines: string[]; warning?: string } {
   const terms = termsOf(limits);
   const unbounded = terms.filter(({ bytes }) => bytes === Number.POSITIVE_INFINITY);
   const parts = terms.map(({ what, bytes, derivation }) => `  ${what} ${derivation} = ${mib(bytes)}`);
@@ -81,11 +81,11 @@ export function describeMemory(limits: Limits, available: Available): { lines: s
 }
 
 /** The largest amount of memory that the limits permit beside the program itself, in bytes; `Infinity`: any. */
-export function mostMemory(limits: Limits): number {
+export function mostMemory(limits: MemoryLimits): number {
   return sum(termsOf(limits), 'bytes');
 }
 
-function termsOf(limits: Limits): Term[] {
+function termsOf(limits: MemoryLimits): Term[] {
   const { sockets, connections, rooms, roomsPerConnection, maxPayloadBytes, maxBodyBytes } = limits;
   // Incomplete messages count as unsent, each with half of `maxBufferedBytes` at most: see `countReceived`.
   const uncountedBytes = Math.max(maxPayloadBytes - limits.maxBufferedBytes / 2, 0);

@@ -91,7 +91,7 @@ export class FeedError extends Error {
 }
 
 /** What viewers are told of an error, whatever was thrown; always a word of `REASONS`. */
-export function reasonOf(error: unknown): Reason {
+export function failureReason(error: unknown): Reason {
   // A program written in JavaScript can give any reason.
   return error instanceof FeedError && Object.hasOwn(REASONS, error.reason) ? error.reason : 'failed';
 }

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { JsonText, Tick } from '../hub/event.ts';
 import { contentOptions, jsonText, readAtMost, tooLarge } from './content.ts';
-import { FeedError, feedKind, type ReadFeed, type Reason, reasonOf } from './feed.ts';
+import { FeedError, feedKind, type ReadFeed, type Reason, failureReason } from './feed.ts';
 
 const options = z.object({
   path: z
@@ -90,7 +90,7 @@ function version({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
 function explained(cause: unknown, path: string): FeedError {
   const error = (reason: Reason, message: string) => new FeedError(reason, message, { cause });
   const { code, message } = cause as NodeJS.ErrnoException; // nothing else is thrown here
-  if (code === undefined) return error(reasonOf(cause), message);
+  if (code === undefined) return error(failureReason(cause), message);
   if (code === 'ENOENT' || code === 'ENOTDIR') return error('not-found', `${path} does not exist`);
   if (code === 'EACCES' || code === 'EPERM')
     return error('refused', `${path} may not be read: permission denied`);

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type Clock, instant } from '../clock.ts';
 import type { JsonText, Tick } from '../hub/event.ts';
 import { contentOptions, jsonText, namedStrings, readAtMost, tooLarge } from './content.ts';
-import { FeedError, feedKind, type ReadFeed, type Reason, reasonOf } from './feed.ts';
+import { FeedError, feedKind, type ReadFeed, type Reason, failureReason } from './feed.ts';
 import { HostGuard } from './host-guard.ts';
 import { type Answer, type Headers, request, safeUrl } from './http-client.ts';
 
@@ -252,7 +252,7 @@ const REASONS_OF_CODES: ReadonlyMap<unknown, Reason> = new Map([
 /** `name`: of the request. Where every address of a host refuses, Node's error has a code and no message. */
 function explained(cause: unknown, name: string): FeedError {
   const { message, code } = cause as NodeJS.ErrnoException; // nothing else is thrown here
-  const reason = REASONS_OF_CODES.get(code) ?? reasonOf(cause);
+  const reason = REASONS_OF_CODES.get(code) ?? failureReason(cause);
   const colon = cause instanceof AnswerError ? '' : ':';
   return new FeedError(reason, `${name}${colon} ${message || code || 'failed'}`, { cause });
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Cancel, instant } from '../clock.ts';
-import { type Reason, reasonOf } from '../feed/feed.ts';
+import { type Reason, failureReason } from '../feed/feed.ts';
 import type { RoomEvent } from '../hub/event.ts';
 import type { Count } from './count.ts';
 import type { ScheduleContext, ScheduleOptions, ScheduleState } from './options.ts';
@@ -103,7 +103,7 @@ export class Status {
   /** The feed failed. Returns what is kept of the error, for operators. */
   failed(error: unknown): string {
     const detail = beginning(error instanceof Error ? error.message : String(error));
-    this.#failure = { reason: reasonOf(error), detail };
+    this.#failure = { reason: failureReason(error), detail };
     this.#settle();
     return detail;
   }

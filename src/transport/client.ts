@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { Entry } from '../access/admission.ts';
+import type { AdmittedClient } from '../access/admission.ts';
 import type { Slot } from '../access/connection-limits.ts';
 import { type Cancel, type Clock, instant } from '../clock.ts';
 import type { Connection } from '../hub/connection.ts';
@@ -31,7 +31,7 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
   protected readonly parts: Parts;
   readonly #slot: Slot;
 
-  constructor(socket: Duplex, { peer, slot }: Entry, parts: Parts) {
+  constructor(socket: Duplex, { peer, slot }: AdmittedClient, parts: Parts) {
     this.socket = socket;
     this.parts = parts;
     this.#slot = slot;
@@ -66,7 +66,7 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
   }
 
   /** Joins the rooms; resolves when that is over. Never rejects. */
-  protected async join({ rooms, since, reservation }: Entry): Promise<void> {
+  protected async join({ rooms, since, reservation }: AdmittedClient): Promise<void> {
     const { hub, onConnected, onFault } = this.parts;
     onConnected(this.format.name);
     try {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Caller, Target } from '../access/admission.ts';
+import type { Caller, RequestTarget } from '../access/admission.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 
 /**
@@ -99,7 +99,7 @@ function headerText(header: string | undefined): string {
 
 /** An upgrade request as access control sees it. Throws a 400 `Refusal` for a malformed address. */
 export class UpgradeCaller implements Caller {
-  readonly url: Target;
+  readonly url: RequestTarget;
   readonly #request: IncomingMessage;
 
   constructor(request: IncomingMessage) {
@@ -122,7 +122,7 @@ const PLAIN_TARGET = /^\/rooms\/[0-9A-Za-z][0-9A-Za-z._:-]*$/;
 const NO_QUERY = new URLSearchParams();
 
 /** RFC 9112, 3.2: a path with its query, or a whole address. */
-function targetOf(target: string): Target {
+function targetOf(target: string): RequestTarget {
   if (PLAIN_TARGET.test(target)) return { pathname: target, searchParams: NO_QUERY };
   try {
     // Put behind an authority, not resolved against one: "//x" is a path here, not a host.

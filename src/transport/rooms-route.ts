@@ -7,7 +7,7 @@ import {
   type Admission,
   type Caller,
   roomsOf,
-  type Target,
+  type RequestTarget,
 } from '../access/admission.ts';
 import type { ClientAddress, ClientAddresses } from '../access/client-address.ts';
 import type { Clock } from '../clock.ts';
@@ -213,7 +213,7 @@ const isOneRoom = (path: string) => path.startsWith('/rooms/');
 const methodsAt = (path: string) => (isOneRoom(path) ? ROOM_METHODS : METHODS);
 
 /** The times of `/time`, for clients without a WebSocket; `t2` is added when the answer is written. */
-function timeAnswer(url: Target, clock: Clock): { t0: number | null; t1: number } {
+function timeAnswer(url: RequestTarget, clock: Clock): { t0: number | null; t1: number } {
   const t1 = clock.now();
   const text = url.searchParams.get('t0');
   const t0 = text === null || text.trim() === '' ? null : Number(text);
@@ -284,7 +284,7 @@ async function roomSnapshot(
 }
 
 /** Reads `?limit=`; throws a 400 `Refusal`. */
-function limitOf(url: Target): number {
+function limitOf(url: RequestTarget): number {
   const text = url.searchParams.get('limit');
   if (text === null) return DEFAULT_LIMIT;
   const limit = Number(text);

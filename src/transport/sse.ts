@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Entry } from '../access/admission.ts';
+import type { AdmittedClient } from '../access/admission.ts';
 import { closingText } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { WireFormat } from '../hub/frame.ts';
@@ -35,7 +35,7 @@ export class SseClient extends Client {
   static open(
     response: ServerResponse,
     headers: Readonly<Record<string, string>>,
-    entry: Entry,
+    entry: AdmittedClient,
     parts: ClientParts,
   ): void {
     const { socket } = response;
@@ -59,7 +59,7 @@ export class SseClient extends Client {
     void new SseClient(response, socket, entry, parts).join(entry);
   }
 
-  private constructor(response: ServerResponse, socket: Socket, entry: Entry, parts: ClientParts) {
+  private constructor(response: ServerResponse, socket: Socket, entry: AdmittedClient, parts: ClientParts) {
     super(socket, entry, parts);
     this.#response = response;
     response.on('close', () => this.end());

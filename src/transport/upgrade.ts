@@ -14,7 +14,7 @@ import type { Duplex } from 'node:stream';
 import { createNodeWebSocket, type NodeWebSocket } from '@hono/node-ws';
 import type { Context, Hono } from 'hono';
 import { WebSocket } from 'ws';
-import type { Admission, Entry } from '../access/admission.ts';
+import type { Admission, AdmittedClient } from '../access/admission.ts';
 import { Refusal, type RefusalReason, reasonOf } from '../hub/errors.ts';
 import { writeProblem } from './problem.ts';
 import { checkHandshake, UpgradeCaller, WEBSOCKET_VERSION } from './request-head.ts';
@@ -24,7 +24,7 @@ export interface Upgrade {
   readonly request: IncomingMessage;
   readonly socket: Duplex;
   readonly head: Buffer;
-  readonly entry: Entry;
+  readonly entry: AdmittedClient;
 }
 
 export interface UpgradeGateParts {
@@ -61,7 +61,7 @@ export class UpgradeGate {
       socket.destroy();
       return;
     }
-    let entry: Entry | undefined;
+    let entry: AdmittedClient | undefined;
     try {
       checkHandshake(request);
       entry = admission.enter(new UpgradeCaller(request));
@@ -81,7 +81,7 @@ export class UpgradeGate {
   }
 }
 
-function abandon(socket: Duplex, { slot, reservation }: Entry): void {
+function abandon(socket: Duplex, { slot, reservation }: AdmittedClient): void {
   socket.destroy();
   slot.release();
   reservation.release();

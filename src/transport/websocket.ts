@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Admission, Entry } from '../access/admission.ts';
+import type { Admission, AdmittedClient } from '../access/admission.ts';
 import { type MessageLimits, MessageRate } from '../access/rate-limits.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal } from '../hub/errors.ts';
@@ -77,7 +77,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
   #controls: MessageRate | undefined;
 
   /** `websocket` has just opened on `socket`. */
-  constructor(websocket: OwnedWebSocket, socket: Duplex, entry: Entry, parts: WebSocketClientParts) {
+  constructor(websocket: OwnedWebSocket, socket: Duplex, entry: AdmittedClient, parts: WebSocketClientParts) {
     super(socket, entry, parts);
     this.#websocket = websocket;
     websocket.ownedBy(this);
@@ -152,7 +152,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     this.end();
   }
 
-  async #open(entry: Entry): Promise<void> {
+  async #open(entry: AdmittedClient): Promise<void> {
     await this.join(entry);
     if (this.#lines) await this.#work(this.#lines);
     else this.#rest();

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { describeMemory, type Limits, mostMemory } from '../../src/config/memory-budget.ts';
+import { describeMemory, type MemoryLimits, mostMemory } from '../../src/config/memory-budget.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 const plenty = { total: 64 * GIB, heap: 4 * GIB };
 
 /** As the contract has them. */
-const byDefault: Limits = {
+const byDefault: MemoryLimits = {
   sockets: 25_000,
   connections: 20_000,
   rooms: 10_000,
@@ -21,7 +21,7 @@ const byDefault: Limits = {
 };
 
 /** An incomplete message is counted as unsent up to half of `maxBufferedBytes`, so the default is not a line of its own. */
-const COUNTED = (Object.keys(byDefault) as (keyof Limits)[]).filter(
+const COUNTED = (Object.keys(byDefault) as (keyof MemoryLimits)[]).filter(
   (key) => key !== 'maxPayloadBytes' && key !== 'maxBufferedBytes',
 );
 
