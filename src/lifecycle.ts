@@ -3,6 +3,7 @@ import { inSlices } from './hub/backpressure.ts';
 import type { Connection } from './hub/connection.ts';
 import { Refusal, retryAfterMs } from './hub/errors.ts';
 import type { Hub } from './hub/hub.ts';
+import type { Limits } from './limits.ts';
 import { CLOSE } from './protocol/close-reason.ts';
 
 /** Phases of a server, which it passes through once and in this order. */
@@ -149,7 +150,7 @@ export interface OpenSocket {
 
 export interface ShutDownParts {
   readonly clock: Clock;
-  readonly settings: { readonly current: { readonly limits: { readonly fanoutSliceMs: number } } };
+  readonly settings: { readonly current: { readonly limits: Pick<Limits, 'fanoutSliceMs'> } };
   readonly hub: Pick<Hub, 'close' | 'stop'>;
   readonly heartbeat: {
     readonly clients: Iterable<{ readonly connection: Connection; readonly socket: OpenSocket }>;

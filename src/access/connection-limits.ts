@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import type { Clock } from '../clock.ts';
 import { Refusal, retryAfterMs } from '../hub/errors.ts';
+import type { Limits } from '../limits.ts';
 import { isLoopback } from '../loopback.ts';
 import { CLOSE } from '../protocol/close-reason.ts';
 import type { ClientAddress, ClientAddresses } from './client-address.ts';
@@ -14,12 +15,10 @@ export interface Slot {
   release(): void;
 }
 
-/** `Infinity` is no limit. */
-export interface ConnectionLimits {
-  readonly connections: number;
-  readonly connectionsPerAddress: number;
-  readonly connectsPerSecondPerAddress: number;
-}
+export type ConnectionLimits = Pick<
+  Limits,
+  'connections' | 'connectionsPerAddress' | 'connectsPerSecondPerAddress'
+>;
 
 /** What the limiter reads of the configuration in force. */
 export interface ConnectionLimiterSettings {

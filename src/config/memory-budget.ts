@@ -1,17 +1,20 @@
-/** The limits that memory depends on; `Infinity` for no limit. */
-export interface MemoryLimits {
-  readonly sockets: number;
-  readonly connections: number;
-  readonly rooms: number;
-  readonly roomsPerConnection: number;
-  readonly maxPayloadBytes: number;
-  readonly maxBodyBytes: number;
-  readonly totalHistoryBytes: number;
-  readonly retainedBytes: number;
-  readonly idempotencyBytes: number;
-  readonly maxBufferedBytes: number;
-  readonly totalBufferedBytes: number;
-}
+import type { Limits } from '../limits.ts';
+
+/** The limits that memory depends on. */
+export type MemoryLimits = Pick<
+  Limits,
+  | 'sockets'
+  | 'connections'
+  | 'rooms'
+  | 'roomsPerConnection'
+  | 'maxPayloadBytes'
+  | 'maxBodyBytes'
+  | 'totalHistoryBytes'
+  | 'retainedBytes'
+  | 'idempotencyBytes'
+  | 'maxBufferedBytes'
+  | 'totalBufferedBytes'
+>;
 
 /** What the process may use, in bytes. */
 export interface Available {
@@ -62,7 +65,10 @@ const COPIES_OF_BODY = 2;
  * the program itself, then its parts; and a warning if the process may not use so much. Buffers of
  * sockets in the kernel are not counted.
  */
-export function describeMemory(limits: MemoryLimits, available: Available): { lines: string[]; warning?: string } {
+export function describeMemory(
+  limits: MemoryLimits,
+  available: Available,
+): { lines: string[]; warning?: string } {
   const terms = termsOf(limits);
   const unbounded = terms.filter(({ bytes }) => bytes === Number.POSITIVE_INFINITY);
   const parts = terms.map(({ what, bytes, derivation }) => `  ${what} ${derivation} = ${mib(bytes)}`);

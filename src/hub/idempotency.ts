@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.ts';
+import type { Limits } from '../limits.ts';
 import type { Log, RecordChange } from '../log/log.ts';
 import { Refusal, shown } from './errors.ts';
 import type { JsonText } from './event.ts';
@@ -39,9 +40,7 @@ export interface IdempotencyKeysOptions {
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Pick<Log, 'append' | 'records'>;
   readonly settings: {
-    readonly current: {
-      readonly limits: { readonly idempotencyKeys: number; readonly idempotencyBytes: number };
-    };
+    readonly current: { readonly limits: Pick<Limits, 'idempotencyKeys' | 'idempotencyBytes'> };
   };
 }
 

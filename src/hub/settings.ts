@@ -1,31 +1,9 @@
+import type { Limits } from '../limits.ts';
 import type { Retention } from '../log/log.ts';
-
-/** The bounds of queues and of work; a limit that is off is `Infinity`. */
-export interface HubLimits {
-  /** Bytes of JSON in an event's data. */
-  readonly eventBytes: number;
-  /** How long writing to many connections may hold the event loop in one go. */
-  readonly fanoutSliceMs: number;
-  /** Above so many unsent bytes of a connection its ticks are replaced by newer ones. */
-  readonly conflateAboveBytes: number;
-  /**
-   * A connection that stays above so many unsent bytes for `slowSeconds`, or comes above twice as many,
-   * is closed.
-   */
-  readonly maxBufferedBytes: number;
-  readonly slowSeconds: number;
-  /** Of all connections together; above it those with most unsent bytes are closed. */
-  readonly totalBufferedBytes: number;
-  /** How many rooms there may be. */
-  readonly rooms: number;
-  /** How many messages are retained, and how much memory they may take. */
-  readonly retained: number;
-  readonly retainedBytes: number;
-}
 
 /** What the hub needs of the configuration in force. */
 export interface HubSettings {
-  readonly limits: HubLimits;
+  readonly limits: Limits;
   /** Sent to clients in `hello`. */
   readonly heartbeatSeconds: number;
   /** How long an empty room is remembered. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { JsonText } from '../hub/event.ts';
+import type { Limits } from '../limits.ts';
 import { Ids } from './ids.ts';
 import type {
   Appended,
@@ -26,10 +27,8 @@ import { StoreError } from './store-error.ts';
 import { type EncodedMessage, encodeMessage, type IndexEntry, StoreFile } from './store-file.ts';
 
 export interface LmdbLogSettings extends HistorySettings {
-  readonly limits: HistorySettings['limits'] & {
-    /** A replay is cut to half of it, so that no more is read of a room. */
-    readonly maxBufferedBytes: number;
-  };
+  /** A replay is cut to half of `maxBufferedBytes`, so that no more is read of a room. */
+  readonly limits: HistorySettings['limits'] & Pick<Limits, 'maxBufferedBytes'>;
 }
 
 export interface LmdbLogOptions {

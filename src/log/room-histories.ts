@@ -1,13 +1,9 @@
 import type { JsonText } from '../hub/event.ts';
+import type { Limits } from '../limits.ts';
 import type { History, Message, Retention } from './log.ts';
 
 export interface HistorySettings {
-  readonly limits: {
-    /** Bytes of JSON kept of one room. */
-    readonly historyBytes: number;
-    /** The same of all rooms together. */
-    readonly totalHistoryBytes: number;
-  };
+  readonly limits: Pick<Limits, 'historyBytes' | 'totalHistoryBytes'>;
   retentionOf(room: string): Retention;
 }
 

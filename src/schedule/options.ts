@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Feed } from '../feed/feed.ts';
 import type { Delivered, Delivery } from '../hub/room.ts';
+import type { Limits } from '../limits.ts';
 import type { Cadence } from './cadence.ts';
 import type { Count } from './count.ts';
 import type { LatenessOfAll } from './run-history.ts';
@@ -37,8 +38,7 @@ export interface ScheduleOptions {
 
 /** What schedules need of the configuration in force. */
 export interface ScheduleSettings {
-  /** `eventBytes`: the most bytes of JSON in an event's data. */
-  readonly limits: { readonly eventBytes: number };
+  readonly limits: Pick<Limits, 'eventBytes'>;
 }
 
 /** What schedules need of the hub. */

@@ -3,6 +3,7 @@ import { type AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ConnectionLimiter, Slot } from '../access/connection-limits.ts';
 import { Refusal, type RefusalReason } from '../hub/errors.ts';
+import type { Limits } from '../limits.ts';
 import { Pipeline, type PipelineParts } from './pipeline.ts';
 import { writeProblem } from './problem.ts';
 import { isWebSocketUpgrade, KEPT_HEADERS } from './request-head.ts';
@@ -29,14 +30,10 @@ const MAX_EXPIRED_PER_ITERATION = 32;
 /** A warning that every new socket would cause is logged once in this time. */
 const QUIET_MS = 60_000;
 
-/** What the listener reads of the configuration in force; `Infinity` is no limit. */
+/** What the listener reads of the configuration in force. */
 export interface ListenerSettings {
-  readonly limits: {
-    /** TCP sockets, whatever they are used for. */
-    readonly sockets: number;
-    /** From the first byte of a request, or from the beginning of the connection, to the end of the headers. */
-    readonly headersSeconds: number;
-  };
+  /** `headersSeconds`: from the first byte of a request, or from the beginning of the connection. */
+  readonly limits: Pick<Limits, 'sockets' | 'headersSeconds'>;
 }
 
 export interface ListenerParts extends Omit<PipelineParts, 'unreadMs'> {

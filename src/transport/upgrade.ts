@@ -16,6 +16,7 @@ import type { Context, Hono } from 'hono';
 import { WebSocket } from 'ws';
 import type { Admission, AdmittedClient } from '../access/admission.ts';
 import { Refusal, type RefusalReason, reasonOf } from '../hub/errors.ts';
+import type { Limits } from '../limits.ts';
 import { writeProblem } from './problem.ts';
 import { checkHandshake, UpgradeCaller, WEBSOCKET_VERSION } from './request-head.ts';
 
@@ -190,7 +191,7 @@ class HandshakeHeaders {
 export type MakeOwner = (websocket: OwnedWebSocket, upgrade: Upgrade) => WebSocketOwner | undefined;
 
 export interface UpgradeParts {
-  readonly settings: { readonly current: { readonly limits: { readonly maxPayloadBytes: number } } };
+  readonly settings: { readonly current: { readonly limits: Pick<Limits, 'maxPayloadBytes'> } };
   readonly onFault: (what: string, error: unknown) => void;
 }
 

@@ -5,6 +5,7 @@ import { type MessageLimits, MessageRate } from '../access/rate-limits.ts';
 import type { Clock } from '../clock.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { WireFormat } from '../hub/frame.ts';
+import type { Limits } from '../limits.ts';
 import { CLOSE, type CloseReason, closeReason } from '../protocol/close-reason.ts';
 import type { ActionTable } from './action-table.ts';
 import { Client, type ClientParts } from './client.ts';
@@ -31,11 +32,8 @@ const CONTROL_FRAMES: MessageLimits = { messagesPerSecond: 10, messageBurst: 100
 
 /** What WebSocket clients read of the configuration in force. */
 export interface WebSocketSettings {
-  readonly limits: MessageLimits & {
-    /** With so many bytes of lines waiting a client's socket is paused. */
-    readonly maxPayloadBytes: number;
-    readonly maxBufferedBytes: number;
-  };
+  /** With `maxPayloadBytes` of lines waiting a client's socket is paused. */
+  readonly limits: MessageLimits & Pick<Limits, 'maxPayloadBytes' | 'maxBufferedBytes'>;
 }
 
 export interface WebSocketClientParts extends ClientParts {

@@ -4,7 +4,7 @@ import type { WireFormat } from '../../src/hub/frame.ts';
 import { Hub } from '../../src/hub/hub.ts';
 import type { CurrentTicks, CurrentTicksOfRoom } from '../../src/hub/join.ts';
 import type { Sink } from '../../src/hub/outbox.ts';
-import type { HubLimits, HubSettings } from '../../src/hub/settings.ts';
+import type { HubSettings } from '../../src/hub/settings.ts';
 import type {
   Appended,
   Entry,
@@ -17,7 +17,9 @@ import type {
   RecordKind,
 } from '../../src/log/log.ts';
 import { MemoryLog, type MemoryLogOptions } from '../../src/log/memory-log.ts';
+import type { Limits } from '../../src/limits.ts';
 import type { CloseReason } from '../../src/protocol/close-reason.ts';
+import { limitsWith } from '../helpers/limits.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 
 /** A wire format that keeps the JSON text, one line for each event. */
@@ -224,22 +226,11 @@ export class SlowLog implements Log {
   }
 }
 
-/** Settings with generous limits, but for those that the test names. */
-export function hubSettings(limits: Partial<HubLimits> = {}): { current: HubSettings } {
+/** Settings with the default limits, but for those that the test names. */
+export function hubSettings(limits: Partial<Limits> = {}): { current: HubSettings } {
   return {
     current: {
-      limits: {
-        eventBytes: 64 * KIB,
-        fanoutSliceMs: 10,
-        conflateAboveBytes: 64 * KIB,
-        maxBufferedBytes: 1024 * KIB,
-        slowSeconds: 5,
-        totalBufferedBytes: 256 * 1024 * KIB,
-        rooms: 10_000,
-        retained: 1000,
-        retainedBytes: 512 * KIB,
-        ...limits,
-      },
+      limits: limitsWith(limits),
       heartbeatSeconds: 25,
       emptyRoomSeconds: 10,
       retentionOf: () => ({ messages: 10, ms: 3_600_000 }),
@@ -293,7 +284,7 @@ export async function stage(
     history?: number;
     historyBytes?: number;
     joinHistory?: number;
-    limits?: Partial<HubLimits>;
+    limits?: Partial<Limits>;
   } = {},
 ): Promise<Stage> {
   const { clock = new ManualClock(), history = 10, historyBytes = Number.POSITIVE_INFINITY } = options;

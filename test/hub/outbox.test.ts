@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { FlushScheduler } from '../../src/hub/flush-scheduler.ts';
 import { Encoding, Frame } from '../../src/hub/frame.ts';
 import { Outbox } from '../../src/hub/outbox.ts';
-import type { HubLimits } from '../../src/hub/settings.ts';
+import type { Limits } from '../../src/limits.ts';
 import { SlowConsumers } from '../../src/hub/slow-consumers.ts';
 import { CLOSE } from '../../src/protocol/close-reason.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
@@ -15,7 +15,7 @@ const LIMITS = {
   totalBufferedBytes: 16 * 1024 * KIB,
 };
 
-function rig(limits: Partial<HubLimits> = {}) {
+function rig(limits: Partial<Limits> = {}) {
   const clock = new ManualClock();
   const settings = hubSettings({ ...LIMITS, ...limits });
   const tooSlow: string[] = [];
@@ -57,7 +57,7 @@ const tick = (number: number, room = 'a', schedule = 'clock', mayConflate = true
 /** More than the socket of a slow client may hold. */
 const filler = message('x'.repeat(70 * KIB));
 
-async function stalled(limits?: Partial<HubLimits>) {
+async function stalled(limits?: Partial<Limits>) {
   const all = rig(limits);
   const one = all.make();
   one.sink.stalled = true;
