@@ -8,7 +8,7 @@ import type { FeedKind } from './feed/feed.ts';
 import { Refusal, shown } from './hub/errors.ts';
 import type { Sender, Target } from './hub/event.ts';
 import type { Hub } from './hub/hub.ts';
-import type { Published } from './hub/publisher.ts';
+import type { Published } from './hub/publication.ts';
 import type { HubEvents } from './hub/views.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Logger } from './observe/log.ts';

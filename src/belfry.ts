@@ -30,7 +30,7 @@ export {
 } from './feed/feed.ts';
 export { type InputError, Refusal, type RefusalDetails, type RefusalReason } from './hub/errors.ts';
 export type { JsonText, RoomData, Sender, Target, Tick } from './hub/event.ts';
-export type { Published } from './hub/publisher.ts';
+export type { Published } from './hub/publication.ts';
 export type { Logger } from './observe/log.ts';
 export type { CloseReason } from './protocol/close-reason.ts';
 export type { Applied } from './schedule/schedules.ts';

@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { DEVICE_ACCEPTS, EVENT_ACCEPTS, KEY_ACCEPTS, PATTERN_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
 import type { IdempotencyKeys } from '../hub/idempotency.ts';
-import type { Published } from '../hub/publisher.ts';
+import type { Published } from '../hub/publication.ts';
 import { type BodyLimits, bodyOf, checkType, jsonOf } from './body.ts';
 import type { AdminEnv } from './guard.ts';
 import {

@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { EVENT_ACCEPTS, KEY_ACCEPTS } from '../hub/event.ts';
-import type { Published } from '../hub/publisher.ts';
+import type { Published } from '../hub/publication.ts';
 import { bodyOf, dataOf } from './body.ts';
 import { type PublishParts, published, publishedExample, tooManyRetained } from './broadcast.ts';
 import type { AdminEnv } from './guard.ts';

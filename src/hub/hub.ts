@@ -10,7 +10,8 @@ import { ReplayFrames } from './frame.ts';
 import { type CurrentTicks, Joins, type Resumed } from './join.ts';
 import type { CloseRoom } from './lock.ts';
 import type { OutboxContext, Sink } from './outbox.ts';
-import { type Publication, type Published, Publisher, type PublishOptions } from './publisher.ts';
+import type { Publication, Published, PublishOptions } from './publication.ts';
+import { Publisher } from './publisher.ts';
 import { type Delivered, type Delivery, type RoomClosed, Rooms, type RoomsOptions } from './room.ts';
 import { SlowConsumers } from './slow-consumers.ts';
 import {

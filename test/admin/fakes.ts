@@ -16,7 +16,7 @@ import { Refusal } from '../../src/hub/errors.ts';
 import { type RoomEvent, roomMatcher } from '../../src/hub/event.ts';
 import type { Administration } from '../../src/hub/hub.ts';
 import { IdempotencyKeys } from '../../src/hub/idempotency.ts';
-import type { Publication, PublishOptions } from '../../src/hub/publisher.ts';
+import type { Publication, PublishOptions } from '../../src/hub/publication.ts';
 import type { CloseRoom } from '../../src/hub/lock.ts';
 import type {
   ConnectionEntry,

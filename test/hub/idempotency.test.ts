@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { IdempotencyKeys } from '../../src/hub/idempotency.ts';
-import type { Published } from '../../src/hub/publisher.ts';
+import type { Published } from '../../src/hub/publication.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { quiet, type Stage, stage } from './fixture.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Target } from '../../src/hub/event.ts';
-import type { Publication } from '../../src/hub/publisher.ts';
+import type { Publication } from '../../src/hub/publication.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';
 import { dataOf, otherLines, quiet, stage } from './fixture.ts';
 
