@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Refusal } from '../../src/hub/errors.ts';
-import { SocketGuest, StreamGuest } from '../helpers/guest.ts';
-import { startServer, type TestServer } from '../helpers/server.ts';
+import { Refusal } from '../src/hub/errors.ts';
+import { SocketGuest, StreamGuest } from './helpers/guest.ts';
+import { startServer, type TestServer } from './helpers/server.ts';
 
 let server: TestServer;
 /** Ends of actions that wait to be told. */

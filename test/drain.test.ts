@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Connection } from '../../src/hub/connection.ts';
-import { drain } from '../../src/lifecycle.ts';
-import type { CloseReason } from '../../src/protocol/close-reason.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
+import type { Connection } from '../src/hub/connection.ts';
+import { drain } from '../src/lifecycle.ts';
+import type { CloseReason } from '../src/protocol/close-reason.ts';
+import { ManualClock } from './helpers/manual-clock.ts';
 
 function setUp(connections: number) {
   const clock = new ManualClock();

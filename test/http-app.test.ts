@@ -1,8 +1,8 @@
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { requestListener } from '../../src/http-app.ts';
-import { listenerOf } from '../helpers/listener.ts';
-import { exchange, request } from '../helpers/raw.ts';
+import { requestListener } from '../src/http-app.ts';
+import { listenerOf } from './helpers/listener.ts';
+import { exchange, request } from './helpers/raw.ts';
 
 const app = new Hono().get('/livez', (c) => c.text('ok'));
 const answer = requestListener(app.fetch);
