@@ -107,7 +107,8 @@ function send(url: URL, options: RequestOptions, maxBytes: number): Promise<Inco
         answer?.destroy(error);
         reject(error);
       })
-      // Node tells no more than this of a switch to another protocol.
+      // On an answer of 101 Node emits only 'close': no 'response', no 'error'. After either of those this
+      // reject does nothing.
       .on('close', () => reject(new FeedError('unreachable', 'the connection was closed without an answer')));
     request.end();
   });
@@ -131,9 +132,9 @@ function redirected(from: URL, location: string, guard: HostGuard): URL {
 const PIECE_BYTES = 16_384;
 
 /**
- * A connection that is read in pieces, one in each turn of the event loop, and destroyed with a `FeedError`
- * after `maxBytes`. Writes go through unchanged. The bound is on what an upstream sends besides the
- * content, such as interim answers and the frames of chunks.
+ * Reads a connection in pieces, one per turn of the event loop. Destroys it with a `FeedError` after
+ * `maxBytes` in all: content, headers, interim answers and chunk framing included. Writes pass through
+ * unchanged.
  */
 export class PacedSocket extends Duplex {
   readonly #socket: Duplex;

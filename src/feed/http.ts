@@ -87,7 +87,10 @@ export class HttpFeed implements ReadFeed {
     this.#name = `${parsed.method} ${safeUrl(this.#url)}`;
   }
 
-  /** Where a name server does not answer it does not end when `signal` aborts, but when the look-up does. */
+  /**
+   * When `signal` aborts, a read that waits for DNS ends only when the DNS look-up ends: Node cannot cancel a
+   * look-up.
+   */
   async read(tick: Tick, signal: AbortSignal): Promise<JsonText> {
     if (this.#isAsking) throw new FeedError('timeout', `${this.#name}: the request before has not ended`);
     if (!tick.manual) this.#backOff.check();

@@ -26,7 +26,10 @@ interface Retained {
   readonly record: RetainedRecord;
   readonly matches: RoomMatcher;
   readonly bytes: number;
-  /** By the room's name; the same objects for all who join, since frames are cached by them. */
+  /**
+   * Cache of the message per room name. Every client that joins a room gets the same object, because
+   * `ReplayFrames` uses the event object as its cache key.
+   */
   readonly messages: Map<string, Message>;
 }
 

@@ -342,8 +342,9 @@ export class Schedule implements Timed {
   }
 
   /**
-   * The newest instant that was due: the one before the instant that the timer will call next, which may
-   * have passed. After a change of cadence that may be one of the cadence before.
+   * The newest due instant: the one before the instant that the timer calls next. (The timer may be late, so
+   * that the next instant can already be in the past.) After a change of cadence it can be an instant of the
+   * old cadence, if its tick was sent.
    */
   #newestDue(nowMs: number, nextMs: number | null): number | null {
     return this.#chain.newestDue(this.cadence.previous(nextMs === null ? nowMs : nextMs - 1), nowMs);
