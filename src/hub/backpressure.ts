@@ -2,13 +2,13 @@ import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 
 export interface BackpressureOptions {
-  /** How many may pass in one iteration of the event loop. */
+  /** How many pieces of work may pass in one iteration of the event loop. */
   readonly maxPerIteration: number;
-  /** How many of the waiting ones may pass at the end of an iteration. Default: `maxPerIteration`. */
+  /** How many pieces that wait may pass at the end of an iteration. Default: `maxPerIteration`. */
   readonly maxWaitingPerIteration?: number;
-  /** Whether the server is busy: no more than one may pass in this iteration. */
+  /** Whether the server is busy: no more than one piece of work may pass in this iteration. */
   readonly isBlocked: () => boolean;
-  /** Called at the end of an iteration, before the waiting ones pass. */
+  /** Called at the end of an iteration, before the pieces of work that wait pass. */
   readonly onIteration?: () => void;
 }
 
@@ -29,7 +29,7 @@ export class Backpressure {
     this.#options = options;
   }
 
-  /** To be called, and awaited, before a piece of work; `undefined`: it may be done at once. */
+  /** To be called, and awaited, before a piece of work; `undefined`: the work may be done at once. */
   ready(): Promise<void> | undefined {
     this.#schedule();
     if (this.#waiting.length === 0 && this.#mayPass) {
@@ -63,7 +63,7 @@ export class Backpressure {
       this.#passed++;
       count++;
       resolve();
-      // Its work runs now, and may make `isBlocked` true for the next one.
+      // The work that waited runs now, and may make `isBlocked` true for the next piece.
       await undefined;
     }
     this.#waiting = this.#waiting.slice(count);

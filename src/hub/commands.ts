@@ -8,7 +8,7 @@ import type { RoomClosed, Rooms } from './room.ts';
 import type { CurrentSettings } from './settings.ts';
 
 interface Closing {
-  /** `lock-room` makes the room where there is none. */
+  /** `lock-room` makes the room where it does not exist. */
   readonly kind: 'close-room' | 'lock-room';
   readonly room: string;
   readonly how: CloseRoom;
@@ -24,9 +24,12 @@ export type Command =
 
 /** What a command did. */
 export interface Performed {
-  /** Of a room that was closed; absent where there is none. */
+  /** The room that was closed; absent where no room was closed. */
   readonly closed?: RoomClosed;
-  /** Resolves when what it changed survives a crash; rejects with a 503 `Refusal` where it never will. */
+  /**
+   * Resolves when the changes of the command survive a crash; rejects with a 503 `Refusal` where they never
+   * will.
+   */
   readonly stored: Promise<void>;
 }
 
@@ -95,7 +98,7 @@ export class Commands {
       lost: `room "${name}" is closed, but its lock is not stored: a restart would open it; try again`,
     });
     const closed = await rooms.close(name, how, lock, (member, reason) => {
-      // A member that is left with no room is closed, one that is in others stays.
+      // A member that is left with no room is closed; a member that is in other rooms stays.
       if (member.rooms.size === 1) {
         close(member, reason, name);
       } else {
@@ -119,7 +122,7 @@ export class Commands {
 
   async #forgetLock(name: string): Promise<Performed> {
     const { clock, log, rooms } = this.#options;
-    // It may have been locked again meanwhile.
+    // The room may have been locked again meanwhile.
     return rooms.lockOf(name) ? NOTHING_STORED : log.append([], () => [lockChange(name, undefined, clock)]);
   }
 

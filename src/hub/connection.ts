@@ -20,12 +20,18 @@ export class Connection {
   readonly peer: Peer;
   readonly outbox: Outbox;
   readonly connectedAtMs: number;
-  /** Of the last frame that came from it, milliseconds since the epoch. */
+  /** When the last frame came from the client, milliseconds since the epoch. */
   lastSeenAtMs: number;
   roundTripMs: number | null = null;
-  /** The position in the log up to which it has been sent messages: later ones have higher positions. */
+  /**
+   * The position in the log up to which the client has been sent messages: later messages have higher
+   * positions.
+   */
   served = 0;
-  /** Shared with other connections while it has fewer than two names: replaced then, never changed. */
+  /**
+   * Shared with other connections while the set has fewer than two names: such a set is replaced, never
+   * changed.
+   */
   #rooms = NO_ROOMS;
   #isClosed = false;
 
@@ -37,7 +43,7 @@ export class Connection {
     this.lastSeenAtMs = nowMs;
   }
 
-  /** The names of its rooms. */
+  /** The names of the rooms that the connection is in. */
   get rooms(): ReadonlySet<string> {
     return this.#rooms;
   }
@@ -55,14 +61,15 @@ export class Connection {
   }
 
   /**
-   * Whether the hub has closed it, or its socket is gone: its actions are not performed any more. A peer
-   * that has begun to close is not closed yet: its actions from before are performed, without a reply.
+   * Whether the hub has closed the connection, or its socket is gone: actions of the client are not performed
+   * any more. Where the peer has begun to close, the connection is not closed yet: actions that the peer sent
+   * before are performed, without a reply.
    */
   get closed(): boolean {
     return this.#isClosed;
   }
 
-  /** Its socket is gone, or about to be. */
+  /** To be called when the socket is gone, or about to be. */
   end(): void {
     this.#isClosed = true;
     this.outbox.discard();
@@ -87,7 +94,7 @@ export class Connection {
     this.outbox.close(reason, this.frame(closingText(reason, room)));
   }
 
-  /** How it is named in the messages that it publishes. */
+  /** How the client is named in the messages that it publishes. */
   get sender(): Sender {
     const { device, user } = this.peer;
     return { connection: this.id, ...(device && { device }), ...(user && { user }) };
@@ -99,7 +106,10 @@ export function closingText(reason: CloseReason, room?: string): JsonText {
   return JSON.stringify({ event: 'closing', room, data: reason });
 }
 
-/** The devices, connections and users of a target: the connections, each once, and the names that have none. */
+/**
+ * What the devices, connections and users of a target are here: the connections, each once, and the names
+ * without a connection.
+ */
 export interface Found {
   readonly connections: ReadonlySet<Connection>;
   readonly unreached: readonly string[];
@@ -108,7 +118,7 @@ export interface Found {
 /** All connections of this node, in the order in which they came: by id, by device, by user. */
 export class Connections {
   readonly #byId = new Map<string, Connection>();
-  /** A device may hold several connections; one without a device is in none of the sets. */
+  /** A device may hold several connections; a connection without a device is in none of the sets. */
   readonly #byDevice = new Map<string, Set<Connection>>();
   readonly #byUser = new Map<string, Set<Connection>>();
 

@@ -15,7 +15,10 @@ interface Round {
   readonly outboxes: Flushable[];
 }
 
-/** In one iteration, and while nothing else is due, so many bytes are written at once to sockets that drained. */
+/**
+ * In one iteration, and while nothing else is due, so many bytes are written at once to sockets that
+ * drained.
+ */
 const MAX_REFILL_BYTES = 1024 * 1024;
 
 /**
@@ -40,7 +43,7 @@ export interface FlushSchedulerOptions {
  */
 export class FlushScheduler {
   readonly #options: FlushSchedulerOptions;
-  /** Oldest first, until all of it is written; the last one is still being filled. */
+  /** Oldest first; a round stays until all of it is written, and the last round is still being filled. */
   #rounds: Round[] = [];
   #roundNumber = 0;
   /** By its first frame, the batch of outboxes that get the same frames in this iteration. */
@@ -57,7 +60,10 @@ export class FlushScheduler {
     this.#options = options;
   }
 
-  /** Whether a slice was not enough for what was due: until it is written, nothing more should be accepted. */
+  /**
+   * Whether a slice was not enough for what was due: until the rest is written, nothing more should be
+   * accepted.
+   */
   get isBacklogged(): boolean {
     return this.#isBacklogged;
   }
@@ -77,7 +83,7 @@ export class FlushScheduler {
 
   /** The batch of this frame alone, the same for all outboxes that begin with it in this iteration. */
   batchOf(frame: Frame): Batch {
-    // Nearly always that of the room's member before this one.
+    // Nearly always the batch of the room's member before this one.
     if (frame === this.#lastBatch?.last) return this.#lastBatch;
     let batch = this.#batches.get(frame);
     if (!batch) {
@@ -88,7 +94,7 @@ export class FlushScheduler {
     return batch;
   }
 
-  /** Outboxes that become ready from here on are flushed apart from those before. */
+  /** Outboxes that become ready from here on are flushed apart from the outboxes before. */
   newRound(): void {
     if (this.#rounds.at(-1)?.outboxes.length) this.#rounds.push(this.#round());
   }
@@ -130,7 +136,7 @@ export class FlushScheduler {
     setImmediate(() => {
       this.#isScheduled = false;
       this.#refilledBytes = 0;
-      // Kept longer, they would fill with joined copies of the frames that are replayed to each client.
+      // Kept longer, the batches would fill with joined copies of the frames that are replayed to each client.
       this.#batches.clear();
       this.#lastBatch = undefined;
       this.#flushSlice();
@@ -187,7 +193,10 @@ export class FlushScheduler {
 
 const hasOutboxes = ({ outboxes }: Round): boolean => outboxes.length > 0;
 
-/** From the end: within a round the order makes no difference, and the last ones are still in the cache. */
+/**
+ * From the end: within a round the order makes no difference, and the last outboxes are still in the
+ * processor's cache.
+ */
 function flushSome(outboxes: Flushable[]): void {
   let bytes = 0;
   for (let left = Math.min(FLUSHES_PER_LOOK, outboxes.length); left > 0 && bytes < BYTES_PER_LOOK; left--) {

@@ -100,13 +100,16 @@ export class Frame {
     return this.#content;
   }
 
-  /** Of two waiting frames with the same key the newer replaces the older; `undefined`: it replaces none. */
+  /**
+   * Of two waiting frames with the same key the newer replaces the older; `undefined`: the frame replaces
+   * none.
+   */
   get key(): string | undefined {
     const event = this.#replaceable?.event;
     return event && `${event.room} ${event.tick?.schedule}`;
   }
 
-  /** The bytes of a tick that has replaced `count` older ones, which it says in `conflated`. */
+  /** The bytes of a tick that has replaced `count` older ticks; its field `conflated` says how many. */
   replacing(count: number): Buffer {
     if (!this.#replaceable || count === 0) return this.bytes;
     const { event, format } = this.#replaceable;
@@ -126,7 +129,7 @@ export class Batch {
   readonly last: Frame;
   readonly #before: Batch | undefined;
   #joined: Buffer | undefined;
-  /** What most connections get next; the map holds the others. */
+  /** The batch with the frame that most connections get next; the map holds the batches with other frames. */
   #next: Batch | undefined;
   #branches: Map<Frame, Batch> | undefined;
 
@@ -241,11 +244,11 @@ const OVERHEAD_BYTES = 3000;
 /** What the frames that are kept may take, in bytes: enough for twenty ticks of 10 KB in a hundred rooms. */
 const MAX_REPLAY_BYTES = 32 * 1024 * 1024;
 
-/** They also count towards `totalBufferedBytes`, and may take this part of it: connections need the rest. */
+/** Kept frames also count towards `totalBufferedBytes`, and may take this part: connections need the rest. */
 const MAX_REPLAY_PART = 1 / 8;
 
 /**
- * Frames of events that are sent again to clients that join, so that a storm of them encodes each
+ * Frames of events that are sent again to clients that join, so that a storm of joins encodes each
  * event once per wire format. The frame that was made first is dropped first.
  */
 export class ReplayFrames {
@@ -257,7 +260,7 @@ export class ReplayFrames {
     this.#settings = settings;
   }
 
-  /** What they take, in bytes. */
+  /** What the kept frames take, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }

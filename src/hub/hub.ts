@@ -184,14 +184,14 @@ export class Hub {
   }
 
   /**
-   * Backpressure: to be awaited before a line of a client is acted on. `undefined`: it may be acted on at
-   * once; otherwise resolves when what is due has been written.
+   * Backpressure: to be awaited before a line of a client is acted on. `undefined`: the line may be acted
+   * on at once; otherwise resolves when what is due has been written.
    */
   ready(): Promise<void> | undefined {
     return this.#backpressure.ready();
   }
 
-  /** HTTP answers that are not read yet: they count towards `totalBufferedBytes`, as send queues do. */
+  /** HTTP answers that are not read yet count towards `totalBufferedBytes`, as send queues do. */
   get unreadAnswers(): Pick<SlowConsumers, 'add' | 'remove'> {
     return this.#outboxes.slowConsumers;
   }
@@ -231,7 +231,7 @@ export class Hub {
     return this.#close({ kind: 'close-room', room, how });
   }
 
-  /** As `closeRoom`, and makes the room where there is none; 503 where that would be too many. */
+  /** As `closeRoom`, and makes the room where it does not exist; 503 where that would be too many rooms. */
   lockRoom(room: string, how: CloseRoom): Promise<RoomClosed> {
     return this.#close({ kind: 'lock-room', room, how });
   }
@@ -300,7 +300,7 @@ export class Hub {
     return this.#publisher.newest.id;
   }
 
-  /** See `Joins.history`. It goes as far as `newestId` at the moment of the call. */
+  /** See `Joins.history`. The history goes as far as `newestId` at the moment of the call. */
   history(room: string, since: string | undefined): Promise<History> {
     return this.#joins.history(room, since);
   }

@@ -17,8 +17,8 @@ export interface CurrentTicksOfRoom {
   /** The ticks at hand, with `replay`. */
   readonly ticks: readonly RoomEvent[];
   /**
-   * The ticks that have to be read first, with `replay`. They never reject; one is `undefined`
-   * where a live tick of the schedule was sent meanwhile, or the read failed.
+   * The ticks that have to be read first, with `replay`. The promises never reject; one resolves to
+   * `undefined` where a live tick of the schedule was sent meanwhile, or the read failed.
    */
   readonly coming: readonly Promise<RoomEvent | undefined>[];
 }
@@ -36,8 +36,8 @@ export interface CurrentTicks {
 export type Resumed = Readonly<Record<string, boolean | null>>;
 
 /**
- * So few because the time that a join takes, some milliseconds where it replays much, is known only when
- * the others of its iteration have begun.
+ * A small number, because the time that a join takes, some milliseconds where it replays much, is known only
+ * when the other joins of the iteration have begun.
  */
 const MAX_WAITING_JOINS_PER_ITERATION = 4;
 
@@ -99,7 +99,7 @@ export class Joins {
     const { current, missed } = await this.#enter(connection, open, since);
     const { resumed, firstPosition } = missed;
     // A client that is cut off in the middle of its replay comes back with the last id it has seen, and
-    // gets the rest. Where any room resumes, that is from `since` on.
+    // gets the rest. Where any room resumes, the rest begins behind `since`.
     const startId = firstPosition === undefined ? newestId : log.idAt(firstPosition - 1);
     const id = since !== undefined && Object.values(resumed).some(Boolean) ? since : startId;
     const hello = this.#hello(connection, open, resumed, id);
@@ -126,7 +126,7 @@ export class Joins {
 
   /**
    * A room's messages for a client that does not join it: those that were delivered when this is called, so
-   * that a client that polls gets nothing twice. Makes no room.
+   * that a client that polls gets nothing twice. Does not make the room.
    */
   async history(room: string, since: string | undefined): Promise<History> {
     const upTo = this.#options.publisher.newest.position;
@@ -181,8 +181,9 @@ export class Joins {
   }
 
   /**
-   * Resolves when a client may join; `undefined`: at once. Not between the moment when a message to be retained looks for its
-   * rooms and that when it is delivered: a room that began meanwhile would get it neither way.
+   * Resolves when a client may join; `undefined`: at once. No client joins between the moment when a message
+   * to be retained looks for its rooms and the moment when the message is delivered: a room that began
+   * meanwhile would get the message neither live nor as a retained one.
    */
   #ready(): Promise<void> | undefined {
     const ready = this.#backpressure.ready();
@@ -196,7 +197,7 @@ export class Joins {
   }
 
   #add(connection: Connection, name: string): void {
-    // A listener for `join` may have closed it when it joined the room before.
+    // A listener for `join` may have closed the connection when it joined the room before.
     if (connection.closed) return;
     const room = this.#options.rooms.open(name);
     room.add(connection);

@@ -27,7 +27,7 @@ interface LockRecord extends Omit<Lock, 'endsAtMs'> {
   readonly until: string;
 }
 
-/** The lock of a room that is closed now, where it gets one. */
+/** The lock of a room that is closed now; `undefined`: the room is not locked. */
 export function lockFor({ lockMs, ...how }: CloseRoom, clock: Clock): Lock | undefined {
   if (lockMs === 0) return undefined;
   const { reason = CLOSE.roomClosed.reason, reconnect } = how;
@@ -47,7 +47,7 @@ export function lockChange(room: string, lock: Lock | undefined, clock: Clock): 
   return { kind: 'lock', key: room, value: JSON.stringify(record) };
 }
 
-/** The lock of a record, as it is after a restart; it may have ended. */
+/** The lock of a record, as it is after a restart; the lock may have ended. */
 export function lockOfRecord(text: JsonText, clock: Clock): Lock {
   // Written by `lockChange` alone.
   const { until, reconnect, reason }: LockRecord = JSON.parse(text);
@@ -74,7 +74,7 @@ export function lockedRefusal(room: string, lock: Lock, clock: Clock): Refusal {
   });
 }
 
-/** The one of several refusals that is answered where every room is locked: that of the room which opens first. */
+/** The refusal that is answered where every room is locked: the refusal of the room that opens first. */
 export function firstToOpen(refusals: readonly Refusal[]): Refusal | undefined {
   const afterMs = ({ details }: Refusal) => details.retryAfterMs ?? Number.POSITIVE_INFINITY;
   return refusals.toSorted((a, b) => afterMs(a) - afterMs(b))[0];

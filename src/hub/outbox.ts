@@ -22,13 +22,13 @@ export interface OutboxContext {
   readonly settings: CurrentSettings;
   readonly scheduler: FlushScheduler;
   readonly slowConsumers: SlowConsumers;
-  /** Called with the id of a connection whose socket threw: it cannot be used any more. */
+  /** Called with the id of a connection whose socket threw: the socket cannot be used any more. */
   readonly onBroken: (connection: string, error: unknown) => void;
   /** Totals since start. */
   readonly totals: { events: number; bytes: number; conflated: number };
 }
 
-/** A batch of no more bytes is written whole, also where `conflateAboveBytes` is less. */
+/** A batch of at most so many bytes is written whole, also where `conflateAboveBytes` is less. */
 const SMALL_BATCH_BYTES = 4096;
 
 /** A frame of so many bytes is written by itself: copying it costs more, and other sockets share its bytes. */
@@ -45,10 +45,13 @@ class Backlog {
   /** Frames that wait for `release`; set by `hold`. */
   held: Frame[] | undefined;
   heldBytes = 0;
-  /** By what they replace, in the order in which they will leave; set while the peer does not keep up. */
+  /**
+   * Frames by the key of what they replace, in the order in which they will leave; set while the peer does
+   * not keep up.
+   */
   waiting: Map<unknown, Waiting> | undefined;
   waitingBytes = 0;
-  /** Of the peer's own lines that are not acted on yet. */
+  /** Bytes of the peer's own lines that are not acted on yet. */
   inboundBytes = 0;
   /** Whether the sink will call back when it is empty; the next frames are written then. */
   isDraining = false;
@@ -86,7 +89,7 @@ export class Outbox implements Flushable, UnsentQueue {
   #isClosed = false;
   /** Events handed to the socket. */
   sent = 0;
-  /** Ticks that a newer one replaced. */
+  /** Ticks that a newer tick replaced. */
   conflated = 0;
 
   constructor(connection: string, sink: Sink, context: OutboxContext) {
@@ -104,7 +107,7 @@ export class Outbox implements Flushable, UnsentQueue {
     return (this.#batch?.length ?? 0) + this.#queuedBytes;
   }
 
-  /** The same without the batch, which is written at the end of the iteration. */
+  /** `unsentBytes` without the batch, which is written at the end of the iteration. */
   get #queuedBytes(): number {
     return this.#sink.bufferedBytes + (this.#backlog?.bytes ?? 0);
   }
@@ -126,7 +129,7 @@ export class Outbox implements Flushable, UnsentQueue {
       this.#context.slowConsumers.grew(frame.queuedBytes);
     } else if (this.#batch) {
       this.#batch = this.#batch.with(frame);
-      // What is too much for one write waits at once, so that newer ticks replace older ones meanwhile.
+      // What is too much for one write waits at once, so that newer ticks replace older ticks meanwhile.
       if (!this.#fitsSocket(this.#batch)) this.#queueBatch(this.#batch);
     } else {
       const { scheduler } = this.#context;
@@ -135,7 +138,7 @@ export class Outbox implements Flushable, UnsentQueue {
     }
   }
 
-  /** So many bytes of the peer's lines wait until it reads its replies: they count like unsent ones. */
+  /** So many bytes of the peer's lines wait until the peer reads its replies: they count like unsent bytes. */
   waitForPeer(inboundBytes: number): void {
     if (this.#isClosed) return;
     this.#backlog ??= new Backlog();
@@ -180,9 +183,9 @@ export class Outbox implements Flushable, UnsentQueue {
 
   /**
    * Writes what is queued and `last` behind it, and ends the connection; for one that is too slow, or has
-   * more queued than a connection may have unsent, `last` alone. What is held back never leaves: it
-   * belongs behind messages that are not here yet, and a client that came back with the id of one of them
-   * would miss those for ever. Does nothing the second time.
+   * more queued than a connection may have unsent, `last` alone. What is held back never leaves: it belongs
+   * behind messages of the log that are not read yet. A client that came back with the id of a message that
+   * was held back would never get those before it. Does nothing the second time.
    */
   close(reason: CloseReason, last: Frame): void {
     if (this.#isClosed) return;

@@ -23,24 +23,24 @@ export interface Publication {
   readonly from?: Sender;
   /** Retains the message in place of the one that has this key; for rooms only. */
   readonly key?: string | undefined;
-  /** How long it is retained, in milliseconds; absent: until it is replaced or withdrawn. */
+  /** How long the message is retained, in milliseconds; absent: until it is replaced or withdrawn. */
   readonly ttlMs?: number | undefined;
-  /** Answer as if it had been sent, and send nothing. */
+  /** Answer as if the message had been sent, and send nothing. */
   readonly dryRun?: boolean;
 }
 
 export interface Published {
   /** The last id given; null where no room was addressed. */
   readonly id: string | null;
-  /** Those of the rooms that have members, by name. */
+  /** The rooms that have members, by name. */
   readonly rooms: readonly string[];
   /** Each connection counted once. */
   readonly connections: number;
-  /** Devices, connections and users that were named and are not here. */
+  /** Devices, connections and users that were named and are not connected. */
   readonly unreached: readonly string[];
   /** Rooms that were named exactly, that nobody is in, and that no rule is meant for. */
   readonly unknown: readonly string[];
-  /** Whether a history keeps it, or it is retained. */
+  /** Whether a history keeps the message, or it is retained. */
   readonly kept: boolean;
 }
 

@@ -3,7 +3,10 @@ import type { RoomEvent } from './event.ts';
 import type { Frame } from './frame.ts';
 import type { RetainedMessage } from './retained.ts';
 
-/** How far a client has seen the messages: up to a position, and of the copies at it up to that for `room`. */
+/**
+ * How far a client has seen the messages: up to a position, and of the copies at that position up to the
+ * copy for `room`.
+ */
 export interface Since {
   readonly position: number;
   /** Absent: everything at the position. */
@@ -14,7 +17,7 @@ export interface Since {
 export interface Replay {
   /** For each room `true` where nothing is missing, `false` where there is a gap, `null` without an id. */
   readonly resumed: Readonly<Record<string, boolean | null>>;
-  /** Of the first message; `undefined` where there is none. */
+  /** Position of the first message; `undefined` where nothing is sent again. */
   readonly firstPosition: number | undefined;
   readonly frames: readonly Frame[];
 }
@@ -22,14 +25,14 @@ export interface Replay {
 export interface ReplayOptions {
   /** The position of the newest message that the client does not get live. */
   readonly upTo: number;
-  /** Undefined: the client gave no id, or not one of this log. */
+  /** Undefined: the client gave no id, or an id of another log. */
   readonly since: Since | undefined;
   readonly maxBytes: number;
   readonly retainedOf: (room: string) => readonly RetainedMessage[];
   readonly frameOf: (event: RoomEvent) => Frame;
 }
 
-/** An id has the room behind a dot where it is that of a copy of a retained message. */
+/** The id of a copy of a retained message ends with a dot and the room. */
 export function parseSince(text: string): { readonly id: string; readonly room?: string } {
   const dot = text.indexOf('.');
   return dot === -1 ? { id: text } : { id: text.slice(0, dot), room: text.slice(dot + 1) };
@@ -43,8 +46,8 @@ interface Replayed {
 
 /**
  * The messages that several rooms kept, and those that they retain, as one sequence in the order of the
- * ids, up to where the connection gets them live. Where they are more than an outbox may hold, only the
- * newest of the history are sent, and the rooms that lost some have a gap; what is retained is sent first
+ * ids, up to where the connection gets them live. Where the messages are more than an outbox may hold, only
+ * the newest of the history are sent, and the rooms that lost some have a gap; what is retained is sent first
  * of all.
  */
 export function replay(histories: ReadonlyMap<string, History>, options: ReplayOptions): Replay {

@@ -17,7 +17,7 @@ interface RetainedRecord {
   /** One room's name, or patterns with `*`. */
   readonly patterns: readonly string[];
   readonly position: number;
-  /** With `id`, and with `room` where it is for one room. */
+  /** With `id`, and with `room` where the message is for one room. */
   readonly event: RoomEvent;
   readonly isWithdrawal: boolean;
 }
@@ -44,17 +44,20 @@ export interface Retaining {
   readonly key: string;
   /** Room patterns. */
   readonly patterns: readonly string[];
-  /** Whether it withdraws what has the key. */
+  /** Whether the publication withdraws the message of the key. */
   readonly isWithdrawal: boolean;
 }
 
-/** What one takes on the wire beside its data, at most: room, event, id, time, key and end. */
+/** What a retained message takes on the wire beside its data, at most: room, event, id, time, key and end. */
 const OVERHEAD_BYTES = 450;
 
-/** A message for a pattern has a copy for each room; so many are kept. */
+/** A message for a pattern has a copy for each room; so many copies are kept. */
 const MAX_COPIES = 100;
 
-/** So many that are over are kept, for clients that were away meanwhile; the oldest are dropped first. */
+/**
+ * So many messages that are over are kept, for clients that were away meanwhile; the oldest are dropped
+ * first.
+ */
 const MAX_OVER = 1000;
 
 /**
@@ -70,7 +73,10 @@ const MAX_OVER = 1000;
 export class RetainedMessages {
   readonly #clock: Pick<Clock, 'now'>;
   readonly #settings: CurrentSettings;
-  /** Of each key in the order of their positions: the newest that matches a room is the one for it. */
+  /**
+   * The messages of each key in the order of their positions: the newest that matches a room is for that
+   * room.
+   */
   readonly #byKey = new Map<string, Retained[]>();
 
   constructor({ clock, settings }: { clock: Pick<Clock, 'now'>; settings: CurrentSettings }) {
@@ -85,10 +91,13 @@ export class RetainedMessages {
     for (const record of all.sort((a, b) => a.position - b.position)) this.#put(record);
   }
 
-  /** Throws a 409 `Refusal` where one more with this key would be too many, or too large with its data. */
+  /**
+   * Throws a 409 `Refusal` where one more message with this key would be too many, or too large with its
+   * data.
+   */
   check(key: string, dataBytes: number): void {
     const { retained, retainedBytes, maxBufferedBytes } = this.#settings.current.limits;
-    // A client that joins gets them at once, and one that has more unsent is closed.
+    // A client that joins gets all retained messages at once, and a client with more unsent bytes is closed.
     const maxBytes = Math.min(retainedBytes, maxBufferedBytes / 2);
     const others = this.#all().filter((each) => each.record.key !== key && !this.#isOver(each));
     const bytes = sumOfBytes(others) + dataBytes + OVERHEAD_BYTES;
@@ -122,7 +131,10 @@ export class RetainedMessages {
     });
   }
 
-  /** Of each key the newest for a room, as its clients get it, in the order of the positions. */
+  /**
+   * The newest message of each key for a room, as the clients of the room get it, in the order of the
+   * positions.
+   */
   of(room: string): RetainedMessage[] {
     const found: RetainedMessage[] = [];
     for (const [key, list] of this.#byKey) {
@@ -151,7 +163,7 @@ export class RetainedMessages {
     return [...removed.map((each) => removalOf(each.record)), changeOf(record)];
   }
 
-  /** Drops the oldest that are over where these are too many. */
+  /** Drops the oldest messages that are over, where these are too many. */
   #boundOver(): Retained[] {
     const over = this.#all().filter((each) => this.#isOver(each));
     over.sort((a, b) => a.record.position - b.record.position);
@@ -164,7 +176,7 @@ export class RetainedMessages {
       bytes -= oldest.bytes;
       const { key } = oldest.record;
       const list = this.#byKey.get(key) ?? [];
-      // With the older ones of its key, which it does not hide any more.
+      // With the older messages of its key, which it does not hide any more.
       const kept = list.slice(list.indexOf(oldest) + 1);
       if (kept.length > 0) this.#byKey.set(key, kept);
       else this.#byKey.delete(key);
@@ -194,7 +206,10 @@ function removalOf({ position }: RetainedRecord): RecordChange {
   return { kind: 'retained', key: String(position), value: null };
 }
 
-/** Whether every room that matches one of `others` matches one of `patterns`; false where that is not plain. */
+/**
+ * Whether every room that matches one of `others` matches one of `patterns`; false where that is not
+ * certain.
+ */
 function covers(patterns: readonly string[], others: readonly string[]): boolean {
   return others.every((other) =>
     patterns.some(

@@ -11,7 +11,7 @@ import type { CurrentSettings } from './settings.ts';
 
 export interface RoomClosed {
   readonly room: string;
-  /** How many members it had. */
+  /** How many members the room had. */
   readonly connections: number;
   /** RFC 3339; null: not locked. */
   readonly lockedUntil: string | null;
@@ -43,7 +43,7 @@ export interface RoomDelivery {
   readonly sized?: SizedText | undefined;
 }
 
-/** A room and its members. It exists while it has a member or a lock, and for a while afterwards. */
+/** A room and its members. A room exists while it has a member or a lock, and for a while afterwards. */
 export class Room {
   readonly name: string;
   readonly createdAtMs: number;
@@ -54,7 +54,7 @@ export class Room {
   /** Cancels the timer that ends the lock or forgets the room. */
   cancelTimer: Cancel | undefined;
   readonly #settings: CurrentSettings;
-  /** The set of this room's name, which members share that are in no other room. */
+  /** The set with this room's name alone, which members share that are in no other room. */
   readonly #alone: Set<string>;
 
   constructor(name: string, createdAtMs: number, settings: CurrentSettings) {
@@ -64,7 +64,7 @@ export class Room {
     this.#alone = new Set([name]);
   }
 
-  /** Queues the event for every member. Returns how many it goes to, and the bytes. */
+  /** Queues the event for every member. Returns how many members it goes to, and the bytes. */
   deliver(event: RoomEvent, { above, sized }: RoomDelivery = {}): { connections: number; bytes: number } {
     const mayConflate = event.tick !== undefined && this.#settings.current.conflates(this.name);
     const encoding = new Encoding(event, { mayConflate, sized });
@@ -116,7 +116,7 @@ interface Selection {
   readonly rooms: Set<Room>;
 }
 
-/** So many selections are kept; the oldest is dropped first. */
+/** So many selections of rooms are kept; the oldest is dropped first. */
 const MAX_SELECTIONS = 1024;
 
 /**
@@ -127,7 +127,7 @@ const MAX_SELECTIONS = 1024;
 export class Rooms {
   readonly #options: RoomsOptions;
   readonly #byName = new Map<string, Room>();
-  /** By their patterns: a schedule has the same ones at each tick. */
+  /** Selections by their patterns: a schedule has the same patterns at each tick. */
   readonly #selections = new Map<string, Selection>();
 
   constructor(options: RoomsOptions) {
@@ -152,14 +152,17 @@ export class Rooms {
     return lock && lock.endsAtMs > this.#options.clock.monotonic() ? lock : undefined;
   }
 
-  /** Why a client may not join a room now; `undefined`: it may. */
+  /** Why a client may not join a room now; `undefined`: the client may. */
   refusalOf(name: string): Refusal | undefined {
     const lock = this.lockOf(name);
     if (!lock) return undefined;
     return lockedRefusal(name, lock, this.#options.clock);
   }
 
-  /** The room of that name, for a client that joins it; made if it does not exist. It must not be locked. */
+  /**
+   * The room of that name, for a client that joins it; made if it does not exist. The room must not be
+   * locked.
+   */
   open(name: string): Room {
     const room = this.#getOrMake(name);
     room.cancelTimer?.();
@@ -237,7 +240,7 @@ export class Rooms {
     evict: (member: Connection, reason: CloseReason) => void,
   ): Promise<RoomClosed> {
     const { clock, settings } = this.#options;
-    // First, so that no client joins again while the others are still being closed.
+    // The lock first, so that no client joins again while other members are still being closed.
     const until = lock ? lockedUntil(lock, clock) : null;
     const room = lock ? this.lock(name, lock) : this.#byName.get(name);
     const members = [...(room?.members ?? [])];
@@ -262,7 +265,7 @@ export class Rooms {
   #awaitEnd(room: Room, lock: Lock): void {
     const { clock } = this.#options;
     this.#setTimer(room, lock.endsAtMs - clock.monotonic(), () => {
-      // A timer may fire early; one that was set for more than 24 days always does.
+      // A timer may fire early; a timer that was set for more than 24 days always does.
       if (lock.endsAtMs > clock.monotonic()) {
         this.#awaitEnd(room, lock);
       } else {
@@ -277,7 +280,7 @@ export class Rooms {
     this.#options.onLockEnded(room.name);
   }
 
-  /** Removes the lock, and with it the room where it is empty. */
+  /** Removes the lock, and the room with it where the room is empty. */
   unlock(name: string): void {
     const room = this.#byName.get(name);
     if (!room) return;

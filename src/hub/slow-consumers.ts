@@ -7,7 +7,7 @@ const CHECK_MS = 500;
 /** Queues are checked when all of them together have grown by this part of `totalBufferedBytes`. */
 const CHECKS_PER_TOTAL = 16;
 
-/** So many are closed in one check, which takes about 5 ms; the next check follows at once. */
+/** So many connections are closed in one check, which takes about 5 ms; the next check follows at once. */
 const MAX_CLOSED_PER_CHECK = 256;
 
 /** The send queue of a connection: its peer reads more slowly than it is sent, or a join waits for the log. */
@@ -41,7 +41,10 @@ export interface SlowConsumersOptions {
  */
 export class SlowConsumers {
   readonly #options: SlowConsumersOptions;
-  /** Since when each has been above `maxBufferedBytes`, on the monotonic clock; undefined: it is not. */
+  /**
+   * Since when each queue has been above `maxBufferedBytes`, on the monotonic clock; undefined: it is not
+   * above.
+   */
   readonly #overSinceMs = new Map<Unsent, number | undefined>();
   #cancel: Cancel | undefined;
   #grownBytes = 0;
@@ -51,12 +54,12 @@ export class SlowConsumers {
     this.#options = options;
   }
 
-  /** How many are watched. */
+  /** How many queues and answers are watched. */
   get size(): number {
     return this.#overSinceMs.size;
   }
 
-  /** Watches it until it is removed; `grownBytes`: by how much it has grown. */
+  /** Watches a queue or an answer until it is removed; `grownBytes`: by how much it has grown. */
   add(unsent: Unsent, grownBytes = unsent.unsentBytes): void {
     if (!this.#overSinceMs.has(unsent)) {
       this.#overSinceMs.set(unsent, undefined);
@@ -120,7 +123,7 @@ export class SlowConsumers {
     this.#overSinceMs.clear();
   }
 
-  /** Adds those with most unsent bytes, as many as it takes to come below the total. */
+  /** Adds the queues and answers with most unsent bytes, as many as it takes to come below the total. */
   #addLargest(tooSlow: Set<Unsent>, excessBytes: number): void {
     const largestFirst = [...this.#overSinceMs.keys()]
       .filter((unsent) => !tooSlow.has(unsent))

@@ -40,10 +40,10 @@ export interface ConnectionEntry {
   readonly lastSeenAt: string;
   /** Events handed to the socket. */
   readonly sent: number;
-  /** Ticks that a newer one replaced before they could leave. */
+  /** Ticks that a newer tick replaced before they could leave. */
   readonly conflated: number;
   readonly bufferedBytes: number;
-  /** Of the last ping; null before the first answer, and on SSE. */
+  /** Round trip of the last ping; null before the first answer, and on SSE. */
   readonly roundTripMs: number | null;
 }
 
@@ -63,7 +63,7 @@ export interface ConnectionsQuery extends PageQuery {
   readonly user?: string;
   readonly device?: string;
   readonly transport?: Transport;
-  /** Only those whose peers do not keep up. */
+  /** `true`: only connections whose peers do not keep up; `false`: only the others. */
   readonly slow?: boolean;
 }
 
@@ -83,7 +83,10 @@ export function listRooms(
   return roomEntries(found.slice(0, limit), log, clock);
 }
 
-/** A room that goes while the log is read stays in: a page cut short would look like the last one. */
+/**
+ * A room that is forgotten while the log is read stays in the page: a shorter page would look like the last
+ * page.
+ */
 export async function roomEntries(rooms: readonly Room[], log: Log, clock: Clock): Promise<RoomEntry[]> {
   const kept = await log.kept(rooms.map(({ name }) => name));
   return rooms.map(({ name, byTransport, createdAtMs, lock }) => {

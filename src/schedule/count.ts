@@ -1,6 +1,6 @@
 import { offsetChange, zoneOffset } from '../feed/timezone.ts';
 
-/** How many instants there are; not `exact`: more than `count`. */
+/** How many instants there are; where not `exact`, there are more than `count`. */
 export interface Count {
   readonly count: number;
   readonly exact: boolean;
@@ -19,7 +19,7 @@ export class CountBudget {
     this.#whole = whole;
   }
 
-  /** False: it is used up. */
+  /** False: the budget is used up. */
   spend(cost: number): boolean {
     this.#left -= cost;
     return (this.#whole?.spend(cost) ?? true) && this.#left >= 0;
@@ -40,7 +40,7 @@ const DAYS_COST = 0.02;
 export interface CalendarTimes {
   /** Whether it names times of day, each of which runs once a day; otherwise it is a rhythm: see `calendar`. */
   readonly fixed: boolean;
-  /** The seconds, minutes and hours it names, each in ascending order. */
+  /** The seconds, minutes and hours that the pattern names, each in ascending order. */
   readonly clock: readonly (readonly number[])[];
   /** Whether it names a day, given as its midnight in UTC; absent where only croner knows (`L`, `W`, `#`). */
   readonly isDay: ((midnight: number) => boolean) | undefined;
@@ -109,7 +109,10 @@ interface Week {
 
 const WEEK_MS = 7 * DAY_MS;
 
-/** About twenty years. With more all are forgotten, since a clock may be wrong by centuries. */
+/**
+ * About twenty years. With more weeks all are forgotten: a clock that is wrong by centuries must not fill
+ * the memory.
+ */
 const MAX_WEEKS = 1000;
 
 /** The weeks of a zone, each found when it is first needed. */

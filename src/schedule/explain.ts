@@ -10,7 +10,7 @@ export interface PlannedRun {
   readonly due: string;
   /** The same as a wall clock in the schedule's zone shows it, with its offset. */
   readonly local: string;
-  /** What daylight saving does to it; null: nothing. */
+  /** What daylight saving does to the run; null: nothing. */
   readonly note: string | null;
 }
 
@@ -44,7 +44,10 @@ export function describeCadence({ name, describedCadence }: Explainable): Omit<E
   };
 }
 
-/** The runs after `from`, each found when the caller gets it: one of a calendar takes a tenth of a millisecond. */
+/**
+ * The runs after `from`, each found when the caller gets it: one of a calendar takes a tenth of a
+ * millisecond.
+ */
 export function* plannedRuns(
   { cadence, describedCadence }: Explainable,
   from: number,
@@ -98,9 +101,9 @@ export function cadenceWords(cadence: CadenceEntry): string {
 }
 
 const HOUR_MS = 3_600_000;
-/** The clocks are never changed by more. */
+/** Clocks are never changed by more than this. */
 const REACH_MS = 3 * HOUR_MS;
-/** They are never changed twice in so short a time. */
+/** Clocks are never changed twice in so short a time. */
 const WEEK_MS = 7 * 24 * HOUR_MS;
 
 /** Returns a function that says what a change of the clocks does to a run of a calendar. */

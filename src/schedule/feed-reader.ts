@@ -58,7 +58,7 @@ export class FeedReader {
       });
       return Promise.resolve();
     }
-    // Only its promise: each reading would otherwise keep the one before it, and so all there ever were.
+    // Only the promise of the reading before, not that reading: each would keep the one before it, and so all.
     const cleared = this.isOpen ? this.cancel() : undefined;
     const reading = this.#read(async (signal) => {
       if (cleared) {
@@ -81,7 +81,7 @@ export class FeedReader {
     onValue: (value: ReadValue) => CurrentTick | undefined,
   ): Promise<CurrentTick | undefined> {
     const reading = this.#read((signal) => this.#feed.read(tick, signal));
-    // Where a run took the place of this read, the clients wait for its end.
+    // Where a run took the place of this read, the clients wait for the end of the run.
     const requested = settle(reading, onValue).then(
       async (current) => current ?? this.#running?.then(() => undefined),
     );
@@ -91,7 +91,7 @@ export class FeedReader {
     return this.#requested;
   }
 
-  /** Aborts what is being read; its value is dropped. Resolves when the feed has ended the read. */
+  /** Aborts the read that is under way; its value is dropped. Resolves when the feed has ended the read. */
   async cancel(): Promise<void> {
     this.#reading?.cancel();
     await this.#reading?.ended;

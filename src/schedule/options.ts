@@ -25,14 +25,14 @@ export interface ScheduleOptions {
   /** Room patterns. */
   readonly rooms: readonly string[];
   readonly event: string;
-  /** Whether it starts paused, unless the admin API has said otherwise. */
+  /** Whether the schedule starts paused, unless the admin API has said otherwise. */
   readonly paused: boolean;
   /** How long one read of the feed may take. */
   readonly timeoutMs: number;
   /** Makes the feed. Called once, and only if the schedule is new or has changed. */
   makeFeed(): Feed;
   readonly feedType: string;
-  /** What all of this was parsed from: where it is deeply equal, a reload leaves the schedule as it is. */
+  /** What these options were parsed from: where it is deeply equal, a reload leaves the schedule as it is. */
   readonly config: unknown;
 }
 

@@ -9,9 +9,9 @@ export type RunOutcome = 'sent' | 'unchanged' | 'unheard' | 'failed';
 export interface Run {
   readonly dueMs: number;
   readonly startedMs: number;
-  /** How long it took to get the value, on the monotonic clock. */
+  /** How long the feed took for the value, on the monotonic clock. */
   readonly tookMs: number;
-  /** When the tick was sent; null where none was. */
+  /** When the tick was sent; null where no tick was sent. */
   readonly sentMs: number | null;
   readonly manual: boolean;
   readonly rooms: number;
@@ -48,7 +48,7 @@ export interface Counters {
   readonly sent: number;
   readonly unchanged: number;
   readonly missed: number;
-  /** There were more than `missed`: some were too many to count. Absent otherwise. */
+  /** True: more instants than `missed` were missed, since some were too many to count. Absent otherwise. */
   readonly missedAtLeast?: true;
   readonly overlapped: number;
   readonly failed: number;
@@ -167,7 +167,7 @@ function runEntry(id: number, { dueMs, startedMs, sentMs, tookMs: _, ...run }: R
   };
 }
 
-/** The sum of several, for instance of all schedules. */
+/** The sum of several outcomes, for instance those of all schedules. */
 export function sumOf(counts: Iterable<RunCounts>): RunCounts {
   const sum = { runs: { sent: 0, unchanged: 0, unheard: 0, failed: 0 }, missed: 0, overlapped: 0 };
   for (const { runs, missed, overlapped } of counts) {
@@ -184,7 +184,7 @@ export function sumOf(counts: Iterable<RunCounts>): RunCounts {
 /** A histogram for Prometheus: how many values lie at or below each bound. */
 class Histogram {
   readonly bounds: readonly number[];
-  /** One for each bound, and the last for what is above them all; not cumulative. */
+  /** One count for each bound, and the last for values above all bounds; not cumulative. */
   readonly counts: number[];
   sum = 0;
 

@@ -37,10 +37,10 @@ export interface CurrentOfSchedule {
   readonly tick: RoomEvent | Promise<RoomEvent | undefined> | undefined;
 }
 
-/** What is known of a run when it begins; `sinceMs` is `startedMs` on the monotonic clock. */
+/** What is known of a run when the run begins; `sinceMs` is `startedMs` on the monotonic clock. */
 type RunStart = Pick<Run, 'dueMs' | 'manual' | 'startedMs'> & { readonly sinceMs: number };
 
-/** Makes a value at the time that is given; throws where there is none. */
+/** Makes a value at the time that is given; throws where there is no value. */
 type MakeValue = (atMs: number) => RoomData;
 
 type RunResult = Pick<Run, 'sentMs' | 'rooms' | 'connections' | 'bytes' | 'outcome' | 'error'>;
@@ -55,7 +55,7 @@ export class Schedule implements Timed {
   readonly name: string;
   readonly cadence: Cadence;
   readonly missed: MissedPolicy;
-  /** Whether a room belongs to it. */
+  /** Whether a room belongs to the schedule. */
   readonly reaches: RoomMatcher;
   readonly options: ScheduleOptions;
   readonly history: RunHistory;
@@ -65,9 +65,9 @@ export class Schedule implements Timed {
   readonly #source: ComputedFeed | FeedReader;
   readonly #status: Status;
   readonly #chain: TickChain;
-  /** Absent while paused or stopped. */
+  /** The slot of the timer; absent while paused or stopped. */
   #slot: TimerSlot | undefined;
-  /** The newest slot, also of the schedule that this one replaced: the next one continues it. */
+  /** The newest slot, also of the schedule that this one replaced: the next slot continues it. */
   #lastSlot: TimerSlot | undefined;
   /** Set by `stop`; resolves when the feed has ended. */
   #ended: Promise<void> | undefined;
@@ -96,7 +96,7 @@ export class Schedule implements Timed {
     this.#source = 'compute' in feed ? feed : new FeedReader(context.clock, feed, options.timeoutMs);
   }
 
-  /** `before`: as given to the constructor; it is stopped, and this one replaces it. */
+  /** `before`: as given to the constructor; that schedule is stopped, and this one replaces it. */
   start(before?: Schedule): void {
     // An instant that has passed and was not called yet is called for this schedule.
     const afterMs = Math.min(this.#context.clock.now(), (before?.next ?? Number.POSITIVE_INFINITY) - 1);
@@ -106,7 +106,9 @@ export class Schedule implements Timed {
     this.#status.start(before?.options);
   }
 
-  /** Cannot be undone. Aborts what is being read; nothing is sent any more. Resolves when the feed has ended. */
+  /**
+   * Cannot be undone. Aborts what is being read; nothing is sent any more. Resolves when the feed has ended.
+   */
   stop(): Promise<void> {
     if (this.#ended) return this.#ended;
     this.#ended = this.#leaveTimer();
@@ -205,11 +207,11 @@ export class Schedule implements Timed {
    */
   request(room: string): CurrentOfSchedule {
     const current = this.#requestTick();
-    // After that: a value that could not be computed just now is a reason for a status.
+    // The status after the tick: a value that could not be computed just now is a reason for a status.
     this.#status.checkAge();
     const status = this.#status.event(room);
     if (current instanceof CurrentTick) return { status, tick: current.replay(room, !this.#slot) };
-    // A run shows its value only if it sends it.
+    // A run shows its value only if the run sends it.
     if (!current || this.#reader?.running) this.#chain.notShown();
     return { status, tick: current && this.#comingTick(current, room) };
   }
@@ -230,7 +232,10 @@ export class Schedule implements Timed {
     return this.#finishRequest(dueMs, (atMs) => source.compute(tick.tick, atMs), tick);
   }
 
-  /** The tick when it was read. A client that gets none, and no live one meanwhile, was not shown the value. */
+  /**
+   * Resolves to the tick when its value was read. A client that gets no tick, live ticks included, was not
+   * shown the value.
+   */
   async #comingTick(coming: Promise<CurrentTick | undefined>, room: string): Promise<RoomEvent | undefined> {
     const { sentCount } = this.#chain;
     const current = await coming;
@@ -262,7 +267,7 @@ export class Schedule implements Timed {
     await this.#startRun(this.#newestDue(nowMs, this.next) ?? nowMs, true);
   }
 
-  /** A computed value is sent on return, one that is read when this resolves. */
+  /** Returns when a computed value is sent; for a value that is read resolves when it is sent. */
   #startRun(dueMs: number, manual: boolean): Promise<void> | undefined {
     const { clock } = this.#context;
     const start = { dueMs, manual, startedMs: clock.now(), sinceMs: clock.monotonic() };
@@ -335,7 +340,7 @@ export class Schedule implements Timed {
     return current;
   }
 
-  /** Returns what is kept of the error. */
+  /** Returns the part of the error that is kept. */
   #failed(dueMs: number, error: unknown): string {
     this.#failedDueMs = dueMs;
     return this.#status.failed(error);

@@ -39,7 +39,7 @@ export class Schedules implements CurrentTicks {
   #pausedByHand = new Map<string, boolean>();
   /** Ordered by name. */
   #schedules: ReadonlyMap<string, Schedule> = new Map();
-  /** Of the schedules that were removed. */
+  /** The outcomes of the schedules that were removed. */
   #removedCounts: RunCounts = sumOf([]);
   /** The stopped schedules whose feeds have not ended yet. */
   readonly #ending = new Set<Promise<void>>();
@@ -143,7 +143,7 @@ export class Schedules implements CurrentTicks {
     return this.#named(name).entry();
   }
 
-  /** The `count` runs after `fromMs`, undefined for now, as if it were not paused. */
+  /** The `count` runs of a schedule after `fromMs`, undefined for now, as if the schedule were not paused. */
   async explain(
     name: string,
     { fromMs = this.#context.clock.now(), count }: { fromMs: number | undefined; count: number },
@@ -156,24 +156,27 @@ export class Schedules implements CurrentTicks {
     return { ...describeCadence(options), runs };
   }
 
-  /** Runs it by hand and answers when it is done; whether it failed is in the entry. */
+  /** Runs a schedule by hand and answers when the run is over; whether it failed is in the entry. */
   async run(name: string): Promise<ScheduleEntry> {
     const schedule = this.#named(name);
     await schedule.run();
     return schedule.entry();
   }
 
-  /** Pausing what is paused changes nothing. Resolves when it is stored; 503 where it cannot be. */
+  /** Pausing a paused schedule changes nothing. Resolves when the pause is stored; 503 where it cannot be. */
   pause(name: string): Promise<ScheduleEntry> {
     return this.#setPaused(name, true);
   }
 
-  /** Resuming what is not paused changes nothing. Resolves when it is stored; 503 where it cannot be. */
+  /** Resuming a schedule that is not paused changes nothing. Resolves when it is stored; 503 where it cannot be. */
   resume(name: string): Promise<ScheduleEntry> {
     return this.#setPaused(name, false);
   }
 
-  /** The newest runs, newest first; `after` is the id of the last one seen. 400 if it cannot be one. */
+  /**
+   * The newest runs, newest first; `after` is the id of the last run seen. 400 if it cannot be the id of a
+   * run.
+   */
   async runs(name: string, { after, limit }: PageQuery): Promise<RunEntry[]> {
     const schedule = this.#named(name);
     if (after !== undefined && !/^\d{1,15}$/.test(after)) {
@@ -191,7 +194,7 @@ export class Schedules implements CurrentTicks {
     return first;
   }
 
-  /** How many are in each state. */
+  /** How many schedules are in each state. */
   states(): Record<ScheduleState, number> {
     const states = { ok: 0, stale: 0, error: 0, paused: 0 };
     for (const { state } of this.#schedules.values()) states[state]++;
@@ -219,7 +222,7 @@ export class Schedules implements CurrentTicks {
   }
 
   request(room: string): CurrentTicksOfRoom {
-    // A step of the clock is noticed before anything is answered by it.
+    // A step of the clock is noticed before anything is answered by that clock.
     this.#context.timer.look();
     const statuses: RoomEvent[] = [];
     const ticks: RoomEvent[] = [];

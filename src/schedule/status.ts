@@ -8,11 +8,11 @@ import type { ScheduleContext, ScheduleOptions, ScheduleState } from './options.
 /** What viewers see of a schedule's state, with the field names of a `status` event. */
 export interface PublicStatus {
   readonly state: ScheduleState;
-  /** Since when it is in this state. */
+  /** Since when the schedule is in this state. */
   readonly since: string;
   /** When the feed last gave a value; null before the first. */
   readonly lastGood: string | null;
-  /** Why; null where it is `ok`. */
+  /** Why the schedule is in this state; null where it is `ok`. */
   readonly reason: Reason | null;
 }
 
@@ -62,7 +62,7 @@ export class Status {
     this.#lastGood = before.#lastGood;
   }
 
-  /** Sends a `status` where the state differs from that of `before`, or its cadence or rooms do. */
+  /** Sends a `status` where the state, the cadence or the rooms differ from those of `before`. */
   start(before?: ScheduleOptions): void {
     const { describedCadence: cadence, rooms } = this.#options;
     if (before && !isDeepStrictEqual([before.describedCadence, before.rooms], [cadence, rooms]))
@@ -71,7 +71,7 @@ export class Status {
     this.#settle();
   }
 
-  /** Leaves no timer. */
+  /** Cancels the timer. */
   stop(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;

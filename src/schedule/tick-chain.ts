@@ -27,11 +27,17 @@ export class TickChain {
   #sentDueMs: number | null = null;
   #sentCount = 0;
   #newest: CurrentTick | undefined;
-  /** Not current any more: the last tick of the chain before, or from before the clock was set back. */
+  /**
+   * A tick that is not current any more: the last one of the chain before, or from before the clock was set
+   * back.
+   */
   #outdated: CurrentTick | undefined;
   /** The clock was set back, a `status` said so, and no tick was sent since. */
   #isSetBack = false;
-  /** A client asked for the current tick since the last one was sent: it may not have that `status`. */
+  /**
+   * A client asked for the current tick since the last tick was sent: that client may not have the `status`
+   * about the clock.
+   */
   #wasRequested = false;
   /** The last value that each client here was shown, live or on joining, is that of `#newest`. */
   #isShownToAll = false;
@@ -81,12 +87,12 @@ export class TickChain {
     return this.#sentCount;
   }
 
-  /** A client asks for the current tick: it may need a `status` of `changed` before the next one. */
+  /** A client asks for the current tick: that client may need a `status` of `changed` before the next tick. */
   requested(): void {
     this.#wasRequested = true;
   }
 
-  /** A client here was not shown the newest value: the next one is sent, even if it is the same. */
+  /** A client here was not shown the newest value: the next value is sent, even if it is the same. */
   notShown(): void {
     this.#isShownToAll = false;
   }
@@ -96,7 +102,7 @@ export class TickChain {
     return this.#isShownToAll && typeof data === 'string' && data === this.#newest?.data;
   }
 
-  /** The newest tick stays the current one until then: clients that join meanwhile need no read. */
+  /** The newest tick stays the current one until `untilMs`: clients that join meanwhile need no read. */
   extend(untilMs: number | null): void {
     if (this.#newest) this.#newest.untilMs = untilMs;
   }
@@ -113,7 +119,7 @@ export class TickChain {
    */
   setBack(nextMs: number | null): boolean {
     if (nextMs === null) return false;
-    // It does not become current again when that time has come again.
+    // The tick does not become current again when its time comes again.
     if (this.#newest && this.#newest.dueMs >= nextMs) this.#outdated = this.#newest;
     const comesAgain = this.#sentDueMs !== null && this.#sentDueMs >= nextMs;
     this.#isSetBack ||= comesAgain;
@@ -130,7 +136,7 @@ export class TickChain {
     return this.#sentDueMs !== null && dueMs < this.#sentDueMs;
   }
 
-  /** The current tick, if it is there; `nextMs`: what is due next. */
+  /** The current tick, `undefined` if its value is not here; `nextMs`: the next due instant. */
   current(nowMs: number, nextMs: number | null): CurrentTick | undefined {
     const newest = this.#newest;
     // Where another instant is next than it was, the clock was set.
@@ -150,7 +156,7 @@ export class CurrentTick {
   readonly event: Omit<RoomEvent, 'room' | 'data' | 'id'> & { readonly tick: Tick };
   readonly data: RoomData;
   readonly dueMs: number;
-  /** When it stops being the current one; null for never. */
+  /** When the tick stops being the current one; null for never. */
   untilMs: number | null;
   /** By room, all with `#replayedNextMs` as what is next. */
   readonly #replays = new Map<string, RoomEvent>();

@@ -3,7 +3,7 @@ import type { Cadence } from './cadence.ts';
 /** An instant that was called. */
 interface Call {
   readonly dueMs: number;
-  /** When it was called, by the clock as it is set now. */
+  /** When the instant was called, by the clock as it is set now. */
   readonly atMs: number;
 }
 
@@ -30,7 +30,7 @@ export class TimerSlot {
   readonly cadence: Cadence;
   /** The number of the slot: those due at one instant are called in this order. */
   readonly order: number;
-  /** The instant it waits for; null: there will be none. */
+  /** The instant that the slot waits for; null: there will be none. */
   atMs: number | null;
   /** The sum of the steps of the clock that `atMs` and `#calls` contain. */
   #stepsMs: number;
@@ -45,7 +45,7 @@ export class TimerSlot {
     this.atMs = this.#skipDone(cadence.next(afterMs), 0);
   }
 
-  /** Records that it was called for `dueMs`, at `atMs` by the clock. */
+  /** Records that the slot was called for `dueMs`, at `atMs` by the clock. */
   called(dueMs: number, atMs: number): void {
     const latest = this.#calls.reduce<Call | undefined>(
       (found, call) => (found && found.dueMs > call.dueMs ? found : call),
@@ -68,7 +68,7 @@ export class TimerSlot {
     return this.#skipDone(fromMs, stepMs);
   }
 
-  /** Takes the steps into account; returns what was new of them. */
+  /** Takes the steps of the clock into account; returns the sum of those that were new. */
   settle(stepsMs: number, seenUntilMs: number): number {
     const stepMs = stepsMs - this.#stepsMs;
     this.atMs = this.afterSteps(stepsMs, seenUntilMs);

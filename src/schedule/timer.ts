@@ -14,7 +14,9 @@ export type MissedPolicy = 'latest' | 'skip';
 export interface Timed {
   readonly cadence: Cadence;
   readonly missed: MissedPolicy;
-  /** This instant is due now, or was due and is to be run late. At most one call in one event-loop iteration. */
+  /**
+   * This instant is due now, or was due and is to be run late. At most one call in one event-loop iteration.
+   */
   due(dueMs: number): void;
   /** So many instants passed and will not be run; called before `due`. */
   passedOver(missed: Count): void;
@@ -44,7 +46,7 @@ const MAX_SKIP_LATE_MS = 1000;
 /** After this time the work of a wake goes on in the next iteration of the event loop. */
 const SLICE_MS = 8;
 
-/** So many are called in one iteration all the same: what is due together leaves in one write. */
+/** So many slots are called in one iteration even after that time: what is due together leaves in one write. */
 const MIN_CALLS_PER_SLICE = 50;
 
 /** See `CountBudget`: for all slots together until all that is due has been called, and for one of them. */
@@ -71,7 +73,7 @@ export class Timer {
   readonly #clock: Clock;
   readonly #listener: TimerListener;
   readonly #slots = new Map<TimerSlot, Timed>();
-  /** Latest first, so that the earliest is at the end. */
+  /** Slots that wait, the latest first, so that the earliest is at the end. */
   #waiting: Waiting[] = [];
   /** Slots that have yet to take a step of the clock into account. */
   #unsettled = new Set<TimerSlot>();
@@ -80,13 +82,16 @@ export class Timer {
   #nextOrder = 0;
   #isRunning = false;
   #cancel: Cancel | undefined;
-  /** How far the wall clock was from the monotonic one at the last look; that moves only when it steps. */
+  /**
+   * How far the wall clock was from the monotonic clock at the last look; changes only when the wall clock
+   * steps.
+   */
   #offsetMs = 0;
-  /** When that was, on the monotonic clock. */
+  /** When the last look was, on the monotonic clock. */
   #lookedAtMs = 0;
   /** The look before the first step that some slot has yet to take into account: the step came after it. */
   #steppedAfterMs: number | undefined;
-  /** The sum of all steps. */
+  /** The sum of all steps of the clock, in milliseconds. */
   #stepsMs = 0;
   #counting = new CountBudget(MAX_COUNTING);
 
@@ -153,7 +158,10 @@ export class Timer {
     return atMs === null || atMs > nowMs ? atMs : (slot.cadence.previous(nowMs) ?? atMs);
   }
 
-  /** Looks for a step of the clock: it is reported, and what is due by the new time is called soon. Returns the time. */
+  /**
+   * Looks for a step of the clock: it is reported, and what is due by the new time is called soon. Returns
+   * the time.
+   */
   look(): number {
     const { nowMs, monotonicMs, offsetMs, stepMs } = this.#reading();
     const beforeMs = this.#lookedAtMs;
@@ -201,7 +209,7 @@ export class Timer {
     for (const slot of this.#broken) this.#unsettled.add(slot);
     for (const slot of this.#unsettled) {
       this.#settle(slot, nowMs);
-      // A step that was noticed meanwhile makes all of them unsettled again.
+      // A step that was noticed meanwhile makes all slots unsettled again.
       if (stepsMs !== this.#stepsMs || passedMs() >= SLICE_MS) return;
     }
     this.#steppedAfterMs = undefined;
@@ -258,7 +266,7 @@ export class Timer {
     return isSkipped ? undefined : dueMs;
   }
 
-  /** False: its cadence threw. It is asked again at the next wake. */
+  /** False: the cadence of the slot threw. The cadence is asked again at the next wake. */
   #askCadence(slot: TimerSlot, ask: () => void): boolean {
     const isDone = this.#safely(ask);
     if (!isDone) this.#broken.add(slot);
@@ -304,7 +312,7 @@ function isWaiting(slot: TimerSlot): slot is Waiting {
   return slot.atMs !== null;
 }
 
-/** Those due at one instant come in the order in which they were added. */
+/** Slots that are due at one instant come in the order in which they were added. */
 function isLater(slot: Waiting, than: Waiting): boolean {
   return slot.atMs > than.atMs || (slot.atMs === than.atMs && slot.order > than.order);
 }

@@ -10,7 +10,7 @@ export type Sent = Readonly<Record<string, unknown>>;
 export interface ClientCall {
   readonly connection: Connection;
   readonly sent: Sent;
-  /** When it came in, milliseconds since the epoch. */
+  /** When the line came in, milliseconds since the epoch. */
   readonly receivedAtMs: number;
   /** Runs a function once the reply is in the send queue. */
   readonly afterReply: (callback: () => void) => void;
@@ -36,7 +36,10 @@ const ANY_EXAMPLE = '{"action":"ping"}';
 /** How many characters a reply repeats of a line that is not JSON. */
 const MAX_SHOWN = 80;
 
-/** A longer refused line is not parsed, since that has a cost: its reply has no action and no `ref`. */
+/**
+ * A refused line that is longer is not parsed, because parsing costs time: its reply has no action and no
+ * `ref`.
+ */
 const MAX_ECHOED = 1024;
 
 export interface ActionTableParts {
@@ -87,7 +90,7 @@ export class ActionTable {
     try {
       if (line.length <= MAX_ECHOED) sent = parsed(line);
     } catch {
-      // That the line is malformed matters less than why it is refused.
+      // That the line is malformed matters less than the reason of the refusal.
     }
     this.#parts.onRefused(refusal.reason);
     connection.send(this.#reply(sent, { error: replyError(refusal) }));

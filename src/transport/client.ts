@@ -54,7 +54,7 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
 
   abstract close(reason: CloseReason): void;
 
-  /** Whether the server does not read from it at the moment. */
+  /** Whether the server does not read from the socket at the moment. */
   get isPaused(): boolean {
     return false;
   }
@@ -65,7 +65,7 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
     return written - this.socket.writableLength;
   }
 
-  /** Joins the rooms; resolves when that is over. Never rejects. */
+  /** Joins the rooms; resolves when the join is over. Never rejects. */
   protected async join({ rooms, since, reservation }: AdmittedClient): Promise<void> {
     const { hub, onConnected, onFault } = this.parts;
     onConnected(this.format.name);
@@ -78,12 +78,12 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
     }
   }
 
-  /** To be called when nothing can be delivered to it any more. */
+  /** To be called when nothing can be delivered to the client any more. */
   protected disconnect(): void {
     this.parts.hub.disconnect(this.connection);
   }
 
-  /** To be called when its socket has closed. */
+  /** To be called when the socket has closed. */
   protected end(): void {
     this.disconnect();
     this.parts.heartbeat.remove(this);
@@ -98,7 +98,7 @@ export interface HeartbeatClient {
   ping?(): void;
   /** Counts the bytes of an incomplete message; absent on SSE. */
   countReceived?(): void;
-  /** Whether the server does not read from it at the moment, nor its pongs. */
+  /** Whether the server does not read from the socket at the moment: pongs are not read either. */
   readonly isPaused: boolean;
   /** How many bytes were handed to the operating system. */
   readonly writtenBytes: number;
@@ -111,9 +111,9 @@ export class Pulse {
   pingedAtMs: number | undefined;
   /** When the last frame came in. */
   seenAtMs: number;
-  /** Its `writtenBytes` at the last look, while it is paused. */
+  /** `writtenBytes` of the client at the last look, while its socket is paused. */
   writtenBytes: number | undefined;
-  /** How many events had been sent at the last look, and since when there are no more. */
+  /** How many events had been sent at the last look, and since when the number is the same. */
   sent = 0;
   quietSinceMs: number;
 
@@ -137,7 +137,7 @@ export interface HeartbeatSettings {
   readonly server: {
     /** How often each client is pinged. */
     readonly heartbeatSeconds: number;
-    /** How long one may be silent. */
+    /** How long a client may be silent. */
     readonly idleSeconds: number;
   };
 }
@@ -149,15 +149,15 @@ export interface HeartbeatParts {
 }
 
 /**
- * The open clients, and the heartbeat of each. Every client is pinged regularly, and one that never answers
- * is closed. Where nothing else was sent a client gets a `heartbeat` event too, since a browser cannot see a
- * ping. One timer serves all, so that a client costs no timer of its own.
+ * The open clients, and the heartbeat of each. Every client is pinged regularly, and a client that never
+ * answers is closed. Where nothing else was sent a client gets a `heartbeat` event too, since a browser
+ * cannot see a ping. One timer serves all, so that a client costs no timer of its own.
  */
 export class Heartbeat<Each extends HeartbeatClient = Client> {
   readonly #parts: HeartbeatParts;
   readonly #clients = new Set<Each>();
   #cancel: Cancel | undefined;
-  /** Whether the current look has found one that is not closed. */
+  /** Whether the current look has found a client that is not closed. */
   #hasOpen = false;
   #isStopped = false;
 
@@ -279,7 +279,8 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
 
   #ping(client: Each, now: number): void {
     const { pulse } = client;
-    // From when the ping was due, not from now: looks come a little late, and that must not add up.
+    // Counted from when the ping was due, not from now: looks come a little late, and the delays must not
+    // add up.
     const late = Math.floor((now - pulse.pingAtMs) / this.#heartbeatMs);
     pulse.pingAtMs += (late + 1) * this.#heartbeatMs;
     pulse.pingedAtMs = now;

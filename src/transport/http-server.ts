@@ -18,8 +18,9 @@ const UNREAD_MS = 30_000;
 const BODY_MS = 60_000;
 
 /**
- * Node looks for expired sockets so many times in the time that they have, so that a socket outlives its own
- * by a tenth at most. It finds all at once: the more often it looks, the fewer they are.
+ * Node looks for expired sockets so many times in the time that they have, so that a socket outlives its
+ * deadline by a tenth at most. Each look finds all sockets that have expired since the look before: the more
+ * often Node looks, the fewer these are.
  */
 const LOOKS_PER_DEADLINE = 10;
 const MAX_LOOK_MS = 250;
@@ -51,7 +52,7 @@ export interface ListenerParts extends Omit<PipelineParts, 'unreadMs'> {
 
 interface OpenSocket {
   readonly slot: Slot;
-  /** What is answered on it; absent before the first request and after an upgrade. */
+  /** The requests of the socket and their answers; absent before the first request and after an upgrade. */
   pipeline: Pipeline | undefined;
 }
 
@@ -86,7 +87,7 @@ export class Listener {
       IncomingMessage: requestClass((socket) => this.#sockets.get(socket)?.pipeline?.acceptsMore ?? true),
     });
     this.#server = server;
-    // Read by Node each time that it looks, so they follow a reload.
+    // Node reads these times at each look, so they follow a reload.
     Object.defineProperties(server, {
       maxConnections: { get: () => limits().sockets },
       headersTimeout: { get: () => headersMs(limits()) },
@@ -156,7 +157,10 @@ export class Listener {
     for (const socket of this.#sockets.keys()) socket.destroy();
   }
 
-  /** One too many of an address is closed without an answer, since that would need the socket to stay. */
+  /**
+   * A socket too many of an address is closed without an answer, since an answer would need the socket to
+   * stay.
+   */
   #take(socket: Socket, onClose: () => void): void {
     const slot = this.#parts.connections.takeSocket(socket.remoteAddress);
     if (!slot) {
@@ -205,7 +209,7 @@ export class Listener {
   /** Refuses what Node could not parse, behind the answers to the requests before it. */
   #answerFault(error: NodeJS.ErrnoException, socket: Duplex): void {
     if (error.code === 'ECONNRESET' || !(socket instanceof Socket)) socket.destroy();
-    // Node reports it again for each later read.
+    // Node reports the fault again for each later read.
     else if (this.#sockets.get(socket)?.pipeline?.isEnding) return;
     else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') this.#expire(socket);
     else this.#refuseMalformed(socket, refusalOf(error));
@@ -226,7 +230,7 @@ export class Listener {
   }
 
   #refuseMalformed(socket: Socket, refusal: Refusal): void {
-    // It may have closed since it expired.
+    // The socket may have closed since it expired.
     if (socket.destroyed) return;
     this.#refused(refusal, () => this.#pipelineOf(socket).refuseMalformed(refusal));
   }
@@ -266,8 +270,8 @@ export class Listener {
 
 /**
  * Makes Node take a request for an upgrade where no more are accepted: then its parser stops in the middle
- * of what has come. There is no other way, and all that came in one read would be parsed, up to 3,640
- * requests, in 50 ms and 15 MB.
+ * of what has come. Without this all that came in one read would be parsed, up to 3,640 requests, in
+ * 50 ms and 15 MB; Node has no other way to stop the parser.
  */
 function requestClass(acceptsMore: (socket: Socket) => boolean): typeof IncomingMessage {
   return class extends IncomingMessage {
@@ -278,7 +282,7 @@ function requestClass(acceptsMore: (socket: Socket) => boolean): typeof Incoming
   };
 }
 
-/** 0 is none for Node. */
+/** For Node 0 means no limit. */
 function headersMs({ headersSeconds }: ListenerSettings['limits']): number {
   return Number.isFinite(headersSeconds) ? Math.max(1, Math.round(headersSeconds * 1000)) : 0;
 }

@@ -9,7 +9,10 @@ import { headBytes } from './request-head.ts';
 /** How many requests of one socket may wait for the answer before them. Clients pipeline a few, if any. */
 const MAX_WAITING = 16;
 
-/** How many bytes their heads may take. The request that exceeds it is accepted, and none behind it. */
+/**
+ * How many bytes the heads of waiting requests may take. The request that exceeds this is accepted, and none
+ * behind it.
+ */
 const MAX_WAITING_HEAD_BYTES = 16_384;
 
 /** How long a refusal may wait for the answers before it, until the socket is cut instead. */
@@ -59,7 +62,10 @@ export class Pipeline implements UnreadAnswer {
   readonly #socket: Socket;
   readonly #parts: PipelineParts;
   #current: Answer | undefined;
-  /** To the newest request that was accepted: a fault of the parser may be one of its body. */
+  /**
+   * The answer to the newest request that was accepted: a fault of the parser may be in the body of that
+   * request.
+   */
   #newest: Answer | undefined;
   readonly #waiting: Waiting[] = [];
   #waitingHeadBytes = 0;
@@ -109,7 +115,7 @@ export class Pipeline implements UnreadAnswer {
   }
 
   #wait(answer: Answer): void {
-    // Less memory. Node parsed them to look for `Expect`, and parses them again when they are read.
+    // Frees memory: Node parsed the headers to look for `Expect`, and parses them again when they are read.
     Object.assign(answer.req, { headers: undefined });
     const bytes = headBytes(answer.req);
     this.#waiting.push({ answer, headBytes: bytes });
@@ -173,7 +179,7 @@ export class Pipeline implements UnreadAnswer {
     this.#socket.on('timeout', () => {
       if (this.unsentBytes > 0) this.cut();
     });
-    // To learn of its end.
+    // The end of the socket shows only while the socket is read.
     this.#socket.resume();
     this.accept(answer);
   }
@@ -189,7 +195,7 @@ export class Pipeline implements UnreadAnswer {
     const newest = this.#newest;
     if (!newest || newest.req.complete) this.refuse(refusal);
     else if (this.#waiting.at(-1)?.answer === newest) {
-      // Its bytes need not be subtracted, since no more requests are accepted.
+      // The bytes of its head need not be subtracted, since no more requests are accepted.
       this.#waiting.pop();
       this.refuse(refusal);
     } else if (newest.headersSent) this.cut();
@@ -224,7 +230,7 @@ export class Pipeline implements UnreadAnswer {
       return;
     }
     if (isStream(answer)) {
-      // They would wait for as long as the stream lasts, and it ends the connection.
+      // The requests would wait for as long as the stream lasts, and the stream ends the connection.
       if (this.#waiting.length > 0) this.cut();
     } else if (answer.writableEnded && !answer.writableFinished && this.unsentBytes > 0) {
       unread.add(this);

@@ -8,7 +8,10 @@ import { Refusal, shown } from '../hub/errors.ts';
  */
 const MAX_HEADERS = 100;
 
-/** What Node is told to keep. It drops the rest in silence, perhaps an `Origin`: the one more shows that. */
+/**
+ * How many headers Node is told to keep, one more than are allowed: Node drops the rest in silence, perhaps
+ * an `Origin`.
+ */
 export const KEPT_HEADERS = MAX_HEADERS + 1;
 
 /** What a string in an array takes on the heap, beside its characters. */
@@ -125,7 +128,7 @@ const NO_QUERY = new URLSearchParams();
 function targetOf(target: string): RequestTarget {
   if (PLAIN_TARGET.test(target)) return { pathname: target, searchParams: NO_QUERY };
   try {
-    // Put behind an authority, not resolved against one: "//x" is a path here, not a host.
+    // The path is put behind an authority, not resolved against one: "//x" is a path here, not a host.
     return target.startsWith('/') ? new URL(`http://localhost${target}`) : new URL(target);
   } catch {
     throw new Refusal(400, `${shown(target)} is not an address: ask for /rooms/{room}`);

@@ -8,7 +8,7 @@ import type { CloseReason } from '../protocol/close-reason.ts';
 import { Client, type ClientParts } from './client.ts';
 import { destroySoon } from './problem.ts';
 
-/** An EventSource that lost its stream reconnects after this, and up to as much again at random. */
+/** An EventSource that lost its stream reconnects after this time, and a random time up to as long again. */
 const RETRY_MS = 2000;
 
 /** TCP probes begin after so long without a byte: nothing else shows that a peer is dead. */
@@ -29,8 +29,8 @@ export class SseClient extends Client {
   readonly #response: ServerResponse;
 
   /**
-   * Begins a stream on the response and joins the rooms. Throws a 400 `Refusal`, and then leaves the entry to
-   * the caller, where the socket still belongs to the request before this one.
+   * Begins a stream on the response and joins the rooms. Throws a 400 `Refusal`, and then leaves the slots of
+   * the client to the caller, where the socket still belongs to the request before this one.
    */
   static open(
     response: ServerResponse,

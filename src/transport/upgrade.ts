@@ -30,7 +30,10 @@ export interface Upgrade {
 
 export interface UpgradeGateParts {
   readonly admission: Pick<Admission, 'enter'>;
-  /** Called in the same turn; from then on responsible for the socket and for what its entry holds. */
+  /**
+   * Called in the same event-loop iteration; from then on responsible for the socket and for the client's
+   * slots.
+   */
   readonly accept: (upgrade: Upgrade) => void;
   /** Called with the reason of each request that was refused. */
   readonly onRefused: (reason: RefusalReason) => void;
@@ -92,7 +95,7 @@ function destroyThis(this: Duplex): void {
   this.destroy();
 }
 
-/** Node has no other way to ask: it keeps the response that a socket belongs to in this property. */
+/** Node keeps the response that a socket belongs to in this property, and has no other way to ask for it. */
 function hasUnfinishedAnswer(socket: Duplex & { readonly _httpMessage?: unknown }): boolean {
   return Boolean(socket._httpMessage);
 }
@@ -136,7 +139,7 @@ class Handshake {
     this.#upgrade = upgrade;
   }
 
-  /** The owner that `own` makes is responsible for the socket and the entry from now on. */
+  /** The owner that `own` makes is responsible for the socket and the client's slots from now on. */
   open(websocket: OwnedWebSocket, own: MakeOwner): void {
     if (!this.#upgrade || !own(websocket, this.#upgrade)) return;
     this.#isOpen = true;
@@ -144,7 +147,10 @@ class Handshake {
     this.#upgrade.socket.off('error', destroyThis);
   }
 
-  /** Writes what the socket has held back. Where it has not opened, ends it and releases the entry. */
+  /**
+   * Writes what the socket has held back. Where the WebSocket has not opened, ends the socket and releases
+   * the client's slots.
+   */
   finish(): void {
     if (!this.#upgrade) return;
     const { socket, entry } = this.#upgrade;
@@ -225,7 +231,7 @@ export function websocketUpgrades(
   const maxPayloadBytes = () => settings.current.limits.maxPayloadBytes;
   const maxPieces = () =>
     Math.floor(Math.min(Math.max(maxPayloadBytes() / PIECE_BYTES, MIN_PIECES), MAX_PIECES));
-  // `ws` reads them at each upgrade, and takes 0 for no limit.
+  // `ws` reads the limits at each upgrade, and takes 0 for no limit.
   Object.defineProperties(helper.wss.options, {
     maxPayload: { get: () => (Number.isFinite(maxPayloadBytes()) ? maxPayloadBytes() : 0) },
     maxFragments: { get: maxPieces },

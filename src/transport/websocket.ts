@@ -18,7 +18,7 @@ import {
   websocketUpgrades,
 } from './upgrade.ts';
 
-/** With so many lines waiting for the one before them a client's socket is paused. */
+/** A client's socket is paused while so many of its lines wait for the line before them. */
 const MAX_WAITING_LINES = 16;
 
 /** RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code. */
@@ -32,7 +32,7 @@ const CONTROL_FRAMES: MessageLimits = { messagesPerSecond: 10, messageBurst: 100
 
 /** What WebSocket clients read of the configuration in force. */
 export interface WebSocketSettings {
-  /** With `maxPayloadBytes` of lines waiting a client's socket is paused. */
+  /** A client's socket is paused while `maxPayloadBytes` of its lines wait. */
   readonly limits: MessageLimits & Pick<Limits, 'maxPayloadBytes' | 'maxBufferedBytes'>;
 }
 
@@ -45,7 +45,7 @@ export interface WebSocketClientParts extends ClientParts {
 /** One line of a client. */
 interface Line {
   readonly text: string;
-  /** Its size in UTF-8, as it was received. */
+  /** The size of the line in UTF-8, as it was received. */
   readonly bytes: number;
   readonly receivedAtMs: number;
   /** Set where the reply is this refusal, in place of the action. */
@@ -60,7 +60,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
   readonly #websocket: OwnedWebSocket;
   /** The queue of lines; made with the first line, since most clients only listen. */
   #lines: Line[] | undefined;
-  /** Bytes of the lines in the queue, and of the one that is acted on. */
+  /** Bytes of the lines in the queue, and of the line that is acted on. */
   #lineBytes = 0;
   /** Bytes of an incomplete message, when the heartbeat last looked. */
   #incompleteBytes = 0;
@@ -181,11 +181,11 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     this.#rest();
   }
 
-  /** No line waits. */
+  /** To be called when no line waits any more. */
   #rest(): void {
     this.#isWorking = false;
     if (this.#isLeaving) this.disconnect();
-    // Also where it was closed: the peer's answer to the close frame is still to be read.
+    // Also where the connection was closed: the peer's answer to the close frame is still to be read.
     if (this.#websocket.isPaused) this.#websocket.resume();
   }
 
@@ -194,7 +194,7 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     else await this.parts.actions.perform(this.connection, text, receivedAtMs);
   }
 
-  /** Counts a line. The 429 for one above the rate; closes the connection far above it. */
+  /** Counts a line. Returns the 429 for a line above the rate; closes the connection far above the rate. */
   #rateRefusal(): Refusal | undefined {
     const { limits } = this.parts.settings.current;
     const now = this.parts.clock.monotonic();
@@ -206,7 +206,9 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     return new Refusal(429, `too many messages (limits.messagesPerSecond): wait ${waitMs} ms`);
   }
 
-  /** Counts a control frame. Whether it is within the rate; closes the connection far above it. */
+  /**
+   * Counts a control frame. Returns whether it is within the rate; closes the connection far above the rate.
+   */
   #takesControl(): boolean {
     if (this.connection.closed) return false;
     this.#controls ??= new MessageRate();
@@ -215,13 +217,13 @@ export class WebSocketClient extends Client<WebSocketClientParts> implements Web
     return verdict === 'accepted';
   }
 
-  /** Adds to the bytes of lines; with those of an incomplete message they count as unsent ones do. */
+  /** Adds to the bytes of lines. Bytes of lines and of an incomplete message count as unsent bytes do. */
   #count(bytes: number): void {
     this.#lineBytes += bytes;
     this.connection.outbox.waitForPeer(this.#lineBytes + this.#incompleteBytes);
   }
 
-  /** Whether the queue is filled to that part of its bounds. */
+  /** Whether the queue is filled to that part of its bounds; 1: completely. */
   #isFull(part: number): boolean {
     const lines = this.#lines?.length ?? 0;
     const { maxPayloadBytes } = this.parts.settings.current.limits;
