@@ -1,11 +1,10 @@
 import { setImmediate as nextIteration } from 'node:timers/promises';
-import { type Clock, instant } from '../clock.ts';
+import { instant } from '../clock.ts';
 import type { Appended, Entry, Log, Message, Position, RecordChange } from '../log/log.ts';
-import { inSlices, type Slice } from './backpressure.ts';
+import { Audience, type AudienceOptions } from './audience.ts';
 import type { Command, Performed } from './commands.ts';
-import type { Connection, Connections, Found } from './connection.ts';
 import { Refusal, shown } from './errors.ts';
-import { isExact, roomsMatcher, type Target, targetRooms } from './event.ts';
+import { isExact, targetRooms } from './event.ts';
 import type { FlushScheduler } from './flush-scheduler.ts';
 import { Encoding, sizedText } from './frame.ts';
 import {
@@ -16,8 +15,7 @@ import {
   type PublishOptions,
 } from './publication.ts';
 import { RetainedMessages } from './retained.ts';
-import type { Room, RoomClosed, Rooms } from './room.ts';
-import type { CurrentSettings } from './settings.ts';
+import type { RoomClosed } from './room.ts';
 import type { HubEmitter } from './views.ts';
 
 /** A publication in the queue. */
@@ -51,12 +49,8 @@ const ROUNDS_PER_ITERATION = 64;
 
 const NOTHING_APPENDED: Appended = { messages: [], stored: Promise.resolve() };
 
-export interface PublisherOptions {
-  readonly clock: Clock;
-  readonly settings: CurrentSettings;
+export interface PublisherOptions extends AudienceOptions {
   readonly log: Log;
-  readonly rooms: Rooms;
-  readonly connections: Connections;
   readonly scheduler: FlushScheduler;
   readonly events: HubEmitter;
   /** Called with why the log could not be read or written; clients learn only that it could not. */
@@ -74,6 +68,7 @@ export interface PublisherOptions {
 export class Publisher {
   readonly retained: RetainedMessages;
   readonly #options: PublisherOptions;
+  readonly #audience: Audience;
   #queue: (Pending | PendingCommand)[] = [];
   #isWorking = false;
   #rounds = 0;
@@ -83,10 +78,11 @@ export class Publisher {
   /** Of messages that were delivered and are not written yet, for all connections together. */
   #dueBytes = 0;
 
-  #retaining: { readonly ended: Promise<void>; end(): void } | undefined;
+  #retaining: Promise<void> | undefined;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
+    this.#audience = new Audience(options);
     this.retained = new RetainedMessages(options);
   }
 
@@ -99,7 +95,7 @@ export class Publisher {
 
   /** Set while a message that is to be retained looks for its rooms or is delivered; resolves when it is. */
   get retaining(): Promise<void> | undefined {
-    return this.#retaining?.ended;
+    return this.#retaining;
   }
 
   /** The position of the newest message that was delivered here. */
@@ -113,11 +109,10 @@ export class Publisher {
     { beforehand, changesOf }: PublishOptions = {},
   ): Promise<Published> {
     checkPublication(publication, this.#options.settings.current.limits.eventBytes);
-    const { key, target, data } = publication;
-    if (key !== undefined) this.retained.check(key, Buffer.byteLength(data));
     if (publication.dryRun) {
-      const names = await this.#roomsOf(target);
-      return this.#outcome(publication, names, this.#options.connections.find(target), null);
+      this.#checkRetained(publication);
+      const names = await this.#audience.roomsOf(publication.target);
+      return this.#audience.reached(publication, names, null);
     }
     beforehand?.();
     return this.#enqueue({ publication, isWithdrawal: false, changesOf });
@@ -171,8 +166,8 @@ export class Publisher {
       let group: Pending[] = [];
       let entries = 0;
       for (const item of items) {
-        if ('publication' in item) {
-          if (item.publication.key !== undefined) this.#beginRetaining();
+        const isGrouped = 'publication' in item && item.publication.key === undefined;
+        if (isGrouped) {
           if (!(await this.#findRooms(item))) continue;
           group.push(item);
           entries += item.rooms.length;
@@ -182,33 +177,32 @@ export class Publisher {
         group = [];
         entries = 0;
         if ('command' in item) await this.#options.perform(item.command).then(item.resolve, item.reject);
+        else if (!isGrouped) await this.#retain(item);
       }
       await this.#send(group);
     }
     this.#isWorking = false;
   }
 
-  #beginRetaining(): void {
-    if (this.#retaining) return;
+  /** Publishes a message that is to be retained, by itself: its bounds count those before it. No client joins meanwhile. */
+  async #retain(pending: Pending): Promise<void> {
     let end = () => {};
-    const ended = new Promise<void>((resolve) => {
+    this.#retaining = new Promise<void>((resolve) => {
       end = resolve;
     });
-    this.#retaining = { ended, end };
-  }
-
-  /** Resolves when the joins that waited have gone on. */
-  async #endRetaining(): Promise<void> {
-    if (!this.#retaining) return;
-    this.#retaining.end();
+    if (await this.#findRooms(pending)) await this.#send([pending]);
     this.#retaining = undefined;
+    end();
+    // The joins that waited go on first.
     await undefined;
   }
 
-  /** False, and rejected, where a program has changed the target since it was checked. */
+  /** False, and rejected, where it may not be retained, or a program has changed the target since it was checked. */
   async #findRooms(pending: Pending): Promise<boolean> {
+    const { publication, isWithdrawal } = pending;
     try {
-      pending.rooms = await this.#roomsOf(pending.publication.target);
+      if (!isWithdrawal) this.#checkRetained(publication);
+      pending.rooms = await this.#audience.roomsOf(publication.target);
       return true;
     } catch (error) {
       pending.reject(error);
@@ -216,13 +210,17 @@ export class Publisher {
     }
   }
 
+  #checkRetained({ key, data }: Publication): void {
+    if (key !== undefined) this.retained.check(key, Buffer.byteLength(data));
+  }
+
   /**
    * Numbers the messages of a group with one append, and delivers them. Answers to each publication; never
    * rejects. Resolves no sooner than its deliveries are written: that makes senders wait for slow ones.
    */
   async #send(group: readonly Pending[]): Promise<void> {
-    if (group.length === 0) return this.#endRetaining();
-    const { log, clock, connections, onFault } = this.#options;
+    if (group.length === 0) return;
+    const { log, clock, onFault } = this.#options;
     const time = instant(clock.now());
     const entries = group.map((pending) => entriesOf(pending, time));
     const changesOf = (messages: readonly Message[]) =>
@@ -230,9 +228,7 @@ export class Publisher {
     try {
       for (const pending of group) {
         if (!pending.changesOf) continue;
-        const { publication, rooms } = pending;
-        const found = connections.find(publication.target);
-        pending.reached = await this.#outcome(publication, rooms, found, null);
+        pending.reached = await this.#audience.reached(pending.publication, pending.rooms, null);
       }
       // What goes to devices, connections or users alone needs no number.
       const isEmpty = group.every(({ changesOf }, index) => !changesOf && entries[index]?.length === 0);
@@ -254,7 +250,6 @@ export class Publisher {
         reject(unavailable('the message could not be numbered: try again', cause));
       }
     }
-    await this.#endRetaining();
   }
 
   /** How the records of the log change with the messages of a publication. */
@@ -270,74 +265,18 @@ export class Publisher {
     return [...retained, ...(pending.reached ? (changesOf?.(pending.reached) ?? []) : [])];
   }
 
-  /** The rooms of a target by name: those named exactly, and those that exist and match a pattern. */
-  async #roomsOf(target: Target): Promise<string[]> {
-    const patterns = targetRooms(target);
-    const wildcards = patterns.filter((pattern) => !isExact(pattern));
-    if (wildcards.length === 0) return [...new Set(patterns)];
-    const names = new Set(patterns.filter(isExact));
-    const matches = roomsMatcher(wildcards);
-    const add = ({ name }: Room) => {
-      if (matches(name)) names.add(name);
-    };
-    await inSlices(this.#options.rooms, add, this.#slice);
-    return [...names];
-  }
-
-  get #slice(): Slice {
-    const { clock, settings } = this.#options;
-    return { clock, sliceMs: settings.current.limits.fanoutSliceMs };
-  }
-
-  /** What a publication to these rooms reaches at this moment; `found`: the connections that its target names. */
-  async #outcome(
-    { target, key }: Publication,
-    names: readonly string[],
-    found: Found,
-    id: string | null,
-  ): Promise<Published> {
-    const { rooms, connections, settings } = this.#options;
-    const { current } = settings;
-    const reached = names.flatMap((name) => rooms.get(name) ?? []).filter(({ members }) => members.size > 0);
-    const reachedNames = reached.map(({ name }) => name).sort();
-    const isUnknown = (name: string) =>
-      isExact(name) && !current.isExpected(name) && !rooms.get(name)?.members.size;
-    const published = {
-      id,
-      rooms: reachedNames,
-      unreached: found.unreached,
-      unknown: [...new Set(target.rooms ?? [])].filter(isUnknown),
-      kept: key !== undefined || names.some((name) => current.retentionOf(name).messages > 0),
-    };
-    const [only, ...others] = reached;
-    if (only && others.length === 0 && found.connections.size === 0 && !target.except?.length) {
-      return { ...published, connections: only.members.size };
-    }
-    const once = new Set(found.connections);
-    const add = (room: Room) => {
-      for (const member of room.members) once.add(member);
-    };
-    await inSlices(reached, add, this.#slice);
-    for (const excepted of target.except ?? []) {
-      const connection = connections.get(excepted);
-      if (connection) once.delete(connection);
-    }
-    return { ...published, connections: once.size };
-  }
-
   /** Resolves to what the publication reached when its delivery began. */
   async #deliver(pending: Pending, messages: readonly Message[], time: string): Promise<Published> {
-    const { scheduler, clock, connections } = this.#options;
-    const { target, data } = pending.publication;
-    const found = connections.find(target);
-    const published =
-      pending.reached ??
-      (await this.#outcome(pending.publication, pending.rooms, found, messages.at(-1)?.id ?? null));
+    const { scheduler, clock } = this.#options;
+    const { publication, rooms } = pending;
+    const { target, data } = publication;
+    const id = messages.at(-1)?.id ?? null;
+    const published = pending.reached ?? (await this.#audience.reached(publication, rooms, id));
     const except = new Set(target.except);
     const dataBytes = Buffer.byteLength(data);
     scheduler.newRound();
-    deliverDirectly(pending, found.connections, except, time);
-    const { sliceMs } = this.#slice;
+    this.#deliverDirectly(pending, except, time);
+    const sliceMs = this.#options.settings.current.limits.fanoutSliceMs;
     let endsAtMs = clock.monotonic() + sliceMs;
     for (const message of messages) {
       if (!scheduler.isDue) this.#dueBytes = 0;
@@ -354,6 +293,14 @@ export class Publisher {
     return published;
   }
 
+  /** One copy for each connection that is named, and not reached through one of the rooms. */
+  #deliverDirectly({ publication, rooms }: Pending, except: ReadonlySet<string>, time: string): void {
+    const encoding = new Encoding(unaddressed(publication, time));
+    for (const connection of this.#audience.directly(publication.target, rooms)) {
+      if (!except.has(connection.id)) connection.outbox.push(encoding.in(connection.outbox.format));
+    }
+  }
+
   #deliverToRoom({ position, id, event }: Message, except: ReadonlySet<string>, dataBytes: number): void {
     this.#newest = { position, id };
     if (event.room === undefined) return;
@@ -365,26 +312,6 @@ export class Publisher {
     }
     this.#options.events.notify('message', event);
   }
-}
-
-/** One copy for each connection that is named, and not reached through one of the rooms. */
-function deliverDirectly(
-  { publication, rooms }: Pending,
-  named: Iterable<Connection>,
-  except: ReadonlySet<string>,
-  time: string,
-): void {
-  const names = new Set(rooms);
-  const encoding = new Encoding(unaddressed(publication, time));
-  for (const connection of named) {
-    if (except.has(connection.id) || isInOneOf(connection, names)) continue;
-    connection.outbox.push(encoding.in(connection.outbox.format));
-  }
-}
-
-function isInOneOf({ rooms }: Connection, names: ReadonlySet<string>): boolean {
-  for (const room of rooms) if (names.has(room)) return true;
-  return false;
 }
 
 function entriesOf({ publication, rooms, isWithdrawal }: Pending, time: string): Entry[] {

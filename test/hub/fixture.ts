@@ -5,6 +5,7 @@ import { Hub } from '../../src/hub/hub.ts';
 import type { CurrentTicks, CurrentTicksOfRoom } from '../../src/hub/join.ts';
 import type { Sink } from '../../src/hub/outbox.ts';
 import type { HubSettings } from '../../src/hub/settings.ts';
+import type { Limits } from '../../src/limits.ts';
 import type {
   Appended,
   Entry,
@@ -17,7 +18,6 @@ import type {
   RecordKind,
 } from '../../src/log/log.ts';
 import { MemoryLog, type MemoryLogOptions } from '../../src/log/memory-log.ts';
-import type { Limits } from '../../src/limits.ts';
 import type { CloseReason } from '../../src/protocol/close-reason.ts';
 import { limitsWith } from '../helpers/limits.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';

@@ -152,6 +152,13 @@ describe('refused is', () => {
     expect((await hub.retained('a')).map(({ data }) => data)).toEqual(['1', '4']);
   });
 
+  test('one too many, also of two in the same turn', async () => {
+    const { hub } = await stage({ limits: { retained: 1 } });
+    const sent = ['a', 'b'].map((key) => hub.publish(notice(['a'], 1, { key })));
+    const [first, second] = await Promise.allSettled(sent);
+    expect([first?.status, second?.status]).toEqual(['fulfilled', 'rejected']);
+  });
+
   test('a key that is none, a key without a room, and a ttl without a key', async () => {
     const { hub } = await stage();
     await expect(hub.publish(notice(['a'], 1, { key: 'a b' }))).rejects.toThrow('"a b" is not a key');
