@@ -37,7 +37,8 @@ export function watchUntilSignal(url: string, json: boolean): Promise<number> {
 
 /**
  * Shows a room in a terminal, and resolves to an exit code: 0 where it was stopped by the user or closed
- * normally by the server. Reconnects only if the first attempt to connect succeeded. Never rejects.
+ * normally by the server. Once it was connected, or told when to come back, it reconnects until the server
+ * says not to. Never rejects.
  */
 export async function watch(options: WatchOptions): Promise<number> {
   try {
@@ -123,8 +124,9 @@ class Watch {
       this.#note(`nothing heard for ${ending.silentMs / 1000} s`);
     this.#note(endingWords(ending));
     if (state.name === 'closed') this.#stop(ending.how === 'closed' && ending.code === 1000 ? 0 : 1);
-    else if (this.#wasConnected) this.#note(`coming back in ${(state.delayMs / 1000).toFixed(1)} s`);
-    // The user may have mistyped an address that was never reached.
+    // The user may have mistyped an address that was never reached, but not that of a room which is locked.
+    else if (this.#wasConnected || (ending.how === 'refused' && ending.retryAfterMs !== undefined))
+      this.#note(`coming back in ${(state.delayMs / 1000).toFixed(1)} s`);
     else this.#stop(1);
   }
 

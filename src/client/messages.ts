@@ -9,6 +9,8 @@ export { SERVER_EVENTS, type Tick, type Transport } from '../protocol/event.ts';
  */
 export interface Received extends Partial<EventHead> {
   readonly data?: unknown;
+  /** As it was sent along with the action. */
+  readonly ref?: unknown;
   /** The action that is answered; null for what was none. */
   readonly reply?: string | null;
   readonly error?: ReplyError;

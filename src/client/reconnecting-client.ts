@@ -9,8 +9,8 @@ export type ClientState =
   | { readonly name: 'open' }
   /** It connects again after `delayMs`. */
   | { readonly name: 'waiting'; readonly ending: Ending; readonly delayMs: number }
-  /** It does not connect again, because of how the connection ended. */
-  | { readonly name: 'closed'; readonly ending: Ending };
+  /** The server said not to connect again. With `delayMs` it does so all the same, after that: see `lookAgainMs`. */
+  | { readonly name: 'closed'; readonly ending: Ending; readonly delayMs?: number };
 
 /** Called with what happens to one client, until that client's `close` is called. */
 export interface ClientListener {
@@ -28,7 +28,20 @@ export interface ReconnectingClientOptions {
   readonly listener: ClientListener;
   /** The last id that was seen before: the first connection resumes from there. */
   readonly since?: string | undefined;
+  /**
+   * For a screen that no person looks after: it waits no longer than about this, also where the server said
+   * to come back later or never. Absent: it does as the server says.
+   */
+  readonly lookAgainMs?: number;
   readonly clock?: Clock;
+}
+
+/** A room that the server has ended this client's place in, while the connection stays open for others. */
+interface AwayRoom {
+  /** The last id that was seen before; undefined: nothing was seen of the room. */
+  readonly since: string | undefined;
+  /** Cancels the timer of the next attempt to come back to it. */
+  cancel: Cancel;
 }
 
 /** A connection that was open for so long resets the back-off. */
@@ -37,10 +50,14 @@ const LASTING_MS = 5000;
 const SILENT_HEARTBEATS = 2.5;
 /** How long the server may take to answer a close. */
 const CLOSE_WAIT_MS = 700;
+/** How long it waits after a room could not be subscribed to again. */
+const SUBSCRIBE_AGAIN_MS = 30_000;
 
 /**
  * Keeps a connection to rooms open: it reconnects as `closing`, the close codes and refusals say, leaves
- * a server that has gone silent, and resumes from the last message that it has received.
+ * a server that has gone silent, and resumes from the last message that it has received. It stays away only
+ * where the server said so. To one of several rooms that was closed for a while it comes back as well: over
+ * WebSocket by `subscribe`, otherwise by connecting again.
  *
  *     new → connecting ⇄ open → waiting → connecting …
  *                 any of them → closed
@@ -51,6 +68,12 @@ export class ReconnectingClient {
   #state: 'new' | ClientState['name'] = 'new';
   #wire: Wire | undefined;
   #lastId: string | undefined;
+  /** What this connection was opened with. */
+  #since: string | undefined;
+  /** Those that left first have the oldest ids. */
+  readonly #away = new Map<unknown, AwayRoom>();
+  /** The rooms that it does not ask for again. */
+  readonly #gone = new Set<unknown>();
   #openedAtMs = 0;
   #failures = 0;
   /** The rooms that the connection is in, once `hello` has told them. */
@@ -73,14 +96,17 @@ export class ReconnectingClient {
 
   /** The id to resume from, as `since` of another client. */
   get lastId(): string | undefined {
-    return this.#lastId;
+    const [oldest] = [...this.#away.values()].flatMap(({ since }) => since ?? []);
+    return oldest ?? this.#lastId;
   }
 
   /** Connects, and from then on whenever it is time. Call it once. */
   connect(): void {
     this.#cancelRetry();
+    this.#cancelReturns();
     this.#rooms = undefined;
     this.#closing = undefined;
+    this.#since = this.lastId;
     this.#enter({ name: 'connecting' });
     this.#wire = this.#options.openWire(this.#address(), {
       opened: () => this.#onOpened(),
@@ -123,6 +149,7 @@ export class ReconnectingClient {
     this.#state = 'closed';
     this.#wire = undefined;
     this.#cancelRetry();
+    this.#cancelReturns();
     this.#cancelSilence();
     if (!wire) return;
     if (!isOpen) return wire.terminate();
@@ -133,7 +160,13 @@ export class ReconnectingClient {
 
   #address(): URL {
     const address = new URL(this.#options.address);
-    if (this.#lastId !== undefined) address.searchParams.set('since', this.#lastId);
+    const { searchParams } = address;
+    if (this.#since !== undefined) searchParams.set('since', this.#since);
+    const left = searchParams.getAll('room').filter((room) => !this.#gone.has(room));
+    if (this.#gone.size > 0 && left.length > 0) {
+      searchParams.delete('room');
+      for (const room of left) searchParams.append('room', room);
+    }
     return address;
   }
 
@@ -155,21 +188,78 @@ export class ReconnectingClient {
       listener.onMalformed(text);
       return;
     }
-    if (received.id !== undefined) this.#lastId = received.id;
     const { event, room, reply } = received;
     const data = members(received.data);
     if (event === 'hello') {
       this.#silentMs = SILENT_HEARTBEATS * 1000 * Number(data.heartbeatSeconds);
       if (Array.isArray(data.rooms)) this.#rooms = new Set(data.rooms);
+      for (const away of [...this.#away.keys()]) {
+        if (this.#rooms?.has(away) !== false) this.#away.delete(away);
+      }
     }
-    if (reply === 'subscribe' && !received.error) this.#rooms?.add(data.room);
+    // What a room replays that it comes back to lies below what it has seen of the others.
+    if (received.id !== undefined && !this.#away.has(room)) this.#lastId = received.id;
+    if (reply === 'subscribe') this.#onSubscribed(received);
     if (event === 'closing') {
-      this.#rooms?.delete(room);
+      const wasIn = this.#rooms?.delete(room) === true;
       // What the contract promises for its data.
-      this.#closing = { reason: received.data as CloseReason, room };
+      const reason = received.data as CloseReason;
+      this.#closing = { reason, room };
+      if (room !== undefined && this.#rooms?.size)
+        this.#left(room, reason, wasIn ? this.#lastId : this.#since);
     }
     this.#watchForSilence();
     listener.onReceived(received, text);
+  }
+
+  /** The connection stays open for other rooms. `since`: the last id that may stand for this one. */
+  #left(room: unknown, { reconnect, retryAfterMs }: CloseReason, since: string | undefined): void {
+    const toldMs = reconnect ? (retryAfterMs ?? backOffMs(0)) : undefined;
+    // Where it has to connect again the other rooms are disturbed.
+    const delayMs = this.#wire?.send ? this.#waitMs(toldMs) : toldMs;
+    if (delayMs === undefined && this.#options.lookAgainMs === undefined) {
+      this.#gone.add(room);
+      return;
+    }
+    this.#away.get(room)?.cancel();
+    const away: AwayRoom = { cancel: () => {}, since, ...this.#away.get(room) };
+    if (delayMs !== undefined) away.cancel = this.#clock.after(delayMs, () => this.#comeBackTo(room, away));
+    this.#away.set(room, away);
+  }
+
+  #comeBackTo(room: unknown, { since }: AwayRoom): void {
+    if (!this.isOpen) return;
+    const sent = this.send(JSON.stringify({ action: 'subscribe', ref: returnRef(room), room, since }));
+    if (sent) return;
+    this.#wire?.terminate();
+    this.connect();
+  }
+
+  #onSubscribed({ error, ref, data }: Received): void {
+    if (!error) {
+      const { room } = members(data);
+      this.#away.get(room)?.cancel();
+      this.#away.delete(room);
+      this.#rooms?.add(room);
+      return;
+    }
+    for (const [room, away] of this.#away) {
+      if (ref !== returnRef(room)) continue;
+      const delayMs = this.#waitMs(SUBSCRIBE_AGAIN_MS * (0.5 + Math.random() / 2));
+      if (delayMs !== undefined) away.cancel = this.#clock.after(delayMs, () => this.#comeBackTo(room, away));
+    }
+  }
+
+  #cancelReturns(): void {
+    for (const { cancel } of this.#away.values()) cancel();
+  }
+
+  /** How long it waits where the server said so much, or with `undefined` that it stays away. */
+  #waitMs(toldMs: number | undefined): number | undefined {
+    const { lookAgainMs } = this.#options;
+    if (lookAgainMs === undefined) return toldMs;
+    // Not all screens in the same moment.
+    return Math.min(toldMs ?? Number.POSITIVE_INFINITY, lookAgainMs * (0.9 + Math.random() / 5));
   }
 
   #watchForSilence(): void {
@@ -183,19 +273,21 @@ export class ReconnectingClient {
 
   #onEnded(wireEnding: Ending): void {
     this.#cancelSilence();
+    this.#cancelReturns();
     this.#wire = undefined;
     const isClosed = wireEnding.how === 'closed';
     const closing = isClosed ? this.#closingFor(wireEnding.code) : undefined;
     const ending: Ending = isClosed && closing ? { ...wireEnding, closing } : wireEnding;
     if (isClosed && this.#clock.monotonic() - this.#openedAtMs >= LASTING_MS) this.#failures = 0;
-    const delayMs = delayAfter(ending, this.#failures);
+    const toldMs = delayAfter(ending, this.#failures);
+    const delayMs = this.#waitMs(toldMs);
     if (delayMs === undefined) {
       this.#enter({ name: 'closed', ending });
-    } else {
-      this.#failures += 1;
-      this.#cancelRetry = this.#clock.after(delayMs, () => this.connect());
-      this.#enter({ name: 'waiting', ending, delayMs });
+      return;
     }
+    this.#failures += 1;
+    this.#cancelRetry = this.#clock.after(delayMs, () => this.connect());
+    this.#enter({ name: toldMs === undefined ? 'closed' : 'waiting', ending, delayMs });
   }
 
   /**
@@ -210,12 +302,17 @@ export class ReconnectingClient {
   }
 }
 
-/** Milliseconds to wait before the next attempt; undefined: there is none. */
+/** Marks the reply to a `subscribe` of this client's own. */
+function returnRef(room: unknown): string {
+  return `return to ${room}`;
+}
+
+/** Milliseconds to wait before the next attempt; undefined: the server said to stay away. */
 function delayAfter(ending: Ending, failures: number): number | undefined {
   if (ending.how === 'closed') return reconnectDelayMs(ending.code, ending.closing, failures);
   const leastMs = backOffMs(failures);
   if (ending.how === 'failed') return leastMs;
   if (ending.retryAfterMs !== undefined) return Math.max(ending.retryAfterMs, leastMs);
-  // Below 500 the same request would be refused again.
-  return ending.status < 500 ? undefined : leastMs;
+  // Locked, and no time to come back. Any other refusal may end with a change of the configuration.
+  return ending.status === 423 ? undefined : leastMs;
 }

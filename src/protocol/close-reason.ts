@@ -35,9 +35,12 @@ export function closeReason(code: number): CloseReason {
   return inTable(code) ?? CLOSE.protocolError;
 }
 
-/** Whether a client may reconnect after a close with this code, where no `closing` event said so. */
+/**
+ * Whether a client may reconnect after a close with this code, where no `closing` event said so. What the
+ * server ends for good it says with `closing`; 1002 or 1009 without it may be a fault on the way.
+ */
 export function mayReconnect(code: number): boolean {
-  return inTable(code)?.reconnect ?? (code < 4000 || code > 4099);
+  return code !== CLOSE.normal.code && (code < 4000 || code > 4099);
 }
 
 /** Whether a client may reconnect at once after a close with this code. */

@@ -322,6 +322,20 @@ describe('watch', () => {
     await visit();
   });
 
+  it('waits for a room that is locked when it starts', async () => {
+    const clock = new ManualClock();
+    start({ clock });
+    const accept = server.listeners('upgrade');
+    server.removeAllListeners('upgrade');
+    server.once('upgrade', (_request, peer) => {
+      for (const listener of accept) server.on('upgrade', listener as (...all: unknown[]) => void);
+      peer.end('HTTP/1.1 423 Locked\r\nRetry-After: 6\r\nContent-Length: 0\r\n\r\n');
+    });
+    await notes('refused: 423 Locked\ncoming back in 6.0 s');
+    clock.advance(6000);
+    await visit();
+  });
+
   it('ends with 0 when the reader of its output has gone', async () => {
     const code = start();
     const { socket } = await visit();

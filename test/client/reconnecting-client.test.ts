@@ -61,11 +61,18 @@ describe('ReconnectingClient', () => {
     client.connect();
   });
 
-  function make(since?: string): ReconnectingClient {
+  function make(
+    since?: string,
+    {
+      address = 'http://wall/rooms/lobby?device=door',
+      ...more
+    }: { address?: string; lookAgainMs?: number } = {},
+  ): ReconnectingClient {
     return new ReconnectingClient({
-      address: new URL('http://wall/rooms/lobby?device=door'),
+      address: new URL(address),
       since,
       clock,
+      ...more,
       openWire: (address, listener) => {
         const wire = new FakeWire(address, listener);
         wires.push(wire);
@@ -146,7 +153,8 @@ describe('ReconnectingClient', () => {
   });
 
   it.each<[string, Ending, number | undefined]>([
-    ['stays away', { how: 'refused', status: 403, text: 'no' }, undefined],
+    ['stays away', { how: 'refused', status: 423, text: 'over' }, undefined],
+    ['tries again, since the server may be told otherwise', { how: 'refused', status: 403, text: 'no' }, 500],
     [
       'waits as long as it says',
       { how: 'refused', status: 423, text: 'later', retryAfterMs: 60_000 },
@@ -202,6 +210,164 @@ describe('ReconnectingClient', () => {
       wire().receive(closing(false, 'a'));
       wire().lose();
       expect(names().at(-1)).toBe('waiting');
+    });
+  });
+
+  describe('a screen that no person looks after', () => {
+    beforeEach(() => {
+      make(undefined, { lookAgainMs: 60_000 }).connect();
+    });
+
+    /** What it waits now. */
+    function lookMs(): number {
+      const state = states.at(-1);
+      return (state?.name === 'waiting' || state?.name === 'closed' ? state.delayMs : undefined) ?? 0;
+    }
+
+    it('tries once a minute where it was told to stay away, and says that it was', () => {
+      opened().receive(closing(false));
+      wire().lose(4001);
+      expect(names().at(-1)).toBe('closed');
+      for (let minute = 0; minute < 3; minute++) {
+        expect(lookMs()).toBeGreaterThanOrEqual(54_000);
+        expect(lookMs()).toBeLessThanOrEqual(66_000);
+        const before = wires.length;
+        clock.advance(lookMs());
+        expect(wires).toHaveLength(before + 1);
+        wire().listener.ended({ how: 'refused', status: 423, text: 'over' });
+        expect(names().at(-1)).toBe('closed');
+      }
+      clock.advance(lookMs());
+      opened();
+      expect(names().at(-1)).toBe('open');
+    });
+
+    it('tries once a minute where it was told to come back in a year', () => {
+      opened().receive({ event: 'closing', data: { code: 4001, reconnect: true, retryAfterMs: 3e10 } });
+      wire().lose(4001);
+      expect(names().at(-1)).toBe('waiting');
+      expect(lookMs()).toBeLessThanOrEqual(66_000);
+    });
+
+    it('comes back sooner where it was told to', () => {
+      opened().receive(closing(true));
+      wire().lose(4001);
+      expect(lookMs()).toBe(7000);
+    });
+  });
+
+  describe('one of several rooms', () => {
+    const address = 'http://wall/rooms?room=a&room=b';
+    const SENT = { action: 'subscribe', ref: 'return to a', room: 'a' };
+    let several: ReconnectingClient;
+
+    const sent = () => wire().calls.map((text) => JSON.parse(text));
+    const joined = (rooms: string[], id = 'k-1') =>
+      opened().receive({ event: 'hello', id, data: { rooms, heartbeatSeconds: 1000 } });
+
+    function begin({ since, ...more }: { since?: string; lookAgainMs?: number } = {}): void {
+      several = make(since, { address, ...more });
+      several.connect();
+    }
+
+    it('that was closed for a while is subscribed to again, from what was seen when it closed', () => {
+      begin();
+      joined(['a', 'b']);
+      wire().receive({ event: 'message', id: 'k-2', room: 'b' });
+      wire().receive(closing(true, 'a'));
+      wire().receive({ event: 'message', id: 'k-9', room: 'b' });
+      clock.advance(6999);
+      expect(sent()).toEqual([]);
+      clock.advance(1);
+      expect(sent()).toEqual([{ ...SENT, since: 'k-2' }]);
+      // Replayed below what was seen of the other room.
+      wire().receive({ event: 'message', id: 'k-3', room: 'a', replay: true });
+      expect(several.lastId).toBe('k-2');
+      wire().receive({ reply: 'subscribe', ref: SENT.ref, data: { room: 'a', resumed: true } });
+      expect(several.lastId).toBe('k-9');
+      wire().receive({ event: 'message', id: 'k-10', room: 'a' });
+      expect(several.lastId).toBe('k-10');
+      expect(names().at(-1)).toBe('open');
+    });
+
+    it('that was locked from the start is subscribed to with what the connection began with', () => {
+      begin({ since: 'k-0' });
+      joined(['b'], 'k-5');
+      wire().receive(closing(true, 'a'));
+      clock.advance(7000);
+      expect(sent()).toEqual([{ ...SENT, since: 'k-0' }]);
+    });
+
+    it('that cannot be subscribed to yet is tried again', () => {
+      begin();
+      joined(['a', 'b']);
+      wire().receive(closing(true, 'a'));
+      clock.advance(7000);
+      wire().receive({ reply: 'subscribe', ref: 'of the user', error: { status: 423 } });
+      wire().receive({ reply: 'subscribe', ref: SENT.ref, error: { status: 423 } });
+      clock.advance(30_000);
+      expect(sent()).toHaveLength(2);
+    });
+
+    it('is asked for from the oldest id when the connection is lost meanwhile', () => {
+      begin();
+      joined(['a', 'b']);
+      wire().receive(closing(true, 'a'));
+      wire().receive({ event: 'message', id: 'k-9', room: 'b' });
+      wire().lose();
+      clock.advance(1000);
+      expect(wire().address).toBe(`${address}&since=k-1`);
+      joined(['a', 'b'], 'k-1');
+      wire().receive({ event: 'message', id: 'k-3', room: 'a', replay: true });
+      expect(several.lastId).toBe('k-3');
+      clock.advance(100_000);
+      expect(sent()).toEqual([]);
+    });
+
+    it('is come back to by connecting again where nothing can be sent', () => {
+      begin();
+      // As over SSE.
+      Object.defineProperty(wire(), 'send', { value: undefined });
+      joined(['a', 'b']);
+      wire().receive(closing(true, 'a'));
+      const first = wire();
+      clock.advance(7000);
+      expect(first.calls).toEqual(['terminate']);
+      expect(wire().address).toBe(`${address}&since=k-1`);
+      expect(names().slice(-2)).toEqual(['open', 'connecting']);
+    });
+
+    it('that is closed for good is not asked for again', () => {
+      begin();
+      joined(['a', 'b']);
+      wire().receive(closing(false, 'a'));
+      clock.advance(100_000);
+      expect(sent()).toEqual([]);
+      wire().lose();
+      clock.advance(1000);
+      expect(wire().address).toBe('http://wall/rooms?since=k-1&room=b');
+    });
+
+    it('that is closed for good is tried once a minute by a screen', () => {
+      begin({ lookAgainMs: 60_000 });
+      joined(['a', 'b']);
+      wire().receive(closing(false, 'a'));
+      clock.advance(66_000);
+      expect(sent()).toEqual([{ ...SENT, since: 'k-1' }]);
+      wire().lose();
+      clock.advance(1000);
+      expect(wire().address).toContain('room=a&room=b');
+    });
+
+    it('leaves no timer behind', async () => {
+      await client.close();
+      begin();
+      joined(['a', 'b']);
+      wire().receive(closing(true, 'a'));
+      const closed = several.close();
+      clock.advance(700);
+      await closed;
+      expect(clock.pending).toBe(0);
     });
   });
 

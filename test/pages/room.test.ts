@@ -180,7 +180,7 @@ describe.skipIf(!chromium)('the room page', () => {
   it.each([
     [4001, 'Closed: connection lost (4001)'],
     [4004, 'Closed: connection lost (4004)'],
-    [1009, 'Closed: connection lost (1009)'],
+    [1009, 'Waiting: connection lost (1009). Next try at'],
     [1012, 'Waiting: connection lost (1012). Next try at'],
     [4101, 'Waiting: connection lost (4101). Next try at'],
     [1006, 'Waiting: connection lost (1006). Next try at'],
@@ -206,13 +206,13 @@ describe.skipIf(!chromium)('the room page', () => {
     await sees('#log .closed', 'nothing heard for 0.125 s');
   });
 
-  it('says why it was refused, and stays away', async () => {
+  it('says why it was refused, and tries again', async () => {
     server.refusing = { status: 403, detail: 'add it to server.allowedOrigins' };
     await page.goto(`${server.origin}/rooms/lobby`);
-    await sees('#state', 'Closed: 403 Refused: add it to server.allowedOrigins');
+    await sees('#state', 'Waiting: 403 Refused: add it to server.allowedOrigins. Next try at');
     await page.getByLabel('SSE').check();
     await sees('#log li:first-child', '403 Refused');
-    await sees('#state', 'Closed: 403');
+    await sees('#state', 'Waiting: 403');
   });
 
   it('waits as long as a refusal says', async () => {
@@ -235,6 +235,26 @@ describe.skipIf(!chromium)('the room page', () => {
     connection.end(1012);
     expect((await server.connection()).url).toBe('/rooms/lobby?since=k3f9-42');
     expect(complaints).toEqual([]);
+  });
+
+  it('says in words that it was told to stay away, and that it tries all the same', async () => {
+    server.refusing = { status: 423, detail: 'closed for good' };
+    await page.goto(`${server.origin}/rooms/lobby`);
+    const words = 'The server said not to come back; this page tries once a minute all the same. Next try at';
+    await sees('#state', `Closed: 423 Refused: closed for good. ${words}`);
+    await page.getByRole('button', { name: 'Close' }).click();
+    await sees('#state', 'Closed: closed here');
+  });
+
+  it('shows a retained message until it is replaced, withdrawn or over', async () => {
+    const connection = await join();
+    connection.send(message(42, { text: 'first' }, { key: 'door' }));
+    connection.send(message(43, { text: 'second' }, { key: 'door' }));
+    connection.send(message(44, { text: 'over' }, { key: 'other', until: '2026-11-20T18:00:05.000Z' }));
+    await sees('#messages .body', 'second');
+    expect(await page.locator('#messages .body').allTextContents()).toEqual(['second']);
+    connection.send(message(45, { key: 'door' }, { event: 'withdrawn' }));
+    await expect.poll(() => page.locator('#messages .body').count()).toBe(0);
   });
 
   it('stays away from SSE where `closing` says so', async () => {

@@ -1,4 +1,4 @@
-import type { Received } from '../../client/messages.ts';
+import { members, type Received } from '../../client/messages.ts';
 import { addFirst, element } from './elements.ts';
 import { localTime, readable } from './text.ts';
 
@@ -12,10 +12,14 @@ export class Messages {
     this.#list = list;
   }
 
-  add({ id, event, time, data, from }: Received): void {
+  add({ id, room, event, time, data, from, key, until }: Received): void {
     if (id !== undefined && this.#has(id)) return;
+    const replaced = event === 'withdrawn' ? members(data).key : key;
+    if (replaced !== undefined) this.#remove(`${room} ${replaced}`);
+    if (event === 'withdrawn' || (until !== undefined && Date.parse(until) <= Date.now())) return;
     const item = element('li', '');
     if (id !== undefined) item.dataset.id = id;
+    if (key !== undefined) item.dataset.key = `${room} ${key}`;
     const who = from ? (from.user ?? from.device ?? from.connection) : 'server';
     const head = element('p', 'head');
     head.append(element('time', '', localTime(time ? new Date(time) : new Date())));
@@ -23,6 +27,13 @@ export class Messages {
     if (event !== 'message') head.append(element('span', 'event', event));
     item.append(head, element('p', 'body', readable(data)));
     addFirst(this.#list, item, MAX_MESSAGES);
+  }
+
+  /** A retained message is replaced by the next with its key. */
+  #remove(key: string): void {
+    for (const item of Array.from(this.#list.children)) {
+      if (item instanceof HTMLElement && item.dataset.key === key) item.remove();
+    }
   }
 
   #has(id: string): boolean {

@@ -22,6 +22,9 @@ const words = byId('words') as HTMLInputElement;
 const transports = byId('transports') as HTMLFormElement;
 const state = byId('state');
 
+/** How often the page tries again where the server said to stay away, or to come back later than that. */
+const LOOK_AGAIN_MS = 60_000;
+
 let client: ReconnectingClient | undefined;
 
 function transport(): Transport {
@@ -36,6 +39,7 @@ function open(): void {
     address: new URL(location.pathname + location.search, location.origin),
     openWire: transport() === 'sse' ? openEventSource : openWebSocket,
     since,
+    lookAgainMs: LOOK_AGAIN_MS,
     listener: {
       onState: showState,
       onReceived: show,
@@ -59,6 +63,8 @@ function showState(now: ClientState): void {
   if (now.name === 'open') log.add('opened', `${transport()} ${location.pathname}`);
   else if (now.name !== 'connecting') logEnding(now.ending);
   showStatus(now.name, stateText(now));
+  // It tries again, unless it is closed here.
+  if (now.name === 'closed') closeButton.disabled = now.delayMs === undefined;
 }
 
 function showStatus(name: ClientState['name'], text: string): void {
@@ -74,8 +80,10 @@ function stateText(now: ClientState): string {
   if (now.name === 'connecting') return 'Connecting…';
   if (now.name === 'open') return `Open over ${transport() === 'sse' ? 'SSE' : 'WebSocket'}`;
   const why = endingText(now.ending);
-  if (now.name === 'closed') return `Closed: ${why}`;
-  return `Waiting: ${why}. Next try at ${localTime(new Date(Date.now() + now.delayMs))}`;
+  if (now.delayMs === undefined) return `Closed: ${why}`;
+  const next = `Next try at ${localTime(new Date(Date.now() + now.delayMs))}`;
+  if (now.name === 'waiting') return `Waiting: ${why}. ${next}`;
+  return `Closed: ${why}. The server said not to come back; this page tries once a minute all the same. ${next}`;
 }
 
 function logEnding(ending: Ending): void {
@@ -107,13 +115,14 @@ function show(received: Received): void {
   if (tick) {
     if (!ticks.tick(tick, received)) log.add('failed', `chain of ${tick.schedule} broken before ${tick.due}`);
   } else if (event === 'status') ticks.status(data);
-  else if (event === 'hello') warnOfGap(data);
+  else if (event === 'hello') warnOfGap(members(members(data).resumed));
+  else if (reply === 'subscribe') warnOfGap(members(data));
   else if (id !== undefined || (event !== undefined && !SERVER_EVENTS.has(event))) messages.add(received);
   log.add('received', summary(received));
 }
 
-function warnOfGap(hello: unknown): void {
-  if (Object.values(members(members(hello).resumed)).includes(false))
+function warnOfGap(resumed: Readonly<Record<string, unknown>>): void {
+  if (Object.values(resumed).includes(false))
     log.add('failed', 'messages that came while away may be missing: the server could not resume');
 }
 
