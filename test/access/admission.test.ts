@@ -230,6 +230,17 @@ describe('admit', () => {
     expect(ask('/rooms?room=a&room=open', {}, locked).rooms).toEqual(['a', 'open']);
     expect(refusal(() => ask('/rooms?room=a&room=b', {}, locked)).message).toBe('a is locked');
   });
+
+  it('refuses for the lock that ends first', () => {
+    const leftMs: Record<string, number | undefined> = { good: undefined, long: 9000, short: 1000 };
+    const lockOf = (room: string) => {
+      const retryAfterMs = leftMs[room];
+      return new Refusal(423, room, retryAfterMs === undefined ? {} : { retryAfterMs });
+    };
+    const locked = accessRules({ hub: { refusalOf: lockOf } });
+    expect(refusal(() => ask('/rooms?room=good&room=short', {}, locked)).message).toBe('short');
+    expect(refusal(() => ask('/rooms?room=long&room=short', {}, locked)).message).toBe('short');
+  });
 });
 
 describe('enter', () => {
