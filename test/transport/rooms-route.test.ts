@@ -229,6 +229,17 @@ describe('what is closed for a while', () => {
     });
   });
 
+  it('is left out of several rooms on one stream, which is told so', async () => {
+    await locked('attic', 'lock=30s&reason=cleaning');
+    const guest = new StreamGuest(`${server.url}/rooms?room=attic&room=roof`);
+    expect((await guest.event('hello')).data.rooms).toEqual(['roof']);
+    expect(await guest.event('closing')).toMatchObject({
+      room: 'attic',
+      data: { code: 4001, reason: 'cleaning', reconnect: true },
+    });
+    guest.leave();
+  });
+
   it('is 204 over SSE and 423 without Retry-After as JSON where nobody is to come back', async () => {
     await locked('over', 'lock=30s&reconnect=false');
     expect((await get('/rooms/over', { accept: 'text/event-stream' })).status).toBe(204);
