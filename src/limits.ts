@@ -58,6 +58,11 @@ export const LIMITS = {
     description:
       'Size of all retained messages together, in bytes. Never more than half of maxBufferedBytes, since a client may get all of them at once.',
   },
+  waitingBroadcasts: { byDefault: 1000, description: 'Broadcasts that wait for their time.' },
+  waitingBytes: {
+    byDefault: 8_388_608,
+    description: 'Size of all broadcasts that wait together, in bytes.',
+  },
   idempotencyKeys: {
     byDefault: 10_000,
     description: 'Answers kept for retries with an Idempotency-Key. Above it the oldest are forgotten.',

@@ -18,6 +18,7 @@ import { httpApp, requestListener } from './http-app.ts';
 import type { RefusalReason } from './hub/errors.ts';
 import { Hub } from './hub/hub.ts';
 import { IdempotencyKeys } from './hub/idempotency.ts';
+import { WaitingBroadcasts } from './hub/waiting-broadcasts.ts';
 import { Lifecycle, shutDown } from './lifecycle.ts';
 import { LmdbLog } from './log/lmdb-log.ts';
 import { MemoryLog } from './log/memory-log.ts';
@@ -79,6 +80,14 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onRoomEnded: (room) => roomLimiter.ended(room),
     onFault,
   });
+  const broadcasts = new WaitingBroadcasts({
+    clock,
+    log,
+    hub,
+    settings,
+    onMissed: (missed) => logger?.warn(missed, 'a broadcast was missed: it is not sent any more'),
+    onFault,
+  });
   const schedules: Schedules = new Schedules({
     clock,
     hub,
@@ -86,7 +95,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     settings,
     pauses: new PauseRecords(log),
   });
-  const metrics: Metrics = new Metrics({ clock, version, hub, schedules });
+  const metrics: Metrics = new Metrics({ clock, version, hub, schedules, broadcasts });
   const feedContext = { clock, baseDirectory, env, stats: () => metrics.stats() };
   const applySchedules = () =>
     schedules.apply(scheduleOptions(settings.current.config.schedules, kinds, feedContext));
@@ -102,9 +111,11 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       await hub.start();
       await schedules.start();
       await idempotency.start();
+      await broadcasts.start();
     },
     begin() {
       applySchedules();
+      broadcasts.run();
       metrics.start();
     },
     async abandon() {
@@ -114,6 +125,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       await log.close();
     },
     async end(drainMs, signal) {
+      broadcasts.stop();
       const parts = { clock, settings, hub, heartbeat, upgrades, listener, schedules, metrics };
       await shutDown(parts, drainMs, signal);
       await log.close();
@@ -166,6 +178,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     admin: {
       hub,
       idempotency,
+      broadcasts,
       schedules,
       metrics,
       server: {

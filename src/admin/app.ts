@@ -3,7 +3,7 @@ import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { Refusal } from '../hub/errors.ts';
 import type { Administration } from '../hub/hub.ts';
-import { addBroadcast, broadcastRoute, type PublishParts } from './broadcast.ts';
+import { addBroadcast, broadcastRoute, type BroadcastParts } from './broadcast.ts';
 import { addConnections, connectionRoutes } from './connections.ts';
 import { type AdminEnv, type GuardParts, guard } from './guard.ts';
 import type { BodyLimits } from './body.ts';
@@ -12,10 +12,11 @@ import { addPublish, publishRoute } from './publish.ts';
 import { addRetained, retainedRoutes } from './retained.ts';
 import { addRooms, roomRoutes } from './rooms.ts';
 import { addSchedules, type ScheduleAdministration, scheduleRoutes } from './schedules.ts';
+import { addWaiting, waitingRoutes } from './waiting.ts';
 import { addServer, type ServerAdministration, serverRoutes } from './server.ts';
 
 /** What the admin API is made of. */
-export interface AdminParts extends GuardParts, PublishParts {
+export interface AdminParts extends GuardParts, BroadcastParts {
   readonly hub: Administration;
   readonly schedules: ScheduleAdministration;
   readonly server: ServerAdministration;
@@ -44,6 +45,7 @@ export const adminRoutes = [
   ...Object.values(connectionRoutes),
   broadcastRoute,
   publishRoute,
+  ...Object.values(waitingRoutes),
   ...Object.values(retainedRoutes),
   ...Object.values(scheduleRoutes),
   ...Object.values(serverRoutes),
@@ -65,6 +67,7 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   addRetained(app, hub);
   addBroadcast(app, parts);
   addPublish(app, parts);
+  addWaiting(app, parts);
   addSchedules(app, schedules);
   addServer(app, server);
   app.all('/admin/*', (c) => {

@@ -1,13 +1,16 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
+import { Refusal } from '../hub/errors.ts';
 import { DEVICE_ACCEPTS, EVENT_ACCEPTS, KEY_ACCEPTS, PATTERN_ACCEPTS } from '../hub/event.ts';
 import type { Administration } from '../hub/hub.ts';
 import type { IdempotencyKeys } from '../hub/idempotency.ts';
 import type { Published } from '../hub/publication.ts';
+import type { Accepted, WaitingBroadcasts } from '../hub/waiting-broadcasts.ts';
 import { type BodyLimits, bodyOf, checkType, jsonOf } from './body.ts';
 import type { AdminEnv } from './guard.ts';
 import {
   deviceName,
   duration,
+  instantMs,
   keyName,
   MAX_ERRORS,
   noQuery,
@@ -17,7 +20,7 @@ import {
   someName,
 } from './input.ts';
 import { once, onceHeaders, usedKey } from './once.ts';
-import { adminCall, json, refusals, refused, refusedInput } from './schemas.ts';
+import { adminCall, instantField, json, refusals, refused, refusedInput } from './schemas.ts';
 
 /** Each pattern is compared with each room: this bounds the cost of one call. */
 const MAX_NAMED = 1000;
@@ -77,6 +80,15 @@ const broadcast = z
       ttl: duration
         .optional()
         .describe('Time for which it is retained. Default: until it is replaced or withdrawn.'),
+      at: instantMs
+        .optional()
+        .describe('Instant at which it is sent, at most 366 days from now. Default: now.'),
+      in: duration.optional().describe('Time after which it is sent; in place of `at`.'),
+      missedWithin: duration
+        .optional()
+        .describe(
+          'With `at` or `in`: it is not sent where it would be later than this, since the server was down. At least `1s`. Default `1m`.',
+        ),
       dryRun: z
         .boolean({ error: 'expected true or false' })
         .optional()
@@ -112,6 +124,16 @@ export const publishedExample: z.input<typeof published> = {
   kept: true,
 };
 
+/** The answer to a broadcast that waits. */
+export const accepted = z
+  .object({ id: z.string(), at: instantField.describe('Instant at which it is sent.') })
+  .openapi('Accepted');
+
+export const acceptedExample: z.input<typeof accepted> = {
+  id: '0mi7qjfk0-5f2c9a01d4',
+  at: '2026-11-20T19:00:00.000Z',
+};
+
 /** The answer where a message with a key is one too many. */
 export const tooManyRetained = refused(
   409,
@@ -134,6 +156,7 @@ export const broadcastRoute = adminCall('Broadcast', 'broadcast', 'post', '/admi
   },
   responses: {
     200: json('Sent.', published, publishedExample),
+    202: json('It waits for its time.', accepted, acceptedExample),
     400: refusedInput('data', 'missing: any JSON will do, null too'),
     409: tooManyRetained,
     422: usedKey,
@@ -148,7 +171,14 @@ export interface PublishParts {
   readonly idempotency: Pick<IdempotencyKeys, 'once'>;
 }
 
-export function addBroadcast(app: OpenAPIHono<AdminEnv>, { hub, settings, idempotency }: PublishParts): void {
+export interface BroadcastParts extends PublishParts {
+  readonly broadcasts: Pick<WaitingBroadcasts, 'dueOf' | 'add' | 'list' | 'cancel'>;
+}
+
+export function addBroadcast(
+  app: OpenAPIHono<AdminEnv>,
+  { hub, settings, idempotency, broadcasts }: BroadcastParts,
+): void {
   // The framework would read the body by its content type; here it is JSON in any case.
   const request = { query: noQuery };
   app.openapi({ ...broadcastRoute, request }, async (c) => {
@@ -156,8 +186,33 @@ export function addBroadcast(app: OpenAPIHono<AdminEnv>, { hub, settings, idempo
     checkType(c.req.raw);
     const bytes = await bodyOf(c.req.raw, limits);
     const body = await jsonOf(bytes, broadcast, limits);
-    const { event = 'message', data, key, ttl: ttlMs, dryRun = false, ...target } = body;
+    const {
+      event = 'message',
+      data,
+      key,
+      ttl: ttlMs,
+      at,
+      in: inMs,
+      missedWithin,
+      dryRun = false,
+      ...target
+    } = body;
     const publication = { target, event, data: JSON.stringify(data), key, ttlMs, dryRun };
+    const when = { atMs: at, inMs, missedWithinMs: missedWithin };
+    const isForNow = at === undefined && inMs === undefined;
+    if (isForNow && missedWithin !== undefined) {
+      throw Refusal.invalid('missedWithin', 'only a broadcast with at or in has it: leave it out');
+    }
+    if (dryRun) {
+      broadcasts.dueOf(when);
+      return c.json(await hub.publish(publication), 200);
+    }
+    if (!isForNow) {
+      const answer = await once<Accepted>(c, bytes, idempotency, (recordsOf) =>
+        broadcasts.add(publication, when, recordsOf),
+      );
+      return c.json(answer, 202);
+    }
     const answer = await once<Published>(c, bytes, idempotency, (changesOf) =>
       hub.publish(publication, { changesOf }),
     );

@@ -93,6 +93,15 @@ export const someTime = parsedField(
   `${DURATION_ACCEPTS}, and more than 0`,
 );
 
+const INSTANT = z.iso.datetime({ offset: true });
+
+/** An instant, in milliseconds since the epoch. */
+export const instantMs = parsedField(
+  (text) => (INSTANT.safeParse(text).success ? Date.parse(text) : undefined),
+  'an instant',
+  'such as 2026-11-20T18:00:00Z',
+);
+
 /** The query of a call that takes none. */
 export const noQuery = z.strictObject({});
 

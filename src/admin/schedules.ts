@@ -1,7 +1,7 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { PageQuery } from '../hub/views.ts';
 import type { AdminEnv } from './guard.ts';
-import { noQuery, parsedField, someName, wholeNumber } from './input.ts';
+import { instantMs, noQuery, someName, wholeNumber } from './input.ts';
 import {
   adminCall,
   instantField,
@@ -173,8 +173,6 @@ const params = z.object({ name: someName.openapi({ example: 'clock' }) });
 /** Finding one run of a calendar takes a tenth of a millisecond. */
 const MAX_EXPLAINED = 100;
 
-const INSTANT = z.iso.datetime({ offset: true });
-
 const unknownSchedule = { 404: refused(404, 'there is no schedule "tides"; known: clock') };
 
 function acting<Path extends string>(
@@ -236,17 +234,11 @@ export const scheduleRoutes = {
     request: {
       params,
       query: z.strictObject({
-        from: parsedField(
-          (text) => (INSTANT.safeParse(text).success ? Date.parse(text) : undefined),
-          'an instant',
-          'such as 2026-11-20T18:00:00Z',
-        )
-          .optional()
-          .openapi({
-            format: 'date-time',
-            description: 'The runs after this instant; absent: after now.',
-            example: '2027-03-27T00:00:00Z',
-          }),
+        from: instantMs.optional().openapi({
+          format: 'date-time',
+          description: 'The runs after this instant; absent: after now.',
+          example: '2027-03-27T00:00:00Z',
+        }),
         count: wholeNumber('a count', { max: MAX_EXPLAINED, byDefault: 10 }).openapi({ example: 1 }),
       }),
     },

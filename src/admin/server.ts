@@ -18,6 +18,9 @@ const statsEntry = z
       .object({ ok: z.int(), stale: z.int(), error: z.int(), paused: z.int() })
       .describe('Number of schedules in each state.'),
     published: z.int().describe('Number of messages that got an id.'),
+    broadcasts: z
+      .object({ waiting: z.int(), missed: z.int() })
+      .describe('Number of broadcasts that wait for their time, and of those that were missed.'),
     delivered: z.int().describe('Number of events handed to the sockets.'),
     conflated: z.int().describe('Number of ticks that a newer one replaced before they were sent.'),
     sentBytes: z.int().describe('Number of bytes handed to the sockets.'),
@@ -104,6 +107,7 @@ const statsExample: z.input<typeof statsEntry> = {
   slow: 0,
   schedules: { ok: 2, stale: 0, error: 0, paused: 0 },
   published: 42,
+  broadcasts: { waiting: 1, missed: 0 },
   delivered: 14_262,
   conflated: 0,
   sentBytes: 4_194_304,

@@ -11,6 +11,7 @@ export type MemoryLimits = Pick<
   | 'maxBodyBytes'
   | 'totalHistoryBytes'
   | 'retainedBytes'
+  | 'waitingBytes'
   | 'idempotencyBytes'
   | 'maxBufferedBytes'
   | 'totalBufferedBytes'
@@ -134,6 +135,13 @@ function termsOf(limits: MemoryLimits): Term[] {
       heapBytes: limits.retainedBytes,
       derivation: 'limits.retainedBytes',
       keys: ['retainedBytes'],
+    },
+    {
+      what: 'waiting broadcasts',
+      bytes: limits.waitingBytes,
+      heapBytes: limits.waitingBytes,
+      derivation: 'limits.waitingBytes',
+      keys: ['waitingBytes'],
     },
     {
       what: 'answers for retries',

@@ -241,7 +241,7 @@ export class Publisher {
         // Delivery does not wait for the disk, the answer does.
         stored.then(
           () => pending.resolve(published),
-          (cause) => pending.reject(unavailable('the message was delivered but not stored', cause)),
+          (cause) => pending.reject(new NotStored(cause)),
         );
       }
     } catch (cause) {
@@ -338,6 +338,13 @@ function shares(messages: readonly Message[], entries: readonly (readonly Entry[
 /** The message of a publication, before it is in a room. */
 function unaddressed({ event, data, from }: Publication, time: string): Omit<Entry, 'room'> {
   return { event, time, data, ...(from && { from }) };
+}
+
+/** The 503 for a message that members have, but that a crash may lose. */
+export class NotStored extends Refusal {
+  constructor(cause: unknown) {
+    super(503, 'the message was delivered but not stored', { reason: 'internal', cause });
+  }
 }
 
 function unavailable(message: string, cause: unknown): Refusal {

@@ -21,6 +21,12 @@ export interface MetricsSources {
       readonly outbox: { readonly isBehind: boolean };
     }>;
   };
+  readonly broadcasts: {
+    /** Number of broadcasts that wait for their time. */
+    readonly count: number;
+    /** Since the start. */
+    readonly missed: number;
+  };
   readonly schedules: {
     /** Number of schedules in each state. */
     states(): Readonly<Record<'ok' | 'stale' | 'error' | 'paused', number>>;
@@ -63,7 +69,7 @@ export class Metrics {
   readonly #process: ProcessMetrics;
 
   constructor(sources: MetricsSources) {
-    const { clock, version, hub, schedules } = sources;
+    const { clock, version, hub, schedules, broadcasts } = sources;
     this.#sources = sources;
     this.#startedAtMs = clock.now();
     this.#startedMonotonicMs = clock.monotonic();
@@ -105,6 +111,15 @@ export class Metrics {
     );
     this.#counter('belfry_messages_published_total', 'Messages that got an id.', [], () =>
       single(hub.totals.published),
+    );
+    this.#gauge('belfry_broadcasts_waiting', 'Broadcasts that wait for their time.', [], () =>
+      single(broadcasts.count),
+    );
+    this.#counter(
+      'belfry_broadcasts_missed_total',
+      'Broadcasts that were not sent since their time had passed.',
+      [],
+      () => single(broadcasts.missed),
     );
     this.#counter('belfry_events_delivered_total', 'Events handed to sockets.', [], () =>
       single(hub.totals.events),
@@ -151,7 +166,7 @@ export class Metrics {
 
   /** The answer of `GET /admin/stats` and the value of the `stats` feed; openapi.yaml says what each field is. */
   stats() {
-    const { clock, version, hub, schedules } = this.#sources;
+    const { clock, version, hub, schedules, broadcasts } = this.#sources;
     const { published, events, bytes, conflated } = hub.totals;
     const { byTransport, slow } = this.#connections();
     const { runs, missed, overlapped, lateness } = schedules.totals();
@@ -165,6 +180,7 @@ export class Metrics {
       slow,
       schedules: schedules.states(),
       published,
+      broadcasts: { waiting: broadcasts.count, missed: broadcasts.missed },
       delivered: events,
       conflated,
       sentBytes: bytes,

@@ -26,6 +26,7 @@ import type {
   RoomsQuery,
 } from '../../src/hub/views.ts';
 import { MemoryLog } from '../../src/log/memory-log.ts';
+import { WaitingBroadcasts } from '../../src/hub/waiting-broadcasts.ts';
 import { problemResponse } from '../../src/transport/problem.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
@@ -106,6 +107,7 @@ export const STATS: StatsEntry = {
   slow: 0,
   schedules: { ok: 3, stale: 0, error: 0, paused: 0 },
   published: 0,
+  broadcasts: { waiting: 0, missed: 0 },
   delivered: 0,
   conflated: 0,
   sentBytes: 0,
@@ -262,6 +264,8 @@ export class FakeServerAdministration implements ServerAdministration {
 const NO_LIMITS = {
   historyBytes: Number.POSITIVE_INFINITY,
   totalHistoryBytes: Number.POSITIVE_INFINITY,
+  waitingBroadcasts: Number.POSITIVE_INFINITY,
+  waitingBytes: Number.POSITIVE_INFINITY,
   idempotencyKeys: Number.POSITIVE_INFINITY,
   idempotencyBytes: Number.POSITIVE_INFINITY,
 };
@@ -291,6 +295,7 @@ export class FakeServer {
   readonly clock = new ManualClock();
   readonly called: string[] = [];
   readonly parts: AdminParts;
+  readonly broadcasts: WaitingBroadcasts;
   readonly settings = {
     tokens: tokenCheck([
       { name: 'ops', role: 'operator', sha256: sha256('operator-token') },
@@ -310,8 +315,18 @@ export class FakeServer {
       clock: this.clock,
       settings: { current: { limits: NO_LIMITS, retentionOf } },
     });
+    const { clock, hub } = this;
+    this.broadcasts = new WaitingBroadcasts({
+      clock,
+      log,
+      hub,
+      settings: { current: { limits: NO_LIMITS } },
+      onMissed: () => {},
+      onFault: () => {},
+    });
     this.parts = {
-      hub: this.hub,
+      hub,
+      broadcasts: this.broadcasts,
       idempotency: new IdempotencyKeys({
         clock: this.clock,
         log,

@@ -168,6 +168,12 @@ const TRIED: [id: string, status: number, request: string][] = [
   ['broadcast', 413, 'POST /admin/broadcast'],
   ['broadcast', 415, 'POST /admin/broadcast'],
   ['broadcast', 409, 'POST /admin/broadcast'],
+  ['broadcast', 202, 'POST /admin/broadcast'],
+  ['listBroadcasts', 200, 'GET /admin/broadcasts'],
+  ['listBroadcasts', 400, 'GET /admin/broadcasts?limit=0'],
+  ['cancelBroadcast', 200, 'DELETE /admin/broadcasts/{waiting}'],
+  ['cancelBroadcast', 400, 'DELETE /admin/broadcasts/nobody?x='],
+  ['cancelBroadcast', 404, 'DELETE /admin/broadcasts/nobody'],
   ['publish', 200, 'POST /rooms/lobby'],
   ['publish', 400, 'POST /rooms/lobby?x='],
   ['publish', 409, 'POST /rooms/lobby?key=lunch'],
@@ -211,6 +217,7 @@ const TRIED: [id: string, status: number, request: string][] = [
 /** The bodies with which a broadcast comes to each status. */
 const BODIES: Readonly<Record<number, string>> = {
   200: '{"data":1}',
+  202: '{"data":1,"in":"1h"}',
   400: '{}',
   409: '{"data":1}',
   422: '{"data":1}',
@@ -251,7 +258,11 @@ describe('real answers', () => {
     const isFailure = status === 409 || (status === 422 && id !== 'reload');
     if (isFailure) server.hub.failure = new Refusal(status, 'too many, or another request');
     server.service.failure = RELOADS[status];
-    const response = await server.call(request, { body, headers });
+    const publication = { target: { rooms: ['lobby'] }, event: 'message', data: '1', key: 'k', ttlMs: 1 };
+    const isOfWaiting = id === 'cancelBroadcast' || id === 'listBroadcasts';
+    const accepted = isOfWaiting && (await server.broadcasts.add(publication, { inMs: 1000 }));
+    const path = request.replace('{waiting}', accepted ? accepted.id : '');
+    const response = await server.call(path, { body, headers });
     expect(response.status).toBe(status);
     await expectAsDeclared(id, response);
   });

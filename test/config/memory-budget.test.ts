@@ -15,6 +15,7 @@ const byDefault: MemoryLimits = {
   maxBodyBytes: 1_048_576,
   totalHistoryBytes: 64 * MIB,
   retainedBytes: MIB / 2,
+  waitingBytes: 8 * MIB,
   idempotencyBytes: 8 * MIB,
   maxBufferedBytes: MIB,
   totalBufferedBytes: 256 * MIB,

@@ -340,6 +340,8 @@ describe('parseConfig', () => {
         maxBodyBytes: 1_048_576,
         eventBytes: 65_536,
         historyBytes: 262_144,
+        waitingBroadcasts: 1000,
+        waitingBytes: 8_388_608,
         idempotencyKeys: 10_000,
         idempotencyBytes: 8_388_608,
         totalHistoryBytes: 67_108_864,

@@ -204,12 +204,13 @@ describe('check', () => {
     const limits = { ...counts, totalBufferedBytes: 1_048_576 };
     const { stdout, stderr } = await outcomeOf(['check', fileWith({ limits })]);
     expect(stdout.slice(1)).toEqual([
-      "memory: at most 306 MiB beside the program's own 90 MiB:",
+      "memory: at most 314 MiB beside the program's own 90 MiB:",
       '  sockets 2048 × 112 KiB, requests that wait in each = 224 MiB',
       '  unsent or half received limits.totalBufferedBytes = 1 MiB',
       '  memberships 1024 × 1 rooms × 70 B = 1 MiB',
       '  history limits.totalHistoryBytes = 64 MiB',
       '  retained messages limits.retainedBytes = 1 MiB',
+      '  waiting broadcasts limits.waitingBytes = 8 MiB',
       '  answers for retries limits.idempotencyBytes = 8 MiB',
       '  rooms 1 × 1 KiB = 1 MiB',
       '  admin bodies 4 at a time × 2 × 1024 KiB = 8 MiB',

@@ -42,6 +42,7 @@ const CONFIG = {
 let belfry: Belfry;
 let clock: ManualClock;
 let wallId: string;
+let waitingId: string;
 /** What a reload reads. */
 let document: object;
 const guests: { leave(): unknown }[] = [];
@@ -190,6 +191,15 @@ const HOW: Readonly<Record<string, Ask>> = {
       return fetchOf('/admin/broadcast', { method: 'POST', headers, body: '{"data":1}' });
     },
   },
+  'broadcast 202': { body: '{"data":1,"in":"1h"}' },
+  'listBroadcasts 200': { before: wait },
+  'cancelBroadcast 200': {
+    before: wait,
+    get names() {
+      return [waitingId];
+    },
+  },
+  'cancelBroadcast 404': { names: ['nobody'] },
   'broadcast 415': { headers: { ...asOperator, 'Content-Type': 'multipart/form-data' } },
 };
 
@@ -218,6 +228,13 @@ function howTo({ call, operation: { operationId }, status }: (typeof ANSWERED)[n
     default:
       return {};
   }
+}
+
+/** A broadcast waits. */
+async function wait(): Promise<void> {
+  const body = JSON.stringify({ rooms: 'lobby', data: { text: 'hello' }, in: '1h' });
+  const answer = await fetchOf('/admin/broadcast', { method: 'POST', headers: asOperator, body });
+  waitingId = ((await answer.json()) as { id: string }).id;
 }
 
 const retain = (key: string) =>

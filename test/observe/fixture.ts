@@ -24,6 +24,7 @@ export class Watching {
       return this.connections;
     },
   };
+  readonly broadcasts = { count: 0, missed: 0 };
   readonly states = { ok: 0, stale: 0, error: 0, paused: 0 };
   readonly clockSteps = { forward: 0, back: 0 };
   readonly histories = new Map<string, RunHistory>();
@@ -32,6 +33,7 @@ export class Watching {
     clock: this.clock,
     version: '1.2.3',
     hub: this.hub,
+    broadcasts: this.broadcasts,
     schedules: {
       states: () => ({ ...this.states }),
       clockSteps: this.clockSteps,

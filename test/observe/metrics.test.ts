@@ -44,6 +44,9 @@ describe('what is exported', () => {
     expect(await watching.value('belfry_connections{transport="websocket"}')).toBe(0);
     expect(await watching.value('belfry_connections_slow')).toBe(1);
     expect(await watching.value('belfry_schedules{state="paused"}')).toBe(2);
+    Object.assign(watching.broadcasts, { count: 2, missed: 1 });
+    expect(await watching.value('belfry_broadcasts_waiting')).toBe(2);
+    expect(await watching.value('belfry_broadcasts_missed_total')).toBe(1);
     expect(await watching.value('belfry_messages_published_total')).toBe(4);
     expect(await watching.value('belfry_events_delivered_total')).toBe(50);
     expect(await watching.value('belfry_sent_bytes_total')).toBe(600);

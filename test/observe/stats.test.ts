@@ -20,6 +20,7 @@ describe('the statistics', () => {
       slow: 0,
       schedules: { ok: 0, stale: 0, error: 0, paused: 0 },
       published: 0,
+      broadcasts: { waiting: 0, missed: 0 },
       delivered: 0,
       conflated: 0,
       sentBytes: 0,
@@ -38,6 +39,7 @@ describe('the statistics', () => {
     const { hub, states } = watching;
     hub.roomCount = 3;
     hub.totals = { published: 4, events: 50, bytes: 600, conflated: 7 };
+    Object.assign(watching.broadcasts, { count: 2, missed: 1 });
     hub.connections = [
       { transport: 'websocket', outbox: { isBehind: true } },
       { transport: 'websocket', outbox: { isBehind: false } },
@@ -50,6 +52,7 @@ describe('the statistics', () => {
       slow: 1,
       schedules: { ok: 0, stale: 0, error: 2, paused: 0 },
       published: 4,
+      broadcasts: { waiting: 2, missed: 1 },
       delivered: 50,
       sentBytes: 600,
       conflated: 7,
