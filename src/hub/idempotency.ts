@@ -63,8 +63,9 @@ export class IdempotencyKeys {
     this.#options = options;
   }
 
-  /** Reads the answers from the log. To be awaited before the first request. */
+  /** Reads the answers from the log. To be awaited before the first request; again where a start has failed. */
   async start(): Promise<void> {
+    for (const id of [...this.#kept.keys()]) this.#remove(id);
     const records = await this.#options.log.records('idempotency');
     // Written by `#keep` alone.
     const all = [...records].map(([id, text]): [string, Kept] => [id, JSON.parse(text)]);
