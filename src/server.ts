@@ -66,7 +66,13 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   const { store } = config;
   const log = store
-    ? new LmdbLog({ folder: resolve(baseDirectory, store.path), clock, settings, onFault })
+    ? new LmdbLog({
+        folder: resolve(baseDirectory, store.path),
+        maxBytes: store.maxBytes,
+        clock,
+        settings,
+        onFault,
+      })
     : new MemoryLog({ clock, settings });
   const idempotency = new IdempotencyKeys({ clock, log, settings });
   const hub: Hub = new Hub({

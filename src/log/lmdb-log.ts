@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { JsonText } from '../hub/event.ts';
-import type { Limits } from '../limits.ts';
 import { Ids } from './ids.ts';
 import type {
   Appended,
@@ -22,18 +21,19 @@ import {
   RoomHistories,
   type RoomHistory,
 } from './room-histories.ts';
-import { StoreLock } from './store-lock.ts';
 import { StoreError } from './store-error.ts';
-import { type EncodedMessage, encodeMessage, type IndexEntry, StoreFile } from './store-file.ts';
+import { causeOf, type EncodedMessage, encodeMessage, StoreFile } from './store-file.ts';
+import { StoreLock } from './store-lock.ts';
+import { type ReaderSettings, StoreReader } from './store-reader.ts';
+import { StoreTrimmer } from './store-trimmer.ts';
 
-export interface LmdbLogSettings extends HistorySettings {
-  /** A replay is cut to half of `maxBufferedBytes`, so that no more is read of a room. */
-  readonly limits: HistorySettings['limits'] & Pick<Limits, 'maxBufferedBytes'>;
-}
+export type LmdbLogSettings = HistorySettings & ReaderSettings;
 
 export interface LmdbLogOptions {
   /** Absolute. */
   readonly folder: string;
+  /** The size to which the folder is kept: see `StoreTrimmer`. */
+  readonly maxBytes: number;
   readonly clock: Clock;
   /** The snapshot in force, which a reload replaces. */
   readonly settings: { readonly current: LmdbLogSettings };
@@ -47,8 +47,8 @@ const MESSAGES_PER_SLICE = 500;
 /** The same for data, since a message may have 64 KiB of it. */
 const BYTES_PER_SLICE = 1_048_576;
 
-/** Of the index, which is read in parts so that no cursor stays open while other work is done. */
-const ENTRIES_PER_READ = 200;
+/** After so many messages, about 5 ms, handing them to LMDB waits for the next iteration. */
+const PUTS_PER_SLICE = 2500;
 
 /** Positions are reserved so far ahead that no append has to wait for it. A crash skips the rest of them. */
 const RESERVED_AHEAD = 100_000;
@@ -66,20 +66,12 @@ interface Request {
   readonly upTo: number;
 }
 
-/** Messages of one room, as the disk has them. */
-interface Span {
-  /** Oldest first. */
-  readonly messages: readonly KeptMessage[];
-  /** The room has no other message above this position that may still be given. */
-  readonly above: number;
-  /** Nor below it. */
-  readonly isAll: boolean;
-}
-
 interface Opened {
   readonly lock: StoreLock;
   readonly file: StoreFile;
   readonly ids: Ids;
+  readonly reader: StoreReader;
+  readonly trimmer: StoreTrimmer;
 }
 
 /**
@@ -123,7 +115,8 @@ export class LmdbLog implements Log {
       await file.putState({ epoch, reserved: this.#reserved });
       // After a clock that was ahead time stands still: no message is older than the one before it.
       this.#offsetMs = Math.max(clock.now(), file.newestAtMs()) - clock.monotonic();
-      this.#opened = { file, lock, ids: new Ids(epoch) };
+      this.#opened = { file, lock, ...this.#parts(file, new Ids(epoch)) };
+      this.#opened.trimmer.start();
     } catch (error) {
       await file?.close();
       lock?.release();
@@ -133,9 +126,27 @@ export class LmdbLog implements Log {
     }
   }
 
+  #parts(file: StoreFile, ids: Ids) {
+    const { settings, clock, maxBytes, onFault } = this.#options;
+    const nowMs = () => this.#nowMs;
+    const onDamaged = (what: string) => this.#damaged(what);
+    const reader = new StoreReader({ file, ids, settings, nowMs, onDamaged });
+    const trimmer = new StoreTrimmer({
+      file,
+      settings,
+      clock,
+      maxBytes,
+      onFault,
+      nowMs,
+      position: () => this.#position,
+    });
+    return { ids, reader, trimmer };
+  }
+
   async close(): Promise<void> {
     if (!this.#opened) return;
-    const { file, lock, ids } = this.#opened;
+    const { file, lock, ids, trimmer } = this.#opened;
+    await trimmer.stop();
     this.#opened = undefined;
     await this.#settled();
     try {
@@ -204,22 +215,16 @@ export class LmdbLog implements Log {
   async kept(rooms: readonly string[]): Promise<ReadonlyMap<string, Kept>> {
     await this.#settled();
     const kept = new Map<string, Kept>();
-    let counted = 0;
     for (const room of rooms) {
       const history = this.#histories.get(room, this.#nowMs);
-      let count = history?.messages.length ?? 0;
-      let newest: Message | undefined = history?.messages.at(-1);
       const { messages: max } = this.#options.settings.current.retentionOf(room);
-      if (!history || history.isShortOf(undefined, max)) {
-        const oldestMs = this.#oldestMs(room);
-        for (const { position, atMs } of this.#entries(room, this.#missingUpTo(history))) {
-          if (count >= max || atMs < oldestMs) break;
-          newest ??= this.#message(position);
-          count++;
-          if (++counted % (8 * MESSAGES_PER_SLICE) === 0) await nextIteration();
-        }
-      }
-      kept.set(room, { count, ...(newest && { newest }) });
+      const inMemory = history?.messages.length ?? 0;
+      const newest: Message | undefined = history?.messages.at(-1);
+      const isShort = !history || history.isShortOf(undefined, max);
+      const older = isShort
+        ? await this.#open.reader.count(room, this.#missingUpTo(history), max - inMemory)
+        : { count: 0 };
+      kept.set(room, { ...older, ...(newest && { newest }), count: inMemory + older.count });
     }
     return kept;
   }
@@ -228,7 +233,8 @@ export class LmdbLog implements Log {
     entries: readonly Entry[],
     changesOf: (messages: readonly Message[]) => readonly RecordChange[] = () => [],
   ): Promise<Appended> {
-    const { file, ids } = this.#open;
+    const { file, ids, trimmer } = this.#open;
+    await trimmer.hasSpace();
     while (this.#position + entries.length > this.#reserved) await this.#reserve(entries.length);
     const atMs = this.#nowMs;
     const messages: KeptMessage[] = [];
@@ -244,19 +250,31 @@ export class LmdbLog implements Log {
       const id = ids.at(position);
       const message = { position, id, event: { id, ...entry }, atMs, bytes };
       messages.push(message);
-      encoded.push({ position, room: entry.room, atMs, value: encodeMessage(message.event, atMs) });
-      if (entry.room !== undefined) this.#histories.add(entry.room, message, position - 1);
+      if (entry.room !== undefined) {
+        // What no history keeps is not stored: its position is reserved, and not given again.
+        encoded.push({ position, room: entry.room, atMs, value: encodeMessage(message.event, atMs) });
+        this.#histories.add(entry.room, message, position - 1);
+      }
       sliceBytes += bytes;
       if (messages.length % MESSAGES_PER_SLICE === 0 || sliceBytes > BYTES_PER_SLICE) {
         sliceBytes = 0;
         await nextIteration();
       }
     }
-    let stored: Promise<unknown> = Promise.resolve();
-    for (const message of encoded) stored = file.putMessage(message);
-    for (const change of changesOf(messages)) stored = file.change(change);
+    const changes = changesOf(messages);
+    const commits: Promise<unknown>[] = [];
+    for (const [index, message] of encoded.entries()) {
+      const commit = file.putMessage(message);
+      commits[Math.floor(index / PUTS_PER_SLICE)] = commit;
+      trimmer.added(message.room, message.value.length);
+      if (index % PUTS_PER_SLICE !== PUTS_PER_SLICE - 1) continue;
+      // It is awaited together with the others.
+      commit.catch(() => {});
+      await nextIteration();
+    }
+    for (const change of changes) commits.push(file.change(change));
     if (this.#reserved - this.#position < RESERVED_AHEAD / 2) void this.#reserve(0).catch(() => {});
-    return { messages, stored: this.#stored(stored, messages) };
+    return { messages, stored: this.#stored(Promise.all(commits), messages) };
   }
 
   /** Rejects with why a transaction could not be committed; its messages are lost then. */
@@ -300,7 +318,8 @@ export class LmdbLog implements Log {
     const known = this.#histories.get(room, this.#nowMs);
     if (known && !known.isShortOf(position, limit)) return known.since(isAsked, position, limit);
     const later = [...(known?.messages ?? [])];
-    const span = await this.#span(request, this.#missingUpTo(known), later.length);
+    const from = this.#missingUpTo(known);
+    const span = await this.#open.reader.span({ room, position, limit, from, later: later.length });
     this.#histories.restore(room, history, span.messages, { ...span, upTo }, this.#nowMs);
     const messages = [...span.messages, ...later];
     const completeAbove = Math.max(span.above, known?.expired ?? 0);
@@ -308,54 +327,6 @@ export class LmdbLog implements Log {
       return { resumed: true, messages: messages.filter((message) => message.position > position) };
     }
     return { resumed: isAsked ? false : null, messages: limit > 0 ? messages.slice(-limit) : [] };
-  }
-
-  /** Reads the messages of a room backwards from `from`, as far as is asked for; memory has `later` more. */
-  async #span({ room, position, limit }: Request, from: number, later: number): Promise<Span> {
-    const { settings } = this.#options;
-    const { messages: max } = settings.current.retentionOf(room);
-    const most = position === undefined ? Math.min(limit, max) : max;
-    const maxBytes = settings.current.limits.maxBufferedBytes / 2;
-    const oldestMs = this.#oldestMs(room);
-    const newestFirst: KeptMessage[] = [];
-    const span = (above: number, isAll: boolean) => ({ messages: newestFirst.reverse(), above, isAll });
-    let bytes = 0;
-    let sliceBytes = 0;
-    for (const entry of this.#entries(room, from)) {
-      if (position !== undefined && entry.position <= position) return span(position, false);
-      const count = later + newestFirst.length;
-      if (count >= max || entry.atMs < oldestMs) return span(entry.position, true);
-      if (count >= most) return span(entry.position, false);
-      const message = this.#message(entry.position);
-      // A gap: nothing before it may be given.
-      if (!message) return span(entry.position, true);
-      bytes += message.bytes;
-      if (bytes > maxBytes) return span(entry.position, false);
-      newestFirst.push(message);
-      sliceBytes += message.bytes;
-      if (newestFirst.length % MESSAGES_PER_SLICE > 0 && sliceBytes < BYTES_PER_SLICE) continue;
-      sliceBytes = 0;
-      await nextIteration();
-    }
-    return span(this.#open.file.lostOf(room), true);
-  }
-
-  /** The index of a room, newest first, not above `from`. */
-  *#entries(room: string, from: number): Iterable<IndexEntry> {
-    for (let upTo = from; upTo > 0; ) {
-      const entries = this.#open.file.entries(room, upTo, ENTRIES_PER_READ);
-      yield* entries;
-      if (entries.length < ENTRIES_PER_READ) return;
-      upTo = (entries.at(-1)?.position ?? 0) - 1;
-    }
-  }
-
-  /** `undefined`, and logged: it is damaged. */
-  #message(position: number): KeptMessage | undefined {
-    const { file, ids } = this.#open;
-    const message = file.message(position, ids);
-    if (!message) this.#damaged(`the message ${ids.at(position)}`);
-    return message;
   }
 
   #damaged(what: string): void {
@@ -368,11 +339,6 @@ export class LmdbLog implements Log {
     return (history?.messages[0]?.position ?? this.#position + 1) - 1;
   }
 
-  /** Messages that were numbered before it are too old. */
-  #oldestMs(room: string): number {
-    return this.#nowMs - this.#options.settings.current.retentionOf(room).ms;
-  }
-
   get #open(): Opened {
     if (!this.#opened) throw new Error('the log is not open');
     return this.#opened;
@@ -381,11 +347,4 @@ export class LmdbLog implements Log {
   get #nowMs(): number {
     return this.#options.clock.monotonic() + this.#offsetMs;
   }
-}
-
-/** lmdb tells only of the commit that failed; why, it tells by another promise. */
-async function causeOf(error: unknown): Promise<unknown> {
-  const { commitError } = Object(error);
-  if (!(commitError instanceof Promise)) return error;
-  return commitError.catch((cause) => cause);
 }

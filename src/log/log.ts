@@ -84,8 +84,8 @@ export interface Log {
 
   /**
    * Numbers the entries in their order and keeps them, and changes records in the same transaction: after
-   * a crash either all of it is there or nothing. `changesOf` is called once, with the messages, before
-   * anything is stored. Rejects if the entries cannot be numbered: then none of them may be delivered.
+   * a crash either all of it is there or nothing; of thousands of entries perhaps the first ones, and no
+   * change. `changesOf` is called once, with the messages, before anything is stored. Rejects if the entries cannot be numbered: then none of them may be delivered.
    */
   append(
     entries: readonly Entry[],

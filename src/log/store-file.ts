@@ -13,6 +13,26 @@ export const STORE_FILE = 'belfry.mdb';
 /** Of the tables and what is in them. Another one is refused. */
 const FORMAT = 1;
 
+/** Stands for all rooms in the table `lost`. No room has this name. */
+export const ANY_ROOM = '';
+
+/** Of LMDB, at the beginning of the file. */
+const META_PAGES = 2;
+
+/** What LMDB tells of a table; its types leave it open. */
+interface TreeStats {
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+  readonly entryCount: number;
+}
+
+interface StoreStats {
+  readonly pageSize: number;
+  readonly root: TreeStats;
+  readonly free: TreeStats;
+}
+
 /** What the store says of itself. */
 export interface StoreState {
   /** Begins each id; the same as long as the store lives. */
@@ -24,9 +44,16 @@ export interface StoreState {
 /** A message that is to be stored. */
 export interface EncodedMessage {
   readonly position: number;
-  readonly room: string | undefined;
+  readonly room: string;
   readonly atMs: number;
   readonly value: Buffer;
+}
+
+/** A message that is to be removed. */
+export interface StoredMessage {
+  readonly position: number;
+  /** `undefined`: that is damaged. */
+  readonly room: string | undefined;
 }
 
 /** Where a message of a room is, and when it was numbered. */
@@ -42,7 +69,7 @@ export interface IndexEntry {
  *     (root)    "state"          → StoreState
  *     messages  position         → when it was numbered, and its event
  *     index     [room, position] → when it was numbered
- *     lost      room             → the newest position of the room that was removed
+ *     lost      room             → the newest position of the room that was removed; "" is for all other rooms
  *     records   [kind, key]      → JSON
  */
 export class StoreFile {
@@ -52,6 +79,7 @@ export class StoreFile {
   readonly #index: Database<number, [string, number]>;
   readonly #lost: Database<number, string>;
   readonly #records: Database<Buffer, [string, string]>;
+  readonly #tables: readonly Pick<Database, 'getStats'>[];
 
   /** Makes folder and file where they are missing. Throws LMDB's and Node's errors. */
   constructor(folder: string) {
@@ -63,6 +91,7 @@ export class StoreFile {
     this.#index = this.#root.openDB({ name: 'index', encoding: 'ordered-binary' });
     this.#lost = this.#root.openDB({ name: 'lost', encoding: 'ordered-binary' });
     this.#records = this.#root.openDB({ name: 'records', encoding: 'binary' });
+    this.#tables = [this.#messages, this.#index, this.#lost, this.#records];
   }
 
   /** `undefined` for a store that is new. Throws where it is damaged or of another version. */
@@ -84,7 +113,6 @@ export class StoreFile {
   }
 
   putMessage({ position, room, atMs, value }: EncodedMessage): Promise<unknown> {
-    if (room === undefined) return this.#messages.put(position, value);
     void this.#messages.put(position, value);
     return this.#index.put([room, position], atMs);
   }
@@ -92,6 +120,26 @@ export class StoreFile {
   change({ kind, key, value }: RecordChange): Promise<unknown> {
     if (value === null) return this.#records.remove([kind, key]);
     return this.#records.put([kind, key], sealed(value));
+  }
+
+  /** Removes messages of one room, of which it is said that they are lost. */
+  removeMessages(room: string, positions: readonly number[]): Promise<unknown> {
+    for (const position of positions) {
+      void this.#messages.remove(position);
+      void this.#index.remove([room, position]);
+    }
+    return this.#lost.put(room, Math.max(this.lostOf(room), ...positions));
+  }
+
+  /** Removes a message that is damaged and names no room. */
+  removeMessage(position: number): Promise<unknown> {
+    return this.#messages.remove(position);
+  }
+
+  /** Rooms that have lost nothing above `position` are forgotten; then all rooms may have lost something below it. */
+  forgetLost(rooms: readonly string[], position: number): Promise<unknown> {
+    for (const room of rooms) void this.#lost.remove(room);
+    return this.#lost.put(ANY_ROOM, position);
   }
 
   // Reads, of what is committed
@@ -102,9 +150,54 @@ export class StoreFile {
     return [...this.#index.getRange(range)].map(({ key, value }) => ({ position: key[1], atMs: value }));
   }
 
-  /** The newest message of the room that is not stored any more. */
+  /** The index of a room above a position, oldest first. */
+  entriesAfter(room: string, after: number, limit: number): IndexEntry[] {
+    const range = { start: [room, after + 1], end: [room, Number.POSITIVE_INFINITY], limit };
+    return [...this.#index.getRange(range)].map(({ key, value }) => ({ position: key[1], atMs: value }));
+  }
+
+  /** The newest position of a room behind `count` newer ones; 0 where there are no more than those. */
+  positionBehind(room: string, count: number): number {
+    const range = { start: [room, Number.POSITIVE_INFINITY], end: [room, 0], reverse: true };
+    for (const { key } of this.#index.getRange({ ...range, offset: count, limit: 1 })) return key[1];
+    return 0;
+  }
+
+  /** The room that comes next by name and has messages; `undefined` at the end. */
+  roomAfter(room: string): string | undefined {
+    const range = { start: [room, Number.POSITIVE_INFINITY], limit: 1 } satisfies object;
+    for (const { key } of this.#index.getRange(range)) return key[0];
+    return undefined;
+  }
+
+  /** All messages, oldest first. */
+  *oldest(): Iterable<StoredMessage> {
+    for (const { key: position, value } of this.#messages.getRange({ snapshot: false })) {
+      yield { position, room: roomOf(value) };
+    }
+  }
+
+  /** A position that is not below that of the newest message of the room that is not stored any more. */
   lostOf(room: string): number {
-    return this.#lost.get(room) ?? 0;
+    return this.#lost.get(room) ?? this.#lost.get(ANY_ROOM) ?? 0;
+  }
+
+  get lostCount(): number {
+    return (this.#lost.getStats() as TreeStats).entryCount;
+  }
+
+  /** What rooms have lost, by their names, which come after `room`. */
+  lostAfter(room: string, limit: number): { room: string; position: number }[] {
+    const lost = [...this.#lost.getRange({ start: room, exclusiveStart: true, limit })];
+    return lost.map(({ key, value }) => ({ room: key, position: value }));
+  }
+
+  /** The pages that hold something. The file may be larger: pages that are free are used again. */
+  get usedBytes(): number {
+    const { root, free, pageSize } = this.#root.getStats() as StoreStats;
+    const trees = [root, free, ...this.#tables.map((table) => table.getStats() as TreeStats)];
+    const pages = trees.reduce((sum, tree) => sum + pagesOf(tree), META_PAGES);
+    return pages * pageSize;
   }
 
   /** `undefined`: it is damaged. */
@@ -140,6 +233,21 @@ export class StoreFile {
   }
 }
 
+function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: TreeStats): number {
+  return treeBranchPageCount + treeLeafPageCount + overflowPages;
+}
+
+/** The room of a message; its checksum is not looked at. */
+function roomOf(value: Buffer): string | undefined {
+  const end = value.indexOf('\n', CHECKSUM_BYTES);
+  try {
+    const { room } = JSON.parse(value.toString('utf8', CHECKSUM_BYTES, end))[1];
+    return typeof room === 'string' ? room : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The value of a message. The data comes last, as the JSON that it is already. */
 export function encodeMessage({ id, data = 'null', ...head }: RoomEvent, atMs: number): Buffer {
   return sealed(`${JSON.stringify([atMs, head])}\n${data}`);
@@ -160,4 +268,11 @@ function unsealed(value: Buffer | undefined): string | undefined {
   if (!value || value.length < CHECKSUM_BYTES) return undefined;
   const text = value.subarray(CHECKSUM_BYTES);
   return crc32(text) === value.readUInt32LE(0) ? text.toString() : undefined;
+}
+
+/** Why a write failed: lmdb tells only that a commit failed, and why by another promise. */
+export async function causeOf(error: unknown): Promise<unknown> {
+  const { commitError } = Object(error);
+  if (!(commitError instanceof Promise)) return error;
+  return commitError.catch((cause) => cause);
 }

@@ -35,7 +35,7 @@ logContract('LmdbLog', {
     const onFault = (what: string) => {
       throw new Error(what);
     };
-    return start(folder, () => new LmdbLog({ folder, clock, settings, onFault }));
+    return start(folder, () => new LmdbLog({ folder, maxBytes: 1_073_741_824, clock, settings, onFault }));
   },
   async reopen(log) {
     const one = opened.get(log as LmdbLog);
