@@ -51,6 +51,11 @@ export interface PublishOptions {
   /** Called once all else is checked; may throw a `Refusal`. */
   readonly beforehand?: () => void;
   readonly changesOf?: ChangesOf | undefined;
+  /**
+   * Delivers the message when it is stored, and not before. Where the log is written again after a crash, a
+   * message that was delivered but not stored would be sent a second time.
+   */
+  readonly isStoredFirst?: boolean;
 }
 
 /** Checks what is published, whichever way it came. Throws a `Refusal`. */

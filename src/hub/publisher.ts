@@ -24,6 +24,8 @@ interface Pending {
   /** Set on what withdraws the retained message of its key. */
   readonly isWithdrawal: boolean;
   readonly changesOf: ChangesOf | undefined;
+  /** See `PublishOptions`. */
+  readonly isStoredFirst: boolean;
   /** The rooms that it goes to, found just before it is numbered: one message for each. */
   rooms: readonly string[];
   /** What it reaches, where that is stored with it: found just before it is numbered, then without its id. */
@@ -106,7 +108,7 @@ export class Publisher {
   /** Resolves when the message is delivered and stored. Throws a `Refusal` for what may not be published. */
   async publish(
     publication: Publication,
-    { beforehand, changesOf }: PublishOptions = {},
+    { beforehand, changesOf, isStoredFirst = false }: PublishOptions = {},
   ): Promise<Published> {
     checkPublication(publication, this.#options.settings.current.limits.eventBytes);
     if (publication.dryRun) {
@@ -115,7 +117,7 @@ export class Publisher {
       return this.#audience.reached(publication, names, null);
     }
     beforehand?.();
-    return this.#enqueue({ publication, isWithdrawal: false, changesOf });
+    return this.#enqueue({ publication, isWithdrawal: false, changesOf, isStoredFirst });
   }
 
   /** Withdraws a retained message from one room, or from all rooms; 404 where none has it. */
@@ -129,10 +131,15 @@ export class Publisher {
       throw new Refusal(404, `${where} a message with the key ${shown(key)}`);
     }
     const publication = { target: { rooms }, event: 'withdrawn', data: JSON.stringify({ key }), key };
-    return this.#enqueue({ publication, isWithdrawal: true, changesOf: undefined });
+    return this.#enqueue({
+      publication,
+      isWithdrawal: true,
+      changesOf: undefined,
+      isStoredFirst: false,
+    });
   }
 
-  #enqueue(item: Pick<Pending, 'publication' | 'isWithdrawal' | 'changesOf'>): Promise<Published> {
+  #enqueue(item: Omit<Pending, 'rooms' | 'reached' | 'resolve' | 'reject'>): Promise<Published> {
     return new Promise((resolve, reject) =>
       this.#put({ ...item, rooms: [], reached: undefined, resolve, reject }),
     );
@@ -166,7 +173,7 @@ export class Publisher {
       let group: Pending[] = [];
       let entries = 0;
       for (const item of items) {
-        const isGrouped = 'publication' in item && item.publication.key === undefined;
+        const isGrouped = 'publication' in item && item.publication.key === undefined && !item.isStoredFirst;
         if (isGrouped) {
           if (!(await this.#findRooms(item))) continue;
           group.push(item);
@@ -177,15 +184,18 @@ export class Publisher {
         group = [];
         entries = 0;
         if ('command' in item) await this.#options.perform(item.command).then(item.resolve, item.reject);
-        else if (!isGrouped) await this.#retain(item);
+        else if (!isGrouped) await this.#sendAlone(item);
       }
       await this.#send(group);
     }
     this.#isWorking = false;
   }
 
-  /** Publishes a message that is to be retained, by itself: its bounds count those before it. No client joins meanwhile. */
-  async #retain(pending: Pending): Promise<void> {
+  /**
+   * Sends a publication by itself: the bounds of what is retained count the ones before it. No client joins
+   * meanwhile, see `retaining`.
+   */
+  async #sendAlone(pending: Pending): Promise<void> {
     let end = () => {};
     this.#retaining = new Promise<void>((resolve) => {
       end = resolve;
@@ -234,6 +244,7 @@ export class Publisher {
       const isEmpty = group.every(({ changesOf }, index) => !changesOf && entries[index]?.length === 0);
       const { messages, stored } = isEmpty ? NOTHING_APPENDED : await log.append(entries.flat(), changesOf);
       stored.catch((error) => onFault('messages could not be stored', error));
+      if (group.some(({ isStoredFirst }) => isStoredFirst)) await stored;
       for (const [index, own] of shares(messages, entries).entries()) {
         const pending = group[index];
         if (!pending) continue;
@@ -241,13 +252,14 @@ export class Publisher {
         // Delivery does not wait for the disk, the answer does.
         stored.then(
           () => pending.resolve(published),
-          (cause) => pending.reject(new NotStored(cause)),
+          (cause) => pending.reject(unavailable('the message was delivered but not stored', cause)),
         );
       }
     } catch (cause) {
       onFault('messages could not be numbered', cause);
-      for (const { reject } of group) {
-        reject(unavailable('the message could not be numbered: try again', cause));
+      for (const { reject, isStoredFirst } of group) {
+        const what = isStoredFirst ? 'numbered or stored' : 'numbered';
+        reject(unavailable(`the message could not be ${what}: try again`, cause));
       }
     }
   }
@@ -338,13 +350,6 @@ function shares(messages: readonly Message[], entries: readonly (readonly Entry[
 /** The message of a publication, before it is in a room. */
 function unaddressed({ event, data, from }: Publication, time: string): Omit<Entry, 'room'> {
   return { event, time, data, ...(from && { from }) };
-}
-
-/** The 503 for a message that members have, but that a crash may lose. */
-export class NotStored extends Refusal {
-  constructor(cause: unknown) {
-    super(503, 'the message was delivered but not stored', { reason: 'internal', cause });
-  }
 }
 
 function unavailable(message: string, cause: unknown): Refusal {

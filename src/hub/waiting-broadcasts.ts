@@ -7,7 +7,6 @@ import type { JsonText } from './event.ts';
 import type { Hub } from './hub.ts';
 import type { RecordsOf } from './idempotency.ts';
 import type { Publication } from './publication.ts';
-import { NotStored } from './publisher.ts';
 import type { PageQuery } from './views.ts';
 
 /** When a broadcast is to be sent, as its sender says it: at most one of `atMs` and `inMs`. */
@@ -214,14 +213,11 @@ export class WaitingBroadcasts {
     const { hub, onFault } = this.#options;
     waiting.isHeld = true;
     try {
-      await hub.publish(waiting.record.publication, { changesOf: () => [removalOf(waiting.id)] });
+      const changesOf = () => [removalOf(waiting.id)];
+      await hub.publish(waiting.record.publication, { changesOf, isStoredFirst: true });
       this.#remove(waiting);
     } catch (error) {
-      if (error instanceof NotStored) {
-        // Members have it: a second try would send it twice.
-        this.#remove(waiting);
-        onFault(`the broadcast ${waiting.id} was sent, but the log still has it`, error);
-      } else if (error instanceof Refusal && error.status < 500) {
+      if (error instanceof Refusal && error.status < 500) {
         await this.#giveUp(waiting, error.message);
       } else {
         if (!waiting.hasFailed) onFault(`the broadcast ${waiting.id} is tried again`, error);

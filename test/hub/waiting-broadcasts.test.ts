@@ -271,7 +271,7 @@ describe('a broadcast that cannot be sent at its time', () => {
     expect(on.missed).toHaveLength(1);
   });
 
-  test('is not sent again where its message was delivered but not stored', async () => {
+  test('is sent once, and not before it is stored', async () => {
     const on = await begin();
     const { sink } = await on.visit('a');
     await on.broadcasts.add(notice('later'), { inMs: 1000 });
