@@ -21,11 +21,11 @@ import {
   RoomHistories,
   type RoomHistory,
 } from './room-histories.ts';
-import { StoreError } from './store-error.ts';
-import { causeOf, type EncodedMessage, encodeMessage, StoreFile } from './store-file.ts';
-import { StoreLock } from './store-lock.ts';
+import { notOpened, Store } from './store.ts';
+import { causeOf, type EncodedMessage, encodeMessage } from './store-file.ts';
 import { type ReaderSettings, StoreReader } from './store-reader.ts';
 import { StoreTrimmer } from './store-trimmer.ts';
+import { StoreWriter } from './store-writer.ts';
 
 export type LmdbLogSettings = HistorySettings & ReaderSettings;
 
@@ -47,9 +47,6 @@ const MESSAGES_PER_SLICE = 500;
 /** The same for data, since a message may have 64 KiB of it. */
 const BYTES_PER_SLICE = 1_048_576;
 
-/** After so many messages, about 5 ms, handing them to LMDB waits for the next iteration. */
-const PUTS_PER_SLICE = 2500;
-
 /** Positions are reserved so far ahead that no append has to wait for it. A crash skips the rest of them. */
 const RESERVED_AHEAD = 100_000;
 
@@ -67,11 +64,11 @@ interface Request {
 }
 
 interface Opened {
-  readonly lock: StoreLock;
-  readonly file: StoreFile;
+  readonly store: Store;
   readonly ids: Ids;
   readonly reader: StoreReader;
   readonly trimmer: StoreTrimmer;
+  readonly writer: StoreWriter;
 }
 
 /**
@@ -103,11 +100,9 @@ export class LmdbLog implements Log {
 
   async open(): Promise<void> {
     const { folder, clock, settings } = this.#options;
-    let file: StoreFile | undefined;
-    let lock: StoreLock | undefined;
+    const store = await Store.open(folder, clock.now());
     try {
-      lock = await StoreLock.take(folder, clock.now());
-      file = new StoreFile(folder);
+      const { file } = store;
       const { epoch, reserved } = file.readState() ?? { epoch: randomBytes(5).toString('hex'), reserved: 0 };
       this.#histories = new RoomHistories(settings);
       this.#position = reserved;
@@ -115,24 +110,23 @@ export class LmdbLog implements Log {
       await file.putState({ epoch, reserved: this.#reserved });
       // After a clock that was ahead time stands still: no message is older than the one before it.
       this.#offsetMs = Math.max(clock.now(), file.newestAtMs()) - clock.monotonic();
-      this.#opened = { file, lock, ...this.#parts(file, new Ids(epoch)) };
+      this.#opened = { store, ...this.#parts(store, new Ids(epoch)) };
       this.#opened.trimmer.start();
     } catch (error) {
-      await file?.close();
-      lock?.release();
-      if (error instanceof StoreError) throw error;
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new StoreError(`the store in ${folder} cannot be opened: ${reason}`, { cause: error });
+      await store.close();
+      throw notOpened(folder, error);
     }
   }
 
-  #parts(file: StoreFile, ids: Ids) {
+  #parts(store: Store, ids: Ids) {
+    const { file, space } = store;
     const { settings, clock, maxBytes, onFault } = this.#options;
     const nowMs = () => this.#nowMs;
     const onDamaged = (what: string) => this.#damaged(what);
     const reader = new StoreReader({ file, ids, settings, nowMs, onDamaged });
     const trimmer = new StoreTrimmer({
       file,
+      space,
       settings,
       clock,
       maxBytes,
@@ -140,20 +134,19 @@ export class LmdbLog implements Log {
       nowMs,
       position: () => this.#position,
     });
-    return { ids, reader, trimmer };
+    return { ids, reader, trimmer, writer: new StoreWriter(store, trimmer) };
   }
 
   async close(): Promise<void> {
     if (!this.#opened) return;
-    const { file, lock, ids, trimmer } = this.#opened;
+    const { store, ids, trimmer } = this.#opened;
     await trimmer.stop();
     this.#opened = undefined;
     await this.#settled();
     try {
-      await file.putState({ epoch: ids.epoch, reserved: this.#position });
+      await store.file.putState({ epoch: ids.epoch, reserved: this.#position });
     } finally {
-      await file.close();
-      lock.release();
+      await store.close();
     }
   }
 
@@ -183,7 +176,7 @@ export class LmdbLog implements Log {
   async records(kind: RecordKind): Promise<ReadonlyMap<string, JsonText>> {
     await this.#settled();
     const records = new Map<string, JsonText>();
-    for (const [key, value] of this.#open.file.records(kind)) {
+    for (const [key, value] of this.#open.store.file.records(kind)) {
       if (value === undefined) this.#damaged(`the record ${kind} "${key}"`);
       else records.set(key, value);
     }
@@ -233,9 +226,9 @@ export class LmdbLog implements Log {
     entries: readonly Entry[],
     changesOf: (messages: readonly Message[]) => readonly RecordChange[] = () => [],
   ): Promise<Appended> {
-    const { file, ids, trimmer } = this.#open;
-    await trimmer.hasSpace();
+    const { ids, writer } = this.#open;
     while (this.#position + entries.length > this.#reserved) await this.#reserve(entries.length);
+    const growth = await writer.takeSpace(entries);
     const atMs = this.#nowMs;
     const messages: KeptMessage[] = [];
     const encoded: EncodedMessage[] = [];
@@ -261,31 +254,20 @@ export class LmdbLog implements Log {
         await nextIteration();
       }
     }
-    const changes = changesOf(messages);
-    const commits: Promise<unknown>[] = [];
-    for (const [index, message] of encoded.entries()) {
-      const commit = file.putMessage(message);
-      commits[Math.floor(index / PUTS_PER_SLICE)] = commit;
-      trimmer.added(message.room, message.value.length);
-      if (index % PUTS_PER_SLICE !== PUTS_PER_SLICE - 1) continue;
-      // It is awaited together with the others.
-      commit.catch(() => {});
-      await nextIteration();
-    }
-    for (const change of changes) commits.push(file.change(change));
+    const { committed } = await writer.put(encoded, changesOf(messages), growth);
     if (this.#reserved - this.#position < RESERVED_AHEAD / 2) void this.#reserve(0).catch(() => {});
-    return { messages, stored: this.#stored(Promise.all(commits), messages) };
+    return { messages, stored: this.#stored(committed, messages) };
   }
 
-  /** Rejects with why a transaction could not be committed; its messages are lost then. */
-  async #stored(committed: Promise<unknown>, messages: readonly KeptMessage[]): Promise<void> {
+  /** Rejects with why it could not be stored; the messages are lost then. */
+  async #stored(committed: Promise<void>, messages: readonly KeptMessage[]): Promise<void> {
     try {
       await committed;
     } catch (error) {
       for (const { position, event } of messages) {
         if (event.room !== undefined) this.#histories.lose(event.room, position);
       }
-      throw await causeOf(error);
+      throw error;
     }
   }
 
@@ -298,9 +280,9 @@ export class LmdbLog implements Log {
   }
 
   async #putReserved(reserved: number): Promise<void> {
-    const { file, ids } = this.#open;
+    const { store, ids } = this.#open;
     try {
-      await file.putState({ epoch: ids.epoch, reserved });
+      await store.file.putState({ epoch: ids.epoch, reserved });
     } catch (error) {
       throw await causeOf(error);
     }
@@ -330,7 +312,7 @@ export class LmdbLog implements Log {
   }
 
   #damaged(what: string): void {
-    const path = this.#opened?.file.path;
+    const path = this.#opened?.store.file.path;
     this.#options.onFault(`${what} in ${path} is damaged`, undefined);
   }
 

@@ -19,6 +19,9 @@ export const ANY_ROOM = '';
 /** Of LMDB, at the beginning of the file. */
 const META_PAGES = 2;
 
+/** That any transaction changes: those above the ones that are counted, and the list of free pages. */
+const MIN_PAGES = 16;
+
 /** What LMDB tells of a table; its types leave it open. */
 interface TreeStats {
   readonly treeBranchPageCount: number;
@@ -190,6 +193,21 @@ export class StoreFile {
   lostAfter(room: string, limit: number): { room: string; position: number }[] {
     const lost = [...this.#lost.getRange({ start: room, exclusiveStart: true, limit })];
     return lost.map(({ key, value }) => ({ room: key, position: value }));
+  }
+
+  /** How much the file may grow by messages, and by pages of the index that they change. */
+  growthOf(messages: number, dataBytes: number): number {
+    const { treeLeafPageCount, pageSize } = this.#index.getStats() as TreeStats & StoreStats;
+    const indexPages = Math.min(messages, 2 * treeLeafPageCount + messages / 20) + MIN_PAGES;
+    // A page that is split is half empty, and a large value begins on a page of its own.
+    const largePages = Math.min(messages, dataBytes / 1024);
+    return (indexPages + 2 * largePages) * pageSize + 2.5 * dataBytes + 500 * messages;
+  }
+
+  /** The same for the removal of messages. */
+  growthOfRemovals(messages: number): number {
+    const { pageSize } = this.#root.getStats() as StoreStats;
+    return Math.min(2 * messages * pageSize, this.usedBytes) + MIN_PAGES * pageSize;
   }
 
   /** The pages that hold something. The file may be larger: pages that are free are used again. */

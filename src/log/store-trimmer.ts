@@ -2,9 +2,11 @@ import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Cancel, Clock } from '../clock.ts';
 import type { Retention } from './log.ts';
 import { ANY_ROOM, type StoreFile } from './store-file.ts';
+import type { StoreSpace } from './store-space.ts';
 
 export interface StoreTrimmerOptions {
   readonly file: StoreFile;
+  readonly space: StoreSpace;
   readonly clock: Clock;
   readonly settings: { readonly current: { retentionOf(room: string): Retention } };
   /** On the log's clock. */
@@ -19,7 +21,7 @@ export interface StoreTrimmerOptions {
 const SLICE_MS = 5;
 
 /** So many messages are removed by one transaction. */
-const REMOVALS_PER_SLICE = 500;
+const REMOVALS_PER_SLICE = 200;
 
 /** Between two looks at what is too old, too many or too large. */
 const PAUSE_MS = 1000;
@@ -60,6 +62,8 @@ export class StoreTrimmer {
   #isStopped = false;
   #hasFailed = false;
   #removals = 0;
+  /** Of the space. */
+  #taken = 0;
   #sliceEndsAtMs = 0;
   #stored: Promise<unknown> = Promise.resolve();
 
@@ -105,22 +109,23 @@ export class StoreTrimmer {
   async #work(): Promise<void> {
     // What has just been added is not in the file yet, and its transaction takes the removals with it.
     await nextIteration();
-    this.#beginSlice();
     try {
+      await this.#beginSlice();
       await this.#trimBytes();
       for (const room of this.#due) {
         if (this.#isStopped) break;
         await this.#trimRoom(room);
       }
       await this.#trimNextRooms();
-      await this.#stored;
       if (this.#options.file.lostCount > MAX_LOST_ROOMS) await this.#forgetLost();
+      await this.#stored;
       this.#hasFailed = false;
     } catch (error) {
       // On a full disk it fails each time.
       if (!this.#hasFailed) this.#options.onFault('messages could not be removed from the store', error);
       this.#hasFailed = true;
     }
+    this.#releaseSpace();
   }
 
   /** Removes the oldest messages of all rooms while the store is too large. */
@@ -199,9 +204,18 @@ export class StoreTrimmer {
     }
   }
 
-  #beginSlice(): void {
+  async #beginSlice(): Promise<void> {
+    const { file, space, clock } = this.#options;
+    const bytes = file.growthOfRemovals(REMOVALS_PER_SLICE);
+    await space.take(bytes);
+    this.#taken = bytes;
     this.#removals = 0;
-    this.#sliceEndsAtMs = this.#options.clock.monotonic() + SLICE_MS;
+    this.#sliceEndsAtMs = clock.monotonic() + SLICE_MS;
+  }
+
+  #releaseSpace(): void {
+    this.#options.space.release(this.#taken);
+    this.#taken = 0;
   }
 
   #isSliceOver(removals: number): boolean {
@@ -218,7 +232,8 @@ export class StoreTrimmer {
   /** Resolves when what was removed is removed on disk, since what is read shows it only then. */
   async #endSlice(): Promise<void> {
     await this.#stored;
+    this.#releaseSpace();
     await nextIteration();
-    this.#beginSlice();
+    await this.#beginSlice();
   }
 }

