@@ -90,6 +90,8 @@ export class LmdbLog implements Log {
   #reserving: Promise<void> | undefined;
   /** From the monotonic clock to the log's own: the wall clock of the start, which nobody steps. */
   #offsetMs = 0;
+  /** Resolves when LMDB has got all appends; never rejects. */
+  #handedOver: Promise<unknown> = Promise.resolve();
   /** Appends that are not on the disk yet; they never reject. */
   readonly #pending = new Set<Promise<void>>();
 
@@ -166,7 +168,9 @@ export class LmdbLog implements Log {
     entries: readonly Entry[],
     changesOf?: (messages: readonly Message[]) => readonly RecordChange[],
   ): Promise<Appended> {
-    const appended = this.#append(entries, changesOf);
+    // In the order of the calls, also where one of them waits for space.
+    const appended = this.#handedOver.then(() => this.#append(entries, changesOf));
+    this.#handedOver = appended.catch(() => {});
     const settled = appended.then(({ stored }) => stored).catch(() => {});
     this.#pending.add(settled);
     void settled.then(() => this.#pending.delete(settled));
