@@ -4,6 +4,7 @@ import { suggest } from '../config/errors.ts';
 import type { ExplainFlags } from './check.ts';
 import { CommandError, DEFAULT_URL, EXIT_FAILED, type Terminal } from './command.ts';
 import type { ServeFlags } from './serve.ts';
+import type { StoreFlags } from './store.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
@@ -71,6 +72,7 @@ function commands(terminal: Terminal): Command {
       const { explain } = await import('./check.ts');
       await explain(schedule, flags, terminal);
     });
+  storeCommands(program.command('store').description('look after the messages on disk'), terminal);
   program
     .command('watch [url]')
     .description(`show what a room sends; lines typed are published (default: ${DEFAULT_URL})`)
@@ -82,6 +84,25 @@ function commands(terminal: Terminal): Command {
       process.exit(await watchUntilSignal(url ?? DEFAULT_URL, json));
     });
   return program;
+}
+
+function storeCommands(store: Command, terminal: Terminal): void {
+  const add = (usage: string, description: string) =>
+    store
+      .command(usage)
+      .description(description)
+      .option('-c, --config <file>', 'the configuration that names the store (default: as for serve)')
+      .option('--path <folder>', 'the folder of the store, instead of a configuration');
+  add('check', 'read all of it and tell whether it is in order; no server may use it').action(
+    async (flags: StoreFlags) => (await import('./store.ts')).storeCheck(flags, terminal),
+  );
+  add('compact', 'give disk space back that is not used any more; no server may use it').action(
+    async (flags: StoreFlags) => (await import('./store.ts')).storeCompact(flags, terminal),
+  );
+  add('backup <folder>', 'copy it into another folder, also while a server uses it').action(
+    async (folder: string, flags: StoreFlags) =>
+      (await import('./store.ts')).storeBackup(folder, flags, terminal),
+  );
 }
 
 /** A closed pipe, as in `check | head -1`, is no fault: the result holds all the same. */

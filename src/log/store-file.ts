@@ -288,6 +288,16 @@ function unsealed(value: Buffer | undefined): string | undefined {
   return crc32(text) === value.readUInt32LE(0) ? text.toString() : undefined;
 }
 
+/** Copies the store as it is at one moment, without its free pages; another process may use it. */
+export async function copyStore(path: string, target: string): Promise<void> {
+  const root = open({ path, readOnly: true, encoding: 'binary' });
+  try {
+    await root.backup(target, true);
+  } finally {
+    await root.close();
+  }
+}
+
 /** Why a write failed: lmdb tells only that a commit failed, and why by another promise. */
 export async function causeOf(error: unknown): Promise<unknown> {
   const { commitError } = Object(error);

@@ -6,6 +6,8 @@ import { createBelfry } from '../../src/belfry.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { feedKinds } from '../../src/feed/kinds.ts';
 import type { RefusalReason } from '../../src/hub/errors.ts';
+import { RECORD_KINDS } from '../../src/log/log.ts';
+import { STORE_FILE } from '../../src/log/store-file.ts';
 import { CLOSE } from '../../src/protocol/close-reason.ts';
 import { REASONS } from '../../src/protocol/status.ts';
 import { embedded } from '../e2e/embedded.ts';
@@ -99,6 +101,34 @@ describe('docs/configuration.md', () => {
     const used = new Set(sources.flatMap((source) => source.match(/\bBELFRY_[A-Z_]+\b/g) ?? []));
     const told = table(CONFIGURATION, 'variable').flatMap(([variable = '']) => named(variable));
     expect(told.sort()).toEqual([...used].sort());
+  });
+});
+
+describe('docs/storage.md', () => {
+  const STORAGE = 'docs/storage.md';
+
+  test('has each command of belfry store, and their options', async () => {
+    const { stdout } = await outcomeOf(['store', '--help']);
+    const commands =
+      stdout
+        .join('\n')
+        .split('\nCommands:\n')[1]
+        ?.matchAll(/^ {2}(\w+)/gm) ?? [];
+    const names = [...commands].map(([, name = '']) => name).filter((name) => name !== 'help');
+    expect(table(STORAGE, 'command').map(([command]) => command)).toEqual(names.map((name) => `\`${name}\``));
+    for (const name of names) {
+      const help = (await outcomeOf(['store', name, '--help'])).stdout.join('\n');
+      const options = [...help.matchAll(/^ {2}(?:-\w, )?(--\w+)/gm)].map(([, option]) => option);
+      expect(options).toEqual(['--config', '--path', '--help']);
+    }
+    expect(documentAt(STORAGE)).toMatch(/`--config` .* `--path` /);
+  });
+
+  test('has all that is kept, and the files', () => {
+    const kept = table(STORAGE, 'what', 'What is kept').map(([what]) => what);
+    expect(kept).toEqual(['messages', ...RECORD_KINDS].map((kind) => `\`${kind}\``));
+    const files = table(STORAGE, 'file').map(([file]) => file);
+    expect(files.slice(0, 2)).toEqual([`\`${STORE_FILE}\``, `\`${STORE_FILE}-lock\``]);
   });
 });
 
