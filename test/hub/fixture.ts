@@ -152,9 +152,9 @@ function withResolvers(): PromiseWithResolvers {
   return { promise, resolve };
 }
 
-/** A memory log whose answers can be held up at each step, or fail. */
+/** A log whose answers can be held up at each step, or fail. */
 export class SlowLog implements Log {
-  readonly #inner: MemoryLog;
+  readonly #inner: Log;
   readonly beforeAppend = new Gate();
   readonly afterAppend = new Gate();
   readonly beforeSince = new Gate();
@@ -165,8 +165,8 @@ export class SlowLog implements Log {
   storedFailure: Error | undefined;
   appends: Entry[][] = [];
 
-  constructor(options: MemoryLogOptions) {
-    this.#inner = new MemoryLog(options);
+  constructor(inner: Log) {
+    this.#inner = inner;
   }
 
   head(): Promise<Position> {
@@ -192,10 +192,10 @@ export class SlowLog implements Log {
     this.appends.push([...entries]);
     await this.beforeAppend.pass();
     if (this.appendFailure) throw this.appendFailure;
-    const { messages } = await this.#inner.append(entries, changesOf);
+    const { messages, stored: innerStored } = await this.#inner.append(entries, changesOf);
     await this.afterAppend.pass();
     const failure = this.storedFailure;
-    const stored = this.stored.pass().then(() => {
+    const stored = Promise.all([innerStored, this.stored.pass()]).then(() => {
       if (failure) throw failure;
     });
     return { messages, stored };
@@ -284,6 +284,8 @@ export async function stage(
     history?: number;
     historyBytes?: number;
     joinHistory?: number;
+    /** Makes another log than the memory log, and opens it. */
+    logOf?: (options: MemoryLogOptions) => Promise<Log>;
     limits?: Partial<Limits>;
   } = {},
 ): Promise<Stage> {
@@ -293,7 +295,8 @@ export async function stage(
   const joinHistoryOf = () => options.joinHistory ?? 0;
   settings.current = { ...settings.current, retentionOf, joinHistoryOf };
   const limits = { historyBytes: Number.POSITIVE_INFINITY, totalHistoryBytes: historyBytes };
-  const log = new SlowLog({ clock, settings: { current: { limits, retentionOf } } });
+  const { logOf = async (made: MemoryLogOptions) => new MemoryLog(made) } = options;
+  const log = new SlowLog(await logOf({ clock, settings: { current: { limits, retentionOf } } }));
   const ticks = new FakeTicks();
   const faults: string[] = [];
   const start = async () => {

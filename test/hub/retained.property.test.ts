@@ -1,7 +1,13 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Refusal } from '../../src/hub/errors.ts';
 import type { Hub } from '../../src/hub/hub.ts';
+import { LmdbLog } from '../../src/log/lmdb-log.ts';
+import type { Log } from '../../src/log/log.ts';
+import type { MemoryLogOptions } from '../../src/log/memory-log.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { FakeSink, lines, quiet, type Seen, stage } from './fixture.ts';
 
@@ -135,7 +141,36 @@ class Wall {
   }
 }
 
-test('every wall shows what its rooms retain, however often it was cut off', async () => {
+test('every wall shows what its rooms retain, however often it was cut off', () => run(RUNS), 300_000);
+
+test('the same with a log on disk', async () => {
+  const folders: string[] = [];
+  const logs: LmdbLog[] = [];
+  try {
+    await run(Math.ceil(RUNS / 10), async ({ clock, settings: { current } }) => {
+      await Promise.all(logs.splice(0).map((log) => log.close()));
+      const folder = mkdtempSync(join(tmpdir(), 'belfry-walls-'));
+      folders.push(folder);
+      // Most of it has to be read from the disk.
+      const limits = {
+        historyBytes: 700,
+        totalHistoryBytes: 700,
+        maxBufferedBytes: Number.POSITIVE_INFINITY,
+      };
+      const settings = { current: { ...current, limits } };
+      const onFault = (what: string) => expect.fail(what);
+      const log = new LmdbLog({ folder, maxBytes: 2 ** 30, clock, settings, onFault });
+      await log.open();
+      logs.push(log);
+      return log;
+    });
+  } finally {
+    await Promise.all(logs.map((log) => log.close()));
+    for (const folder of folders) rmSync(folder, { recursive: true });
+  }
+}, 300_000);
+
+async function run(runs: number, logOf?: (options: MemoryLogOptions) => Promise<Log>): Promise<void> {
   const counts = { retained: 0, withdrawn: 0, ended: 0 };
   await fc.assert(
     fc.asyncProperty(
@@ -144,7 +179,13 @@ test('every wall shows what its rooms retain, however often it was cut off', asy
       fc.integer({ min: 0, max: 3 }),
       async (steps, history, joinHistory) => {
         const clock = new ManualClock();
-        const all = await stage({ clock, history, joinHistory: Math.min(joinHistory, history) });
+        const all = await stage({
+          clock,
+          history,
+          joinHistory: Math.min(joinHistory, history),
+          ...(logOf && { logOf }),
+        });
+        const rest = () => (logOf ? restOf(all.log) : quiet());
         let { hub } = all;
         const model = new Model();
         const walls = CLIENTS.map((rooms) => new Wall(rooms));
@@ -173,20 +214,20 @@ test('every wall shows what its rooms retain, however often it was cut off', asy
           if (one.do === 'come') walls[one.client]?.come(hub);
           if (one.do === 'cut') walls[one.client]?.cut(one.kept);
           if (one.do === 'time') await clock.advance(one.ms);
-          if (one.do === 'wait') await quiet();
+          if (one.do === 'wait') await rest();
           if (one.do === 'restart') {
-            await quiet();
+            await rest();
             for (const wall of walls) wall.cut(1);
             hub.stop();
             hub = await all.restart();
           }
         }
-        await quiet();
+        await rest();
         for (const wall of walls) {
           wall.cut(0.5);
           wall.come(hub);
         }
-        await quiet();
+        await rest();
         for (const [index, wall] of walls.entries()) {
           wall.cut(1);
           for (const room of CLIENTS[index] ?? []) {
@@ -199,11 +240,19 @@ test('every wall shows what its rooms retain, however often it was cut off', asy
         expect(all.faults).toEqual([]);
       },
     ),
-    { seed: 20_261_121, numRuns: RUNS },
+    { seed: 20_261_121, numRuns: runs },
   );
   // The runs have shown what they are for.
-  for (const [what, count] of Object.entries(counts)) expect(count, what).toBeGreaterThan(RUNS / 30);
-}, 300_000);
+  for (const [what, count] of Object.entries(counts)) expect(count, what).toBeGreaterThan(runs / 30);
+}
+
+/** A join waits for the disk, and may have read it by several parts. */
+async function restOf(log: Log): Promise<void> {
+  for (let round = 0; round < 3; round++) {
+    await log.records('lock');
+    await quiet();
+  }
+}
 
 function expectNotFound(error: unknown): false {
   expect(error).toBeInstanceOf(Refusal);
