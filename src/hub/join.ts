@@ -76,8 +76,9 @@ export class Joins {
    * waits behind them. For each locked room it is sent a `closing` event; where all are locked it is closed.
    */
   async join(connection: Connection, rooms: readonly string[], since: string | undefined): Promise<void> {
-    const ready = this.#ready();
+    const ready = this.#backpressure.ready();
     if (ready) await ready;
+    while (this.#retaining) await this.#retaining;
     if (connection.closed) return;
     const locked = new Map<string, CloseReason>();
     const refusals: Refusal[] = [];
@@ -115,8 +116,9 @@ export class Joins {
 
   /** Makes a connection a member of one more room; throws the room's `Refusal` where it is locked. */
   async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
-    const ready = this.#ready();
+    const ready = this.#backpressure.ready();
     if (ready) await ready;
+    while (this.#retaining) await this.#retaining;
     const refusal = this.#options.rooms.refusalOf(room);
     if (refusal) throw refusal;
     const { current, missed } = await this.#enter(connection, [room], since);
@@ -181,19 +183,12 @@ export class Joins {
   }
 
   /**
-   * Resolves when a client may join; `undefined`: at once. No client joins between the moment when a message
-   * to be retained looks for its rooms and the moment when the message is delivered: a room that began
-   * meanwhile would get the message neither live nor as a retained one.
+   * Set while no client may join: between the moment when a message to be retained looks for its rooms and
+   * the moment when it is delivered. A room that began meanwhile would get the message neither live nor as a
+   * retained one. To be asked right before a client becomes a member.
    */
-  #ready(): Promise<void> | undefined {
-    const ready = this.#backpressure.ready();
-    const { publisher } = this.#options;
-    if (!publisher.retaining) return ready;
-    const isDelivered = async () => {
-      await ready;
-      while (publisher.retaining) await publisher.retaining;
-    };
-    return isDelivered();
+  get #retaining(): Promise<void> | undefined {
+    return this.#options.publisher.retaining;
   }
 
   #add(connection: Connection, name: string): void {

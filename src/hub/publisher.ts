@@ -90,9 +90,12 @@ export class Publisher {
 
   /** Reads the position of the newest message from the log, and the retained messages. */
   async start(): Promise<void> {
-    const { log } = this.#options;
+    const { log, onFault } = this.#options;
     this.#newest = await log.head();
-    this.retained.load(await log.records('retained'));
+    const changes = this.retained.load(await log.records('retained'));
+    if (changes.length === 0) return;
+    const { stored } = await log.append([], () => changes);
+    stored.catch((error) => onFault('retained messages that are over could not be removed', error));
   }
 
   /** Set while a message that is to be retained looks for its rooms or is delivered; resolves when it is. */
@@ -112,7 +115,7 @@ export class Publisher {
   ): Promise<Published> {
     checkPublication(publication, this.#options.settings.current.limits.eventBytes);
     if (publication.dryRun) {
-      this.#checkRetained(publication);
+      this.#checkRetained(publication, false);
       const names = await this.#audience.roomsOf(publication.target);
       return this.#audience.reached(publication, names, null);
     }
@@ -172,8 +175,22 @@ export class Publisher {
       this.#queue = [];
       let group: Pending[] = [];
       let entries = 0;
+      const { clock, settings } = this.#options;
+      let endsAtMs = clock.monotonic() + settings.current.limits.fanoutSliceMs;
       for (const item of items) {
-        const isGrouped = 'publication' in item && item.publication.key === undefined && !item.isStoredFirst;
+        // Looking for the rooms of a thousand patterns takes long.
+        if (clock.monotonic() >= endsAtMs) {
+          await nextIteration();
+          endsAtMs = clock.monotonic() + settings.current.limits.fanoutSliceMs;
+        }
+        const isGrouped = 'publication' in item && item.publication.key === undefined;
+        const isSameKind =
+          isGrouped && (group[0]?.isStoredFirst ?? item.isStoredFirst) === item.isStoredFirst;
+        if (isGrouped && !isSameKind) {
+          await this.#send(group);
+          group = [];
+          entries = 0;
+        }
         if (isGrouped) {
           if (!(await this.#findRooms(item))) continue;
           group.push(item);
@@ -211,7 +228,7 @@ export class Publisher {
   async #findRooms(pending: Pending): Promise<boolean> {
     const { publication, isWithdrawal } = pending;
     try {
-      if (!isWithdrawal) this.#checkRetained(publication);
+      this.#checkRetained(publication, isWithdrawal);
       pending.rooms = await this.#audience.roomsOf(publication.target);
       return true;
     } catch (error) {
@@ -220,8 +237,9 @@ export class Publisher {
     }
   }
 
-  #checkRetained({ key, data }: Publication): void {
-    if (key !== undefined) this.retained.check(key, Buffer.byteLength(data));
+  #checkRetained({ key, target, data }: Publication, isWithdrawal: boolean): void {
+    if (key === undefined) return;
+    this.retained.check({ key, patterns: targetRooms(target), isWithdrawal }, Buffer.byteLength(data));
   }
 
   /**
@@ -257,6 +275,10 @@ export class Publisher {
       }
     } catch (cause) {
       onFault('messages could not be numbered', cause);
+      if (group.some(({ isStoredFirst, publication }) => isStoredFirst && publication.key !== undefined)) {
+        // It is retained already, and must not be.
+        this.retained.load(await log.records('retained').catch(() => new Map()));
+      }
       for (const { reject, isStoredFirst } of group) {
         const what = isStoredFirst ? 'numbered or stored' : 'numbered';
         reject(unavailable(`the message could not be ${what}: try again`, cause));

@@ -1,4 +1,4 @@
-import { type Clock, instant } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import type { Message, RecordChange } from '../log/log.ts';
 import { Refusal } from './errors.ts';
 import {
@@ -11,31 +11,38 @@ import {
 } from './event.ts';
 import type { CurrentSettings } from './settings.ts';
 
-/** A retained message, or the withdrawal of one, as its record in the log holds it. */
+/** A retained message, or that it is over, as its record in the log holds it. */
 interface RetainedRecord {
   readonly key: string;
-  /** One room's name, or patterns with `*`. */
+  /** One room's name, or patterns of which one has a `*`. */
   readonly patterns: readonly string[];
-  readonly position: number;
-  /** With `id`, and with `room` where the message is for one room. */
+  /** The positions that its publication took in the log; one where it is for one room. */
+  readonly first: number;
+  readonly last: number;
+  /** With the `id` of the last position, and with `room` where it is for one room. */
   readonly event: RoomEvent;
-  readonly isWithdrawal: boolean;
+  /** It was withdrawn, or has ended: `event` says so. */
+  readonly isOver: boolean;
 }
 
 interface Retained {
   readonly record: RetainedRecord;
   readonly matches: RoomMatcher;
   readonly bytes: number;
+  /** Milliseconds since the epoch. */
+  readonly endsAtMs: number;
   /**
    * Cache of the message per room name. Every client that joins a room gets the same object, because
-   * `ReplayFrames` uses the event object as its cache key.
+   * ReplayFrames uses the event object as its cache key.
    */
-  readonly messages: Map<string, Message>;
+  readonly messages: Map<string, RetainedMessage>;
 }
 
 /** What a room retains of one key: a message, or the event that says that it was withdrawn or has ended. */
 export interface RetainedMessage extends Message {
   readonly key: string;
+  /** Its publication has the positions from here to `position`. */
+  readonly first: number;
   readonly isOver: boolean;
 }
 
@@ -44,67 +51,138 @@ export interface Retaining {
   readonly key: string;
   /** Room patterns. */
   readonly patterns: readonly string[];
-  /** Whether the publication withdraws the message of the key. */
+  /** Whether the publication withdraws the message that has the key. */
   readonly isWithdrawal: boolean;
 }
 
-/** What a retained message takes on the wire beside its data, at most: room, event, id, time, key and end. */
+/** What a message takes on the wire beside its data, at most: room, event, id, time, key and end. */
 const OVERHEAD_BYTES = 450;
 
-/** A message for a pattern has a copy for each room; so many copies are kept. */
+/** A message for a pattern has a copy for each room; so many are cached. */
 const MAX_COPIES = 100;
 
-/**
- * So many messages that are over are kept, for clients that were away meanwhile; the oldest are dropped
- * first.
- */
+/** So many messages that are over are kept, for clients that were away meanwhile. */
 const MAX_OVER = 1000;
+
+/** The retained messages of one key. */
+class OfKey {
+  readonly byRoom = new Map<string, Retained>();
+  /** Those for patterns, the oldest first. */
+  forPatterns: Retained[] = [];
+
+  *[Symbol.iterator](): Iterator<Retained> {
+    yield* this.forPatterns;
+    yield* this.byRoom.values();
+  }
+
+  get isEmpty(): boolean {
+    return this.byRoom.size === 0 && this.forPatterns.length === 0;
+  }
+
+  /** The newest for a room. */
+  in(room: string): Retained | undefined {
+    const exact = this.byRoom.get(room);
+    const other = this.forPatterns.findLast(({ matches }) => matches(room));
+    if (!exact || !other) return exact ?? other;
+    return exact.record.first > other.record.first ? exact : other;
+  }
+
+  /** Whether an older message would be seen again without this one. */
+  hides(retained: Retained): boolean {
+    const isOlder = ({ record: { first } }: Retained) => first < retained.record.first;
+    if (this.forPatterns.some(isOlder)) return true;
+    const { patterns } = retained.record;
+    return !patterns.every(isExact) && [...this.byRoom.values()].some(isOlder);
+  }
+
+  /** Adds the newest, and returns those that no room gets any more. */
+  put(added: Retained): Retained[] {
+    const { patterns } = added.record;
+    const [room = ''] = patterns;
+    if (patterns.length === 1 && isExact(room)) {
+      const before = this.byRoom.get(room);
+      this.byRoom.set(room, added);
+      return before ? [before] : [];
+    }
+    const isCovered = ({ record }: Retained) => covers(patterns, record.patterns);
+    const removed = [...this].filter(isCovered);
+    this.forPatterns = [...this.forPatterns.filter((each) => !isCovered(each)), added];
+    for (const { record } of removed) this.byRoom.delete(record.patterns[0] ?? '');
+    return removed;
+  }
+
+  remove(retained: Retained): void {
+    const [room = ''] = retained.record.patterns;
+    if (this.byRoom.get(room) === retained) this.byRoom.delete(room);
+    else this.forPatterns = this.forPatterns.filter((each) => each !== retained);
+  }
+
+  replace(before: Retained, after: Retained): void {
+    const [room = ''] = before.record.patterns;
+    if (this.byRoom.get(room) === before) this.byRoom.set(room, after);
+    else this.forPatterns = this.forPatterns.map((each) => (each === before ? after : each));
+  }
+}
 
 /**
  * The retained messages: of each key the newest for each room, until it ends or is withdrawn. A message for
  * a pattern is also for the rooms that come to exist later, so patterns are kept, not rooms. What is over is
- * kept as well, and hides the older ones of its key: a client that was away comes back with those.
+ * kept as well, and hides the older messages of its key: a client that was away comes back with those.
  *
- * A room that is named exactly retains its message as it was sent. For patterns the log has one entry
- * without a room, numbered before the messages of the rooms that existed. A client that joins gets it with
- * the id `<id>.<room>`: ids are ordered by position, then by room, so that a client that is cut off between
- * the copies of two rooms gets each of them once.
+ * Rooms that are named exactly retain their messages as they were sent. For patterns the log has one entry
+ * without a room, numbered before the messages of the rooms that existed:
+ *
+ *     first (no room) ─ message of room a ─ message of room b ─ … last
+ *
+ * A client that joins later gets it with the id `<id of last>.<room>`. Ids are ordered by position, then by
+ * room, so that a client that is cut off between the copies of two rooms gets each of them once.
  */
 export class RetainedMessages {
   readonly #clock: Pick<Clock, 'now'>;
   readonly #settings: CurrentSettings;
-  /**
-   * The messages of each key in the order of their positions: the newest that matches a room is for that
-   * room.
-   */
-  readonly #byKey = new Map<string, Retained[]>();
+  readonly #byKey = new Map<string, OfKey>();
+  /** The keys of the messages for one room, and of those for patterns: the others need not be asked. */
+  readonly #keysOfRoom = new Map<string, Set<string>>();
+  readonly #keysForPatterns = new Set<string>();
 
   constructor({ clock, settings }: { clock: Pick<Clock, 'now'>; settings: CurrentSettings }) {
     this.#clock = clock;
     this.#settings = settings;
   }
 
-  /** Takes over the records of the log, at the start. */
-  load(records: ReadonlyMap<string, JsonText>): void {
-    // Written by `#put` alone.
+  /** Takes over the records of the log in place of what is here. Returns how they change by that. */
+  load(records: ReadonlyMap<string, JsonText>): RecordChange[] {
+    this.#byKey.clear();
+    this.#keysOfRoom.clear();
+    this.#keysForPatterns.clear();
+    // Written by `add` alone.
     const all = [...records.values()].map((text): RetainedRecord => JSON.parse(text));
-    for (const record of all.sort((a, b) => a.position - b.position)) this.#put(record);
+    const removed = all.sort((a, b) => a.first - b.first).flatMap((record) => this.#put(record));
+    return [...removed.map(removalOf), ...this.#bound()];
   }
 
-  /**
-   * Throws a 409 `Refusal` where one more message with this key would be too many, or too large with its
-   * data.
-   */
-  check(key: string, dataBytes: number): void {
+  /** Throws a 409 `Refusal` where what is to be published would be too many messages, or too large. */
+  check({ key, patterns, isWithdrawal }: Retaining, dataBytes: number): void {
     const { retained, retainedBytes, maxBufferedBytes } = this.#settings.current.limits;
+    const instead = 'withdraw one with DELETE /admin/retained/{key}, or send them with a ttl';
+    const isOther = ({ record }: Retained) => record.key !== key || !covers(patterns, record.patterns);
+    const others = this.#all().filter(isOther);
+    const added = patterns.every(isExact) ? patterns.length : 1;
+    if (isWithdrawal) {
+      if (others.length + added <= retained + MAX_OVER) return;
+      throw new Refusal(
+        409,
+        'too many messages are withdrawn from one room each: withdraw one from all rooms',
+      );
+    }
+    const live = others.filter((each) => !this.#isOver(each));
+    if (live.length + added > retained) {
+      const detail = `there would be ${live.length + added} retained messages, and limits.retained is ${retained}`;
+      throw new Refusal(409, `${detail}: ${instead}`);
+    }
     // A client that joins gets all retained messages at once, and a client with more unsent bytes is closed.
     const maxBytes = Math.min(retainedBytes, maxBufferedBytes / 2);
-    const others = this.#all().filter((each) => each.record.key !== key && !this.#isOver(each));
-    const bytes = sumOfBytes(others) + dataBytes + OVERHEAD_BYTES;
-    const instead = 'withdraw one with DELETE /admin/retained/{key}, or give them a ttl';
-    if (others.length >= retained) {
-      throw new Refusal(409, `${others.length} messages are retained (limits.retained): ${instead}`);
-    }
+    const bytes = sumOfBytes(live) + added * (dataBytes + OVERHEAD_BYTES) + patterns.join().length;
     if (bytes > maxBytes) {
       const name = maxBytes < retainedBytes ? 'half of limits.maxBufferedBytes' : 'limits.retainedBytes';
       throw new Refusal(
@@ -115,83 +193,120 @@ export class RetainedMessages {
   }
 
   /** Keeps what was published, with the messages that the log numbered. Returns how its records change. */
-  add({ key, patterns, isWithdrawal }: Retaining, messages: readonly Message[]): RecordChange[] {
-    const wildcards = patterns.filter((pattern) => !isExact(pattern));
-    return messages.flatMap(({ position, event }) => {
-      const { room } = event;
-      // The room is one that matched a pattern: the entry for all of those is kept.
-      if (room !== undefined && !patterns.includes(room)) return [];
-      return this.#put({
-        key,
-        patterns: room === undefined ? wildcards : [room],
-        position,
-        event,
-        isWithdrawal,
-      });
-    });
+  add({ key, patterns, isWithdrawal: isOver }: Retaining, messages: readonly Message[]): RecordChange[] {
+    const [first] = messages;
+    const newest = messages.at(-1);
+    if (!first || !newest) return [];
+    const forOne = ({ position, event }: Message): RetainedRecord => {
+      const { room = '' } = event;
+      return { key, patterns: [room], isOver, first: position, last: position, event };
+    };
+    const forAll = (): RetainedRecord => {
+      const event = { ...first.event, id: newest.id };
+      return { key, patterns, isOver, first: first.position, last: newest.position, event };
+    };
+    const records = first.event.room === undefined ? [forAll()] : messages.map(forOne);
+    const removed = records.flatMap((record) => this.#put(record));
+    return [...removed.map(removalOf), ...this.#bound(), ...records.map(changeOf)];
   }
 
-  /**
-   * The newest message of each key for a room, as the clients of the room get it, in the order of the
-   * positions.
-   */
+  /** The newest message of each key for a room, as its clients get it, in the order of the positions. */
   of(room: string): RetainedMessage[] {
     const found: RetainedMessage[] = [];
-    for (const [key, list] of this.#byKey) {
-      const newest = list.findLast(({ matches }) => matches(room));
-      if (!newest) continue;
-      const isOver = this.#isOver(newest);
-      found.push({ ...(isOver ? withdrawalFor(room, newest) : messageFor(room, newest)), key, isOver });
+    for (const key of new Set([...(this.#keysOfRoom.get(room) ?? []), ...this.#keysForPatterns])) {
+      const newest = this.#byKey.get(key)?.in(room);
+      if (newest) found.push(messageFor(room, this.#isOver(newest) ? overOf(newest) : newest));
     }
     return found.sort((a, b) => a.position - b.position);
   }
 
   /** The patterns of the rooms that retain a message of this key. */
   patternsOf(key: string): string[] {
-    const list = this.#byKey.get(key) ?? [];
-    return [...new Set(list.filter((each) => !this.#isOver(each)).flatMap(({ record }) => record.patterns))];
+    const live = [...(this.#byKey.get(key) ?? [])].filter((each) => !this.#isOver(each));
+    return [...new Set(live.flatMap(({ record }) => record.patterns))];
   }
 
-  #put(record: RetainedRecord): RecordChange[] {
-    const { key, patterns, event } = record;
-    const bytes = Buffer.byteLength(event.data ?? '') + patterns.join().length + OVERHEAD_BYTES;
-    const added = { record, matches: roomsMatcher(patterns), bytes, messages: new Map() };
-    const before = this.#byKey.get(key) ?? [];
-    const isHidden = ({ record: { patterns: older } }: Retained) => covers(patterns, older);
-    this.#byKey.set(key, [...before.filter((each) => !isHidden(each)), added]);
-    const removed = [...before.filter(isHidden), ...this.#boundOver()];
-    return [...removed.map((each) => removalOf(each.record)), changeOf(record)];
+  /** Returns those that no room gets any more. */
+  #put(record: RetainedRecord): Retained[] {
+    const { key, patterns } = record;
+    const ofKey = this.#byKey.get(key) ?? new OfKey();
+    this.#byKey.set(key, ofKey);
+    const removed = ofKey.put(retainedOf(record));
+    for (const each of removed) this.#forget(each, ofKey);
+    if (!patterns.every(isExact)) this.#keysForPatterns.add(key);
+    else
+      for (const room of patterns)
+        this.#keysOfRoom.set(room, (this.#keysOfRoom.get(room) ?? new Set()).add(key));
+    return removed;
   }
 
-  /** Drops the oldest messages that are over, where these are too many. */
-  #boundOver(): Retained[] {
-    const over = this.#all().filter((each) => this.#isOver(each));
-    over.sort((a, b) => a.record.position - b.record.position);
-    const dropped: Retained[] = [];
-    let count = over.length;
-    let bytes = sumOfBytes(over);
-    for (const oldest of over) {
-      if (count <= MAX_OVER && bytes <= this.#settings.current.limits.retainedBytes) break;
-      count--;
-      bytes -= oldest.bytes;
-      const { key } = oldest.record;
-      const list = this.#byKey.get(key) ?? [];
-      // With the older messages of its key, which it does not hide any more.
-      const kept = list.slice(list.indexOf(oldest) + 1);
-      if (kept.length > 0) this.#byKey.set(key, kept);
-      else this.#byKey.delete(key);
-      dropped.push(...list.slice(0, list.length - kept.length));
+  /** Updates the indexes where a message has been removed. */
+  #forget({ record: { key, patterns } }: Retained, ofKey: OfKey): void {
+    if (ofKey.forPatterns.length === 0) this.#keysForPatterns.delete(key);
+    for (const room of patterns) {
+      if (ofKey.byRoom.has(room)) continue;
+      const keys = this.#keysOfRoom.get(room);
+      keys?.delete(key);
+      if (keys?.size === 0) this.#keysOfRoom.delete(room);
     }
-    return dropped;
+    if (ofKey.isEmpty) this.#byKey.delete(key);
+  }
+
+  /**
+   * Keeps no data of what has ended, and drops the oldest that are over where these are too many. One that
+   * hides an older message stays: that message would be seen again.
+   */
+  #bound(): RecordChange[] {
+    const changes: RecordChange[] = [];
+    const over: Retained[] = [];
+    for (const each of this.#all()) {
+      if (!this.#isOver(each)) continue;
+      const ended = overOf(each);
+      over.push(ended);
+      if (ended === each) continue;
+      this.#byKey.get(each.record.key)?.replace(each, ended);
+      changes.push(changeOf(ended.record));
+    }
+    if (over.length <= MAX_OVER) return changes;
+    over.sort((a, b) => a.record.first - b.record.first);
+    for (const oldest of over.slice(0, over.length - MAX_OVER)) {
+      const ofKey = this.#byKey.get(oldest.record.key);
+      if (!ofKey || ofKey.hides(oldest)) continue;
+      ofKey.remove(oldest);
+      this.#forget(oldest, ofKey);
+      changes.push(removalOf(oldest));
+    }
+    return changes;
   }
 
   #all(): Retained[] {
-    return [...this.#byKey.values()].flat();
+    return [...this.#byKey.values()].flatMap((ofKey) => [...ofKey]);
   }
 
-  #isOver({ record: { isWithdrawal, event } }: Retained): boolean {
-    return isWithdrawal || (event.until !== undefined && event.until <= instant(this.#clock.now()));
+  #isOver({ record, endsAtMs }: Retained): boolean {
+    return record.isOver || endsAtMs <= this.#clock.now();
   }
+}
+
+function retainedOf(record: RetainedRecord): Retained {
+  const { patterns, event, isOver } = record;
+  return {
+    record,
+    matches: roomsMatcher(patterns),
+    bytes: Buffer.byteLength(event.data ?? '') + patterns.join().length + OVERHEAD_BYTES,
+    endsAtMs: isOver || event.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(event.until),
+    messages: new Map(),
+  };
+}
+
+/** The same as over, if it is not so already. */
+function overOf(retained: Retained): Retained {
+  const { record } = retained;
+  if (record.isOver) return retained;
+  const { id, room, time, until = time } = record.event;
+  const data = JSON.stringify({ key: record.key });
+  const event = { ...(id && { id }), ...(room && { room }), event: 'withdrawn', time: until, data };
+  return retainedOf({ ...record, event, isOver: true });
 }
 
 function sumOfBytes(list: readonly Retained[]): number {
@@ -199,11 +314,11 @@ function sumOfBytes(list: readonly Retained[]): number {
 }
 
 function changeOf(record: RetainedRecord): RecordChange {
-  return { kind: 'retained', key: String(record.position), value: JSON.stringify(record) };
+  return { kind: 'retained', key: String(record.first), value: JSON.stringify(record) };
 }
 
-function removalOf({ position }: RetainedRecord): RecordChange {
-  return { kind: 'retained', key: String(position), value: null };
+function removalOf({ record }: Retained): RecordChange {
+  return { kind: 'retained', key: String(record.first), value: null };
 }
 
 /**
@@ -218,25 +333,13 @@ function covers(patterns: readonly string[], others: readonly string[]): boolean
   );
 }
 
-function messageFor(room: string, retained: Retained): Message {
-  const { record, messages } = retained;
+function messageFor(room: string, { record, messages }: Retained): RetainedMessage {
   const known = messages.get(room);
   if (known) return known;
-  const { position, event } = record;
-  const id = idFor(room, retained);
-  const message = { position, id, event: { ...event, id, room } };
+  const { key, first, last: position, event, isOver } = record;
+  const id = event.room === undefined ? `${event.id}.${room}` : (event.id ?? '');
+  const message = { key, first, position, id, event: { ...event, id, room }, isOver };
   if (messages.size === MAX_COPIES) messages.clear();
   messages.set(room, message);
   return message;
-}
-
-function withdrawalFor(room: string, retained: Retained): Message {
-  const { key, position, event } = retained.record;
-  const id = idFor(room, retained);
-  const time = event.until ?? event.time;
-  return { position, id, event: { id, room, event: 'withdrawn', time, data: JSON.stringify({ key }) } };
-}
-
-function idFor(room: string, { record: { event } }: Retained): string {
-  return event.room === undefined ? `${event.id}.${room}` : (event.id ?? '');
 }

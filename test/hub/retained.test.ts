@@ -139,7 +139,67 @@ describe('a retained message', () => {
   });
 });
 
+describe('a client that joins after a message for a pattern', () => {
+  test('resumes without a gap and without a repeat, though no history has the copy of its room', async () => {
+    const { hub, visit } = await stage({ history: 0 });
+    const early = await visit('a');
+    await hub.publish(notice(['*'], 'lunch'));
+    await quiet();
+    expect(dataOf(early.sink.seen)).toEqual(['lunch']);
+    const late = await visit('a', {}, 'x-1');
+    for (const { sink } of [early, late]) {
+      const again = await visit('a', {}, sink.seen.findLast(({ id }) => id !== undefined)?.id);
+      expect(again.sink.seen).toMatchObject([{ event: 'hello', data: { resumed: { a: true } } }]);
+    }
+  });
+
+  test('gets it before the history where that is more than it may be sent at once', async () => {
+    const limits = { conflateAboveBytes: 1000, maxBufferedBytes: 4000, totalBufferedBytes: 1_000_000 };
+    const { hub, say, visit } = await stage({ limits });
+    await hub.publish(notice(['a'], 'lunch'));
+    for (const n of [1, 2, 3]) await say('a', String(n).repeat(900));
+    const seen = dataOf((await visit('a', {}, 'x-1')).sink.seen).map(String);
+    expect(seen[0]).toBe('lunch');
+    expect(seen.at(-1)).toMatch(/^3/);
+  });
+
+  test('gets no more of them than it may be sent at once, and is told of the gap', async () => {
+    const limits = { conflateAboveBytes: 1000, maxBufferedBytes: 4000, totalBufferedBytes: 1_000_000 };
+    const { hub, visit } = await stage({ history: 0, limits });
+    await hub.publish(notice(['*'], 'x'.repeat(1200)));
+    const { sink } = await visit(['a', 'b', 'c'], {}, 'x-1');
+    expect(dataOf(sink.seen)).toHaveLength(1);
+    expect(sink.closed).toBeUndefined();
+  });
+});
+
+describe('what is over', () => {
+  test('takes no live message of its key with it when it is dropped', async () => {
+    const clock = new ManualClock();
+    const { hub } = await stage({ clock, history: 0 });
+    await hub.publish(notice(['lobby'], 'stays'));
+    await hub.publish(notice(['ops-*'], 'ends', { ttlMs: 1000 }));
+    await hub.publish(notice(['*'], 'everywhere', { key: 'other' }));
+    await hub.withdraw('other', 'b');
+    await clock.advance(2000);
+    for (let n = 0; n < 1100; n++) {
+      await hub.publish(notice(['a'], n, { key: `k${n}` }));
+      await hub.withdraw(`k${n}`);
+    }
+    expect((await hub.retained('lobby')).map(({ data }) => data)).toEqual(['"stays"', '"everywhere"']);
+    expect(await hub.retained('b')).toEqual([]);
+  });
+});
+
 describe('refused is', () => {
+  test('one too many of the same key in another room', async () => {
+    const { hub } = await stage({ limits: { retained: 2 } });
+    await hub.publish(notice(['a', 'b'], 1));
+    await expect(hub.publish(notice(['c'], 2))).rejects.toThrow('limits.retained');
+    await expect(hub.publish(notice(['a', 'b', 'c'], 2))).rejects.toThrow('limits.retained');
+    await hub.publish(notice(['b'], 3));
+  });
+
   test('one retained message too many, or too large', async () => {
     const { hub } = await stage({ limits: { retained: 2, retainedBytes: 3000 } });
     await hub.publish(notice(['a'], 1, { key: 'a' }));
