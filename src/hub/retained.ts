@@ -1,14 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Message, RecordChange } from '../log/log.ts';
 import { Refusal } from './errors.ts';
-import {
-  isExact,
-  type JsonText,
-  type RoomEvent,
-  type RoomMatcher,
-  roomMatcher,
-  roomsMatcher,
-} from './event.ts';
+import { isExact, type JsonText, type RoomEvent, type RoomMatcher, roomsMatcher } from './event.ts';
 import type { CurrentSettings } from './settings.ts';
 
 /** A retained message, or that it is over, as its record in the log holds it. */
@@ -104,7 +97,8 @@ class OfKey {
       this.byRoom.set(room, added);
       return before ? [before] : [];
     }
-    const isCovered = ({ record }: Retained) => covers(patterns, record.patterns);
+    const covers = coverage(patterns);
+    const isCovered = ({ record }: Retained) => covers(record.patterns);
     const removed = [...this].filter(isCovered);
     this.forPatterns = [...this.forPatterns.filter((each) => !isCovered(each)), added];
     for (const { record } of removed) this.byRoom.delete(record.patterns[0] ?? '');
@@ -165,7 +159,8 @@ export class RetainedMessages {
   check({ key, patterns, isWithdrawal }: Retaining, dataBytes: number): void {
     const { retained, retainedBytes, maxBufferedBytes } = this.#settings.current.limits;
     const instead = 'withdraw one with DELETE /admin/retained/{key}, or send them with a ttl';
-    const isOther = ({ record }: Retained) => record.key !== key || !covers(patterns, record.patterns);
+    const covers = coverage(patterns);
+    const isOther = ({ record }: Retained) => record.key !== key || !covers(record.patterns);
     const others = this.#all().filter(isOther);
     const added = patterns.every(isExact) ? patterns.length : 1;
     if (isWithdrawal) {
@@ -322,15 +317,14 @@ function removalOf({ record }: Retained): RecordChange {
 }
 
 /**
- * Whether every room that matches one of `others` matches one of `patterns`; false where that is not
- * certain.
+ * Tells whether every room that matches one of a list of patterns matches one of `patterns`; false where that
+ * is not certain.
  */
-function covers(patterns: readonly string[], others: readonly string[]): boolean {
-  return others.every((other) =>
-    patterns.some(
-      (pattern) => pattern === '*' || pattern === other || (isExact(other) && roomMatcher(pattern)(other)),
-    ),
-  );
+function coverage(patterns: readonly string[]): (others: readonly string[]) => boolean {
+  const same = new Set(patterns);
+  const matches = roomsMatcher(patterns.filter((pattern) => !isExact(pattern)));
+  const isCovered = (other: string) => same.has('*') || same.has(other) || (isExact(other) && matches(other));
+  return (others) => others.every(isCovered);
 }
 
 function messageFor(room: string, { record, messages }: Retained): RetainedMessage {
