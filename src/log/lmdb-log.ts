@@ -22,7 +22,7 @@ import {
   type RoomHistory,
 } from './room-histories.ts';
 import { notOpened, Store } from './store.ts';
-import { causeOf, type EncodedMessage, encodeMessage } from './store-file.ts';
+import { type EncodedMessage, encodeMessage } from './store-file.ts';
 import { type ReaderSettings, StoreReader } from './store-reader.ts';
 import { StoreTrimmer } from './store-trimmer.ts';
 import { StoreWriter } from './store-writer.ts';
@@ -285,11 +285,7 @@ export class LmdbLog implements Log {
 
   async #putReserved(reserved: number): Promise<void> {
     const { store, ids } = this.#open;
-    try {
-      await store.file.putState({ epoch: ids.epoch, reserved });
-    } catch (error) {
-      throw await causeOf(error);
-    }
+    await store.file.putState({ epoch: ids.epoch, reserved });
     this.#reserved = reserved;
   }
 

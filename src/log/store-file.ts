@@ -89,7 +89,9 @@ export class StoreFile {
     mkdirSync(folder, { recursive: true });
     this.path = join(folder, STORE_FILE);
     // What is committed is on disk. With `overlappingSync` it would be there some time later.
-    this.#root = open({ path: this.path, encoding: 'binary', overlappingSync: false });
+    // Without `eventTurnBatching` lmdb makes no promise of its own, whose rejection nobody could handle.
+    const options = { encoding: 'binary', overlappingSync: false, eventTurnBatching: false } as const;
+    this.#root = open({ path: this.path, ...options });
     this.#messages = this.#root.openDB({ name: 'messages', encoding: 'binary' });
     this.#index = this.#root.openDB({ name: 'index', encoding: 'ordered-binary' });
     this.#lost = this.#root.openDB({ name: 'lost', encoding: 'ordered-binary' });
@@ -108,41 +110,60 @@ export class StoreFile {
     return state;
   }
 
-  // Writes. What is put in one iteration of the event loop is one transaction. The promises resolve when
-  // it is on disk, and reject where it cannot be.
+  // Writes. Each is one transaction. The promises resolve when it is on disk, and reject with why it never
+  // will be.
 
-  putState(state: StoreState): Promise<unknown> {
-    return this.#root.put('state', sealed(JSON.stringify({ format: FORMAT, ...state })));
+  putState(state: StoreState): Promise<void> {
+    const value = sealed(JSON.stringify({ format: FORMAT, ...state }));
+    return this.#commit(() => void this.#root.put('state', value));
   }
 
-  putMessage({ position, room, atMs, value }: EncodedMessage): Promise<unknown> {
-    void this.#messages.put(position, value);
-    return this.#index.put([room, position], atMs);
-  }
-
-  change({ kind, key, value }: RecordChange): Promise<unknown> {
-    if (value === null) return this.#records.remove([kind, key]);
-    return this.#records.put([kind, key], sealed(value));
+  put(messages: readonly EncodedMessage[], changes: readonly RecordChange[]): Promise<void> {
+    return this.#commit(() => {
+      for (const { position, room, atMs, value } of messages) {
+        void this.#messages.put(position, value);
+        void this.#index.put([room, position], atMs);
+      }
+      for (const { kind, key, value } of changes) {
+        if (value === null) void this.#records.remove([kind, key]);
+        else void this.#records.put([kind, key], sealed(value));
+      }
+    });
   }
 
   /** Removes messages of one room, of which it is said that they are lost. */
-  removeMessages(room: string, positions: readonly number[]): Promise<unknown> {
-    for (const position of positions) {
-      void this.#messages.remove(position);
-      void this.#index.remove([room, position]);
-    }
-    return this.#lost.put(room, Math.max(this.lostOf(room), ...positions));
+  removeMessages(room: string, positions: readonly number[]): Promise<void> {
+    return this.#commit(() => {
+      for (const position of positions) {
+        void this.#messages.remove(position);
+        void this.#index.remove([room, position]);
+      }
+      void this.#lost.put(room, Math.max(this.lostOf(room), ...positions));
+    });
   }
 
   /** Removes a message that is damaged and names no room. */
-  removeMessage(position: number): Promise<unknown> {
-    return this.#messages.remove(position);
+  removeMessage(position: number): Promise<void> {
+    return this.#commit(() => void this.#messages.remove(position));
   }
 
   /** Rooms that have lost nothing above `position` are forgotten; then all rooms may have lost something below it. */
-  forgetLost(rooms: readonly string[], position: number): Promise<unknown> {
-    for (const room of rooms) void this.#lost.remove(room);
-    return this.#lost.put(ANY_ROOM, position);
+  forgetLost(rooms: readonly string[], position: number): Promise<void> {
+    return this.#commit(() => {
+      for (const room of rooms) void this.#lost.remove(room);
+      void this.#lost.put(ANY_ROOM, position);
+    });
+  }
+
+  /** What `write` puts and removes is one transaction, which those that wait at the same time share. */
+  async #commit(write: () => void): Promise<void> {
+    try {
+      await this.#root.batch(write);
+    } catch (error) {
+      // lmdb tells why by another promise, which rejects right after this one.
+      const { commitError } = Object(error);
+      throw commitError instanceof Promise ? await commitError.catch((cause) => cause) : error;
+    }
   }
 
   // Reads, of what is committed
@@ -296,11 +317,4 @@ export async function copyStore(path: string, target: string): Promise<void> {
   } finally {
     await root.close();
   }
-}
-
-/** Why a write failed: lmdb tells only that a commit failed, and why by another promise. */
-export async function causeOf(error: unknown): Promise<unknown> {
-  const { commitError } = Object(error);
-  if (!(commitError instanceof Promise)) return error;
-  return commitError.catch((cause) => cause);
 }

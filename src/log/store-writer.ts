@@ -1,7 +1,7 @@
 import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Entry, RecordChange } from './log.ts';
 import type { Store } from './store.ts';
-import { causeOf, type EncodedMessage } from './store-file.ts';
+import type { EncodedMessage } from './store-file.ts';
 import type { StoreTrimmer } from './store-trimmer.ts';
 
 /** After so many messages, about 5 ms, handing them to LMDB waits for the next iteration. */
@@ -37,30 +37,29 @@ export class StoreWriter {
   ): Promise<{ committed: Promise<void> }> {
     const { file, space } = this.#store;
     const changeBytes = changes.length === 0 ? 0 : file.growthOf(changes.length, changeBytesOf(changes));
-    const commits: Promise<unknown>[] = [];
+    const commits: Promise<void>[] = [];
     try {
       await space.take(changeBytes);
     } catch (error) {
       return { committed: this.#committed([Promise.reject(error)], takenBytes) };
     }
-    for (const [index, message] of messages.entries()) {
-      const commit = file.putMessage(message);
-      commits[Math.floor(index / PUTS_PER_SLICE)] = commit;
-      this.#trimmer.added(message.room, message.value.length);
-      if (index % PUTS_PER_SLICE !== PUTS_PER_SLICE - 1) continue;
+    for (let from = 0; from === 0 || from < messages.length; from += PUTS_PER_SLICE) {
+      if (from > 0) await nextIteration();
+      const slice = messages.slice(from, from + PUTS_PER_SLICE);
+      const isLast = from + PUTS_PER_SLICE >= messages.length;
+      if (slice.length + changes.length === 0) break;
+      const commit = file.put(slice, isLast ? changes : []);
       // It is awaited together with the others.
       commit.catch(() => {});
-      await nextIteration();
+      commits.push(commit);
+      for (const { room, value } of slice) this.#trimmer.added(room, value.length);
     }
-    for (const change of changes) commits.push(file.change(change));
     return { committed: this.#committed(commits, takenBytes + changeBytes) };
   }
 
-  async #committed(commits: readonly Promise<unknown>[], takenBytes: number): Promise<void> {
+  async #committed(commits: readonly Promise<void>[], takenBytes: number): Promise<void> {
     try {
       await Promise.all(commits);
-    } catch (error) {
-      throw await causeOf(error);
     } finally {
       this.#store.space.release(takenBytes);
     }

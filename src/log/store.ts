@@ -1,5 +1,6 @@
 import { existsSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import { StoreError } from './store-error.ts';
 import { STORE_FILE, StoreFile } from './store-file.ts';
 import { StoreLock } from './store-lock.ts';
@@ -77,8 +78,13 @@ function checkFree(folder: string): void {
 export function notOpened(folder: string, error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   const { code, message } = Object(error);
-  const reason = REASONS[code] ?? `${message}: ${DAMAGE_ADVICE}`;
+  const reason = REASONS[nameOf(code)] ?? `${message}: ${DAMAGE_ADVICE}`;
   return new StoreError(`the store in ${folder} cannot be opened: ${reason}`, { cause: error });
+}
+
+/** LMDB's errors have the number of a system error, or a negative one of its own. */
+function nameOf(code: unknown): string {
+  return typeof code === 'number' ? (getSystemErrorMap().get(-code)?.[0] ?? '') : String(code);
 }
 
 const ELSEWHERE = 'or choose another folder with store.path';
@@ -93,5 +99,6 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: NOT_ALLOWED,
   EROFS: `its file system is read-only: mount it for writing, ${ELSEWHERE}`,
   ENOSPC: `no space is left on its disk: make some, ${ELSEWHERE}`,
+  EFBIG: `the file may not grow: raise the limit of file sizes (ulimit -f), ${ELSEWHERE}`,
   EDQUOT: `the disk quota is used up: raise it, ${ELSEWHERE}`,
 };

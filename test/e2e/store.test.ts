@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -5,7 +6,7 @@ import { createBelfry } from '../../src/belfry.ts';
 import { outcomeOf } from '../helpers/command.ts';
 import { embedded } from './embedded.ts';
 import { closingOf, visit } from './listeners.ts';
-import { belfry, emptyFolder, fileWith, ready, type Server } from './process.ts';
+import { BELFRY, belfry, emptyFolder, fileWith, ready, type Server, start } from './process.ts';
 
 const TOKEN = 'an-operators-token';
 const env = { BELFRY_ADMIN_TOKEN: TOKEN };
@@ -14,12 +15,24 @@ const CONFIG = { store: {}, rooms: [{ match: 'lobby', history: 100 }] };
 const serve = (config: string) =>
   ready(belfry(['serve', '--port', '0', '--config', config], { env }), { env });
 
-async function broadcast({ url }: Server, data: unknown): Promise<{ id: string }> {
-  const response = await fetch(`${url}/admin/broadcast`, {
+/** From util-linux. */
+const canLimit = spawnSync('prlimit', ['--version']).status === 0;
+
+/** A write beyond so many bytes of a file fails, as on a full disk. */
+function limitFiles(pid: number, bytes: string): void {
+  execFileSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}:unlimited`]);
+}
+
+function send({ url }: Server, data: unknown): Promise<Response> {
+  return fetch(`${url}/admin/broadcast`, {
     method: 'POST',
     headers: { authorization: `Bearer ${TOKEN}` },
     body: JSON.stringify({ rooms: 'lobby', data }),
   });
+}
+
+async function broadcast(server: Server, data: unknown): Promise<{ id: string }> {
+  const response = await send(server, data);
   expect(response.status).toBe(200);
   return JSON.parse(await response.text());
 }
@@ -52,6 +65,34 @@ describe('a server with a store', () => {
     const { events, resumed } = await lobby(server, `?since=${second.id}`);
     expect([resumed, events.map(({ data }) => data)]).toEqual([true, ['three']]);
     expect(existsSync(join(dirname(config), 'belfry-data'))).toBe(true);
+  });
+
+  test.skipIf(!canLimit)('answers 503 while its file cannot be written, and goes on afterwards', async () => {
+    const server = await serve(fileWith(CONFIG));
+    await broadcast(server, 'one');
+    limitFiles(server.pid, '4096');
+    for (let n = 0; n < 3; n++) {
+      const response = await send(server, 'lost');
+      expect([response.status, await response.text()]).toEqual([503, expect.stringContaining('stored')]);
+    }
+    // Its background work has failed as well by then.
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    limitFiles(server.pid, 'unlimited');
+    await broadcast(server, 'two');
+    server.child.kill('SIGTERM');
+    expect(await server.ended).toBe(0);
+  });
+
+  test.skipIf(!canLimit)('says at its start why its file cannot be written', async () => {
+    const config = fileWith(CONFIG);
+    const first = await serve(config);
+    first.child.kill('SIGTERM');
+    await first.ended;
+    const program = 'ulimit -f 4; exec "$@"';
+    const command = [process.execPath, BELFRY, 'serve', '--port', '0', '--config', config];
+    const second = start('bash', ['-c', program, 'bash', ...command], { env });
+    expect(await second.ended).toBe(1);
+    expect(second.stderr.all.join('\n')).toContain('the file may not grow');
   });
 
   test('goes on after a stop where it was: the ids have no hole', async () => {
