@@ -19,7 +19,7 @@ import {
   type KeptMessage,
   memoryOf,
   RoomHistories,
-  type RoomHistory,
+  RoomHistory,
 } from './room-histories.ts';
 import { notOpened, Store } from './store.ts';
 import { type EncodedMessage, encodeMessage } from './store-file.ts';
@@ -50,7 +50,7 @@ const BYTES_PER_SLICE = 1_048_576;
 /** Positions are reserved so far ahead that no append has to wait for it. A crash skips the rest of them. */
 const RESERVED_AHEAD = 100_000;
 
-/** What a client asks of one room, and what memory has of it. */
+/** What a client asks of one room. */
 interface Request {
   readonly room: string;
   /** An id was given. */
@@ -58,9 +58,6 @@ interface Request {
   /** That of the id, where the log knows it. */
   readonly position: number | undefined;
   readonly limit: number;
-  readonly history: RoomHistory;
-  /** The newest position that memory may lack. */
-  readonly upTo: number;
 }
 
 interface Opened {
@@ -94,6 +91,8 @@ export class LmdbLog implements Log {
   #handedOver: Promise<unknown> = Promise.resolve();
   /** Appends that are not on the disk yet; they never reject. */
   readonly #pending = new Set<Promise<void>>();
+  /** By room, the read of it that began last; they never reject. */
+  readonly #reads = new Map<string, Promise<void>>();
 
   constructor(options: LmdbLogOptions) {
     this.#options = options;
@@ -196,16 +195,14 @@ export class LmdbLog implements Log {
     const histories = new Map<string, History>();
     const reads: Request[] = [];
     for (const room of rooms) {
-      const history = this.#histories.open(room, this.#position, this.#nowMs);
-      const request = { room, isAsked: id !== undefined, position, limit: limitOf(room), history };
+      const history = this.#historyOf(room);
+      const request = { room, isAsked: id !== undefined, position, limit: limitOf(room) };
       // Also where it is read below, so that the rooms are in the order of the call.
       histories.set(room, history.since(request.isAsked, position, request.limit));
-      if (history.isShortOf(position, request.limit)) {
-        reads.push({ ...request, upTo: this.#missingUpTo(history) });
-      }
+      if (history.isShortOf(position, request.limit)) reads.push(request);
     }
     if (reads.length > 0) await this.#settled();
-    for (const request of reads) histories.set(request.room, await this.#read(request));
+    for (const request of reads) histories.set(request.room, await this.#readAlone(request));
     return histories;
   }
 
@@ -294,21 +291,41 @@ export class LmdbLog implements Log {
     if (this.#pending.size > 0) await Promise.all(this.#pending);
   }
 
-  async #read(request: Request): Promise<History> {
-    const { room, isAsked, position, limit, history, upTo } = request;
-    // Another client may have had it read meanwhile.
-    const known = this.#histories.get(room, this.#nowMs);
-    if (known && !known.isShortOf(position, limit)) return known.since(isAsked, position, limit);
-    const later = [...(known?.messages ?? [])];
-    const from = this.#missingUpTo(known);
+  /** Reads when no other read of the room is under way: two of them would put it into memory twice. */
+  #readAlone(request: Request): Promise<History> {
+    const { room } = request;
+    const read = (this.#reads.get(room) ?? Promise.resolve()).then(() => this.#read(request));
+    const ended: Promise<void> = read
+      .then(
+        () => {},
+        () => {},
+      )
+      .then(() => {
+        if (this.#reads.get(room) === ended) this.#reads.delete(room);
+      });
+    this.#reads.set(room, ended);
+    return read;
+  }
+
+  async #read({ room, isAsked, position, limit }: Request): Promise<History> {
+    const history = this.#historyOf(room);
+    // The read before may have had it all.
+    if (!history.isShortOf(position, limit)) return history.since(isAsked, position, limit);
+    const later = [...history.messages];
+    const from = this.#missingUpTo(history);
+    const { expired } = history;
     const span = await this.#open.reader.span({ room, position, limit, from, later: later.length });
-    this.#histories.restore(room, history, span.messages, { ...span, upTo }, this.#nowMs);
+    this.#histories.restore(room, history, span.messages, { ...span, upTo: from }, this.#nowMs);
     const messages = [...span.messages, ...later];
-    const completeAbove = Math.max(span.above, known?.expired ?? 0);
-    if (position !== undefined && position >= completeAbove) {
+    if (position !== undefined && position >= Math.max(span.above, expired)) {
       return { resumed: true, messages: messages.filter((message) => message.position > position) };
     }
     return { resumed: isAsked ? false : null, messages: limit > 0 ? messages.slice(-limit) : [] };
+  }
+
+  /** One that memory does not have yet is kept there as soon as it has messages. */
+  #historyOf(room: string): RoomHistory {
+    return this.#histories.get(room, this.#nowMs) ?? new RoomHistory(this.#position);
   }
 
   #damaged(what: string): void {

@@ -89,18 +89,9 @@ export class RoomHistories {
     this.#trimAll();
   }
 
-  /** The history of a room, made where it is not known here; `completeAbove` as for `add`. */
-  open(room: string, completeAbove: number, nowMs: number): RoomHistory {
-    const known = this.get(room, nowMs);
-    if (known) return known;
-    const history = new RoomHistory(completeAbove);
-    this.#histories.set(room, history);
-    return history;
-  }
-
   /**
-   * Puts messages that were read elsewhere in front of those that are here: all of the room from above
-   * `above` to `upTo`. Does nothing where some of those that follow are not here any more.
+   * Puts messages that were read elsewhere in front of those of `history`: all of the room from above
+   * `above` to `upTo`. Does nothing where the room got, lost or forgot messages at that place meanwhile.
    */
   restore(
     room: string,
@@ -109,7 +100,11 @@ export class RoomHistories {
     { above, isAll, upTo }: { above: number; isAll: boolean; upTo: number },
     nowMs: number,
   ): void {
-    if (this.#histories.get(room) !== history || history.completeAbove > upTo) return;
+    const known = this.#histories.get(room);
+    // Without a history here the room may have got messages, and have lost them with its history.
+    const isChanged = known ? known !== history : this.droppedWithRooms > upTo;
+    const next = history.messages[0]?.position ?? Number.POSITIVE_INFINITY;
+    if (isChanged || history.completeAbove > upTo || next <= upTo) return;
     if (isAll) [history.expired, history.evicted] = [Math.max(history.expired, above), 0];
     else history.evicted = above;
     history.messages.unshift(...older);
@@ -117,10 +112,10 @@ export class RoomHistories {
       history.bytes += bytes;
       this.#bytes += bytes;
     }
+    // The names that clients ask for are without number.
+    if (!known && older.length > 0) this.#histories.set(room, history);
     this.#trim(room, history, nowMs);
     this.#trimAll();
-    // The names that clients ask for are without number.
-    if (history.messages.length === 0 && this.#histories.get(room) === history) this.#histories.delete(room);
   }
 
   /** A message that could not be stored is lost, whether it is here or not. */

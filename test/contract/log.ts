@@ -413,15 +413,23 @@ export function logContract(name: string, under: LogUnderTest): void {
           for (const one of steps) {
             if (typeof one === 'number') time.advance(one);
             else if (one === 'reopen') log = (await reopen?.(log)) ?? log;
-            else if (!Array.isArray(one)) await read(log, one.room, undefined, one.limit);
-            else
+            else if (!Array.isArray(one)) {
+              const { room, limit } = one;
+              const [first, second] = await Promise.all([
+                read(log, room, undefined, limit),
+                read(log, room, undefined, limit),
+                read(log, room, idOf(model.length)),
+              ]);
+              expect(second).toEqual(first);
+            } else
               for (const { position, event } of await append(log, ...one.map((room) => entry(room))))
                 model.push({ room: event.room ?? '', position, at: time.monotonic() });
           }
           expect(model.map(({ position }) => position)).toEqual(model.map((_, index) => index + 1));
           for (const room of rooms) {
             const written = model.filter((message) => message.room === room);
-            const { positions: found } = await read(log, room);
+            const [{ positions: found }, again] = await Promise.all([read(log, room), read(log, room)]);
+            expect(again.positions).toEqual(found);
             // Only the newest are kept, no more than may be, none too old.
             expect(found).toEqual(
               written.slice(written.length - found.length).map(({ position }) => position),

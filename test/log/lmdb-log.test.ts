@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LmdbLog } from '../../src/log/lmdb-log.ts';
 import { logContract } from '../contract/log.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
 
 const opened = new Map<LmdbLog, { folder: string; again: () => LmdbLog }>();
 
@@ -44,4 +45,62 @@ logContract('LmdbLog', {
     await log.close();
     return start(one.folder, one.again);
   },
+});
+
+describe('LmdbLog', () => {
+  const entry = (n: number) => ({
+    room: 'a',
+    event: 'message',
+    time: '2026-11-20T18:00:04.120Z',
+    data: `${n}`,
+  });
+  let folder: string;
+  const faults: string[] = [];
+  let log: LmdbLog;
+  const restart = (bytes = Number.POSITIVE_INFINITY) => {
+    const limits = {
+      historyBytes: bytes,
+      totalHistoryBytes: bytes,
+      maxBufferedBytes: Number.POSITIVE_INFINITY,
+    };
+    const settings = { current: { limits, retentionOf: () => ({ messages: 10, ms: 3_600_000 }) } };
+    const onFault = (what: string) => faults.push(what);
+    const clock = new ManualClock();
+    return start(folder, () => new LmdbLog({ folder, maxBytes: 1_073_741_824, clock, settings, onFault }));
+  };
+  const read = async (position?: number) => {
+    const id = position === undefined ? undefined : log.idAt(position);
+    const history = (await log.since(['a'], id, () => 10)).get('a');
+    return [history?.resumed, history?.messages.map((message) => message.position)];
+  };
+  const append = async (n: number) => (await log.append([entry(n)])).stored;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'belfry-log-'));
+    log = await restart();
+  });
+
+  test('reads a room into memory once, whatever number of clients ask at the same time', async () => {
+    for (let n = 1; n <= 8; n++) await append(n);
+    await log.close();
+    log = await restart();
+    const all = [1, 2, 3, 4, 5, 6, 7, 8];
+    expect(await Promise.all([read(), read(), read(0)])).toEqual([
+      [null, all],
+      [null, all],
+      [true, all],
+    ]);
+    expect(await read()).toEqual([null, all]);
+    expect(await read(5)).toEqual([true, [6, 7, 8]]);
+    expect((await log.kept(['a'])).get('a')?.count).toBe(8);
+  });
+
+  test('gives each message once where some come while it reads', async () => {
+    for (let n = 1; n <= 5; n++) await append(n);
+    await log.close();
+    log = await restart();
+    await Promise.all([read(), append(6), read(2), append(7), read()]);
+    expect(await read()).toEqual([null, [1, 2, 3, 4, 5, 6, 7]]);
+    expect(await read(3)).toEqual([true, [4, 5, 6, 7]]);
+  });
 });
