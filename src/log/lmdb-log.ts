@@ -101,7 +101,7 @@ export class LmdbLog implements Log {
 
   async open(): Promise<void> {
     const { folder, clock, settings } = this.#options;
-    const store = await Store.open(folder, clock.now());
+    const store = await Store.open(folder, clock);
     try {
       const { file } = store;
       const { epoch, reserved } = file.readState() ?? { epoch: randomBytes(5).toString('hex'), reserved: 0 };

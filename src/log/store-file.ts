@@ -2,10 +2,13 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { type Clock, systemClock } from '../clock.ts';
 import type { JsonText, RoomEvent } from '../hub/event.ts';
 import type { Ids } from './ids.ts';
 import type { RecordChange, RecordKind } from './log.ts';
 import { type KeptMessage, memoryOf } from './room-histories.ts';
+import { StoreCommits } from './store-commits.ts';
+import type { StoreError } from './store-error.ts';
 
 /** The name of LMDB's file in the folder of the store. */
 export const STORE_FILE = 'belfry.mdb';
@@ -82,10 +85,11 @@ export class StoreFile {
   readonly #index: Database<number, [string, number]>;
   readonly #lost: Database<number, string>;
   readonly #records: Database<Buffer, [string, string]>;
+  readonly #commits: StoreCommits;
   readonly #tables: readonly Pick<Database, 'getStats'>[];
 
   /** Makes folder and file where they are missing. Throws LMDB's and Node's errors. */
-  constructor(folder: string) {
+  constructor(folder: string, clock: Clock = systemClock) {
     mkdirSync(folder, { recursive: true });
     this.path = join(folder, STORE_FILE);
     // What is committed is on disk. With `overlappingSync` it would be there some time later.
@@ -96,6 +100,7 @@ export class StoreFile {
     this.#index = this.#root.openDB({ name: 'index', encoding: 'ordered-binary' });
     this.#lost = this.#root.openDB({ name: 'lost', encoding: 'ordered-binary' });
     this.#records = this.#root.openDB({ name: 'records', encoding: 'binary' });
+    this.#commits = new StoreCommits(this.#root, clock);
     this.#tables = [this.#messages, this.#index, this.#lost, this.#records];
   }
 
@@ -115,11 +120,11 @@ export class StoreFile {
 
   putState(state: StoreState): Promise<void> {
     const value = sealed(JSON.stringify({ format: FORMAT, ...state }));
-    return this.#commit(() => void this.#root.put('state', value));
+    return this.#commits.commit(() => void this.#root.put('state', value));
   }
 
   put(messages: readonly EncodedMessage[], changes: readonly RecordChange[]): Promise<void> {
-    return this.#commit(() => {
+    return this.#commits.commit(() => {
       for (const { position, room, atMs, value } of messages) {
         void this.#messages.put(position, value);
         void this.#index.put([room, position], atMs);
@@ -133,7 +138,7 @@ export class StoreFile {
 
   /** Removes messages of one room, of which it is said that they are lost. */
   removeMessages(room: string, positions: readonly number[]): Promise<void> {
-    return this.#commit(() => {
+    return this.#commits.commit(() => {
       for (const position of positions) {
         void this.#messages.remove(position);
         void this.#index.remove([room, position]);
@@ -144,26 +149,15 @@ export class StoreFile {
 
   /** Removes a message that is damaged and names no room. */
   removeMessage(position: number): Promise<void> {
-    return this.#commit(() => void this.#messages.remove(position));
+    return this.#commits.commit(() => void this.#messages.remove(position));
   }
 
   /** Rooms that have lost nothing above `position` are forgotten; then all rooms may have lost something below it. */
   forgetLost(rooms: readonly string[], position: number): Promise<void> {
-    return this.#commit(() => {
+    return this.#commits.commit(() => {
       for (const room of rooms) void this.#lost.remove(room);
       void this.#lost.put(ANY_ROOM, position);
     });
-  }
-
-  /** What `write` puts and removes is one transaction, which those that wait at the same time share. */
-  async #commit(write: () => void): Promise<void> {
-    try {
-      await this.#root.batch(write);
-    } catch (error) {
-      // lmdb tells why by another promise, which rejects right after this one.
-      const { commitError } = Object(error);
-      throw commitError instanceof Promise ? await commitError.catch((cause) => cause) : error;
-    }
   }
 
   // Reads, of what is committed
@@ -267,8 +261,15 @@ export class StoreFile {
     }
   }
 
-  close(): Promise<void> {
-    return this.#root.close();
+  /** Why nothing can be stored any more. */
+  get failure(): StoreError | undefined {
+    return this.#commits.failure;
+  }
+
+  async close(): Promise<void> {
+    this.#commits.stop();
+    // LMDB would wait for what never ends.
+    if (!this.failure) await this.#root.close();
   }
 }
 

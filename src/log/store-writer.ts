@@ -17,10 +17,11 @@ export class StoreWriter {
     this.#trimmer = trimmer;
   }
 
-  /** Resolves to what `put` needs; rejects where the disk has no space for the entries. */
+  /** Resolves to what `put` needs; rejects where the disk has no space for the entries, or the store has failed. */
   async takeSpace(entries: readonly Entry[]): Promise<number> {
     const { file, space } = this.#store;
     await this.#trimmer.hasSpace();
+    if (file.failure) throw file.failure;
     const bytes = entries.length === 0 ? 0 : file.growthOf(entries.length, dataBytesOf(entries));
     await space.take(bytes);
     return bytes;

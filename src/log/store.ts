@@ -1,6 +1,7 @@
 import { existsSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
+import type { Clock } from '../clock.ts';
 import { StoreError } from './store-error.ts';
 import { STORE_FILE, StoreFile } from './store-file.ts';
 import { StoreLock } from './store-lock.ts';
@@ -30,12 +31,12 @@ export class Store {
   }
 
   /** Makes what is missing. Throws a `StoreError` that says what is wrong and what to do. */
-  static async open(folder: string, nowMs: number): Promise<Store> {
+  static async open(folder: string, clock: Clock): Promise<Store> {
     let lock: StoreLock | undefined;
     let space: StoreSpace | undefined;
     let file: StoreFile | undefined;
     try {
-      lock = await StoreLock.take(folder, nowMs);
+      lock = await StoreLock.take(folder, clock.now());
       const path = join(folder, STORE_FILE);
       checkFree(folder);
       if (hasContent(path)) {
@@ -45,7 +46,7 @@ export class Store {
         // LMDB must not be the first to find that a disk is full.
         space = await StoreSpace.open(path);
       }
-      file = new StoreFile(folder);
+      file = new StoreFile(folder, clock);
       space ??= await StoreSpace.open(path);
       return new Store(file, space, lock);
     } catch (error) {
