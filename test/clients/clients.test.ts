@@ -30,7 +30,8 @@ const FETCHING = `
   const t0: number | null | undefined = time.data?.t0;
   const devices = connections.data?.items.map(({ device }) => device);
   const detail: string | undefined = wrong.error?.detail;
-  console.log(JSON.stringify({ id: typeof id, reached: sent.data?.connections, t0, devices, detail }));
+  const reached = sent.data && 'connections' in sent.data ? sent.data.connections : undefined;
+  console.log(JSON.stringify({ id: typeof id, reached, t0, devices, detail }));
 `;
 const CALLING = `
   import * as belfry from './generated.js';
