@@ -25,6 +25,8 @@ export interface CloseRoom {
 interface LockRecord extends Omit<Lock, 'endsAtMs'> {
   /** By the computer's clock, RFC 3339: the monotonic one begins again with each process. */
   readonly until: string;
+  /** How long it was left when this was written, milliseconds; absent in the records of older versions. */
+  readonly leftMs?: number;
 }
 
 /** The lock of a room that is closed now; `undefined`: the room is not locked. */
@@ -42,16 +44,21 @@ export function lockedUntil({ endsAtMs }: Lock, clock: Clock): string {
 /** How the records of the log change when a room is locked, or with `undefined` opened. */
 export function lockChange(room: string, lock: Lock | undefined, clock: Clock): RecordChange {
   if (!lock) return { kind: 'lock', key: room, value: null };
-  const { reconnect, reason } = lock;
-  const record: LockRecord = { until: lockedUntil(lock, clock), reconnect, reason };
+  const { endsAtMs, reconnect, reason } = lock;
+  const leftMs = endsAtMs - clock.monotonic();
+  const record: LockRecord = { until: lockedUntil(lock, clock), leftMs, reconnect, reason };
   return { kind: 'lock', key: room, value: JSON.stringify(record) };
 }
 
-/** The lock of a record, as it is after a restart; the lock may have ended. */
+/**
+ * The lock of a record, as it is after a restart; the lock may have ended. It lasts no longer than it was set
+ * for, since a computer without a battery for its clock may start with a clock that is years behind.
+ */
 export function lockOfRecord(text: JsonText, clock: Clock): Lock {
   // Written by `lockChange` alone.
-  const { until, reconnect, reason }: LockRecord = JSON.parse(text);
-  return { endsAtMs: clock.monotonic() + Date.parse(until) - clock.now(), reconnect, reason };
+  const { until, leftMs = Number.POSITIVE_INFINITY, reconnect, reason }: LockRecord = JSON.parse(text);
+  const lastsMs = Math.min(Date.parse(until) - clock.now(), leftMs);
+  return { endsAtMs: clock.monotonic() + lastsMs, reconnect, reason };
 }
 
 /** What the members of a closed room are told, or a client that asks for it `leftMs` before the lock ends. */

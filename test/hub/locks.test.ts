@@ -93,7 +93,7 @@ describe('a lock', () => {
     await hub.closeRoom('closed', { lockMs: 0, reconnect: true });
     await hub.lockRoom('shorter', { lockMs: 1000, reconnect: false });
     expect(await recordsOf(all)).toEqual({
-      shorter: { until: '2026-11-20T18:00:01.000Z', reconnect: false, reason: 'room closed' },
+      shorter: { until: '2026-11-20T18:00:01.000Z', leftMs: 1000, reconnect: false, reason: 'room closed' },
     });
   });
 
@@ -130,6 +130,19 @@ describe('a lock', () => {
     const hub = await all.restart();
     all.clock.advance(10_000);
     expect(hub.refusalOf('a')).toBeUndefined();
+  });
+
+  test('lasts no longer than it was set for, where the computer starts with its clock years behind', async () => {
+    const all = await stage();
+    await all.hub.lockRoom('a', locked);
+    all.hub.stop();
+    all.clock.step(-10 * 366 * 86_400_000);
+    const hub = await all.restart();
+    all.clock.step(10 * 366 * 86_400_000);
+    all.clock.advance(29_999);
+    expect(hub.refusalOf('a')).toMatchObject({ status: 423 });
+    all.clock.advance(1);
+    expect([hub.refusalOf('a'), await recordsOf(all)]).toEqual([undefined, {}]);
   });
 });
 
