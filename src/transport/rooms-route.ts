@@ -146,7 +146,7 @@ function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Re
     return RESPONSE_ALREADY_SENT;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    const told = streamRefusal(error, headers);
+    const told = streamRefusal(error, headers, c.req.method);
     if (!told) throw error;
     // Counted as a refusal, although its status is 200 or 204.
     c.error = error;

@@ -95,14 +95,16 @@ export function streamHeaders(headers: Readonly<Record<string, string>>): Respon
 export function streamRefusal(
   { details }: Refusal,
   headers: Readonly<Record<string, string>>,
+  method: string,
 ): Response | undefined {
   const { closing } = details;
   if (!closing) return undefined;
   if (!closing.reconnect) return new Response(null, { status: 204, headers });
   const body =
     retryField(closing.retryAfterMs ?? RETRY_MS) + sseFormat.encode(closingText(closing)).toString();
-  // A client that reconnects later needs no socket until then.
-  return new Response(body, { headers: { ...HEADERS, ...headers, Connection: 'close' } });
+  // A client that reconnects later needs no socket until then. After HEAD other requests may follow on it.
+  const connection = method === 'HEAD' ? undefined : { Connection: 'close' };
+  return new Response(body, { headers: { ...HEADERS, ...headers, ...connection } });
 }
 
 /**

@@ -229,6 +229,15 @@ describe('what is closed for a while', () => {
     });
   });
 
+  it('leaves the connection open after HEAD, for the requests behind it', async () => {
+    await locked('stairs', 'lock=30s&reconnect=true');
+    const head = request('/rooms/stairs', { Accept: 'text/event-stream' }, 'HEAD');
+    const next = request('/livez', { Connection: 'close' });
+    const heard = await new RawClient(server.port).say(head + next).all();
+    expect(heard.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200']);
+    expect(heard).toMatch(/ok\n$/);
+  });
+
   it('is left out of several rooms on one stream, which is told so', async () => {
     await locked('attic', 'lock=30s&reason=cleaning');
     const guest = new StreamGuest(`${server.url}/rooms?room=attic&room=roof`);
