@@ -7,9 +7,10 @@ import { fanouts } from './scenarios/fanout.ts';
 import { idle } from './scenarios/idle.ts';
 import { lateness } from './scenarios/lateness.ts';
 import { stalled } from './scenarios/stalled.ts';
+import { store } from './scenarios/store.ts';
 import { storm } from './scenarios/storm.ts';
 
-const SCENARIOS: readonly Scenario[] = [...[...fanouts, idle, storm, stalled, admin, lateness, attacks]];
+const SCENARIOS: readonly Scenario[] = [...fanouts, idle, storm, stalled, admin, lateness, store, attacks];
 
 const string = { type: 'string' } as const;
 const { positionals, values } = parseArgs({

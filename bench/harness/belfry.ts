@@ -24,6 +24,7 @@ export interface BelfryConfig {
   readonly server?: object;
   readonly rooms?: readonly object[];
   readonly schedules?: readonly ScheduleConfig[];
+  readonly store?: object;
   readonly limits?: object;
 }
 
