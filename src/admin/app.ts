@@ -3,17 +3,17 @@ import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { Refusal } from '../hub/errors.ts';
 import type { Administration } from '../hub/hub.ts';
-import { addBroadcast, broadcastRoute, type BroadcastParts } from './broadcast.ts';
+import type { BodyLimits } from './body.ts';
+import { addBroadcast, type BroadcastParts, broadcastRoute } from './broadcast.ts';
 import { addConnections, connectionRoutes } from './connections.ts';
 import { type AdminEnv, type GuardParts, guard } from './guard.ts';
-import type { BodyLimits } from './body.ts';
 import { refuseInput } from './input.ts';
 import { addPublish, publishRoute } from './publish.ts';
 import { addRetained, retainedRoutes } from './retained.ts';
 import { addRooms, roomRoutes } from './rooms.ts';
 import { addSchedules, type ScheduleAdministration, scheduleRoutes } from './schedules.ts';
-import { addWaiting, waitingRoutes } from './waiting.ts';
 import { addServer, type ServerAdministration, serverRoutes } from './server.ts';
+import { addWaiting, waitingRoutes } from './waiting.ts';
 
 /** What the admin API is made of. */
 export interface AdminParts extends GuardParts, BroadcastParts {

@@ -15,8 +15,8 @@ import {
   MAX_ERRORS,
   noQuery,
   roomPattern,
-  sentEvent,
   SOME_NAME_ACCEPTS,
+  sentEvent,
   someName,
 } from './input.ts';
 import { once, onceHeaders, usedKey } from './once.ts';
@@ -137,7 +137,7 @@ export const acceptedExample: z.input<typeof accepted> = {
 /** The answer where a message with a key is one too many. */
 export const tooManyRetained = refused(
   409,
-  '1000 messages are retained (limits.retained): withdraw one with DELETE /admin/retained/{key}, or give them a ttl',
+  'there would be 1001 retained messages, and limits.retained is 1000: withdraw one with DELETE /admin/retained/{key}, or send them with a ttl',
 );
 
 export const broadcastRoute = adminCall('Broadcast', 'broadcast', 'post', '/admin/broadcast', {
