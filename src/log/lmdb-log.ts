@@ -22,7 +22,7 @@ import {
   RoomHistory,
 } from './room-histories.ts';
 import { notOpened, Store } from './store.ts';
-import { type EncodedMessage, encodeMessage } from './store-file.ts';
+import { type EncodedMessage, encodeMessage, type StoreFile } from './store-file.ts';
 import { type ReaderSettings, StoreReader } from './store-reader.ts';
 import { StoreTrimmer } from './store-trimmer.ts';
 import { StoreWriter } from './store-writer.ts';
@@ -227,7 +227,7 @@ export class LmdbLog implements Log {
     entries: readonly Entry[],
     changesOf: (messages: readonly Message[]) => readonly RecordChange[] = () => [],
   ): Promise<Appended> {
-    const { ids, writer } = this.#open;
+    const { store, ids, writer } = this.#open;
     while (this.#position + entries.length > this.#reserved) await this.#reserve(entries.length);
     const growth = await writer.takeSpace(entries);
     const atMs = this.#nowMs;
@@ -257,16 +257,18 @@ export class LmdbLog implements Log {
     }
     const { committed } = await writer.put(encoded, changesOf(messages), growth);
     if (this.#reserved - this.#position < RESERVED_AHEAD / 2) void this.#reserve(0).catch(() => {});
-    return { messages, stored: this.#stored(committed, messages) };
+    return { messages, stored: this.#stored(committed, messages, store.file) };
   }
 
   /** Rejects with why it could not be stored; the messages are lost then. */
-  async #stored(committed: Promise<void>, messages: readonly KeptMessage[]): Promise<void> {
+  async #stored(committed: Promise<void>, messages: readonly KeptMessage[], file: StoreFile): Promise<void> {
     try {
       await committed;
     } catch (error) {
       for (const { position, event } of messages) {
-        if (event.room !== undefined) this.#histories.lose(event.room, position);
+        if (event.room === undefined) continue;
+        this.#histories.lose(event.room, position);
+        file.lose(event.room, position);
       }
       throw error;
     }
@@ -317,7 +319,7 @@ export class LmdbLog implements Log {
     const span = await this.#open.reader.span({ room, position, limit, from, later: later.length });
     this.#histories.restore(room, history, span.messages, { ...span, upTo: from }, this.#nowMs);
     const messages = [...span.messages, ...later];
-    if (position !== undefined && position >= Math.max(span.above, expired)) {
+    if (position !== undefined && position >= Math.max(span.above, span.gap, history.gap, expired)) {
       return { resumed: true, messages: messages.filter((message) => message.position > position) };
     }
     return { resumed: isAsked ? false : null, messages: limit > 0 ? messages.slice(-limit) : [] };

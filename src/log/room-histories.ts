@@ -32,6 +32,8 @@ export class RoomHistory {
   expired = 0;
   /** The position of the newest message that was dropped because of its bytes. */
   evicted: number;
+  /** The position of the newest message that could not be stored. Older ones may be here. */
+  gap = 0;
 
   constructor(evicted: number) {
     this.evicted = evicted;
@@ -39,13 +41,14 @@ export class RoomHistory {
 
   /** All messages of the room above this position are here. */
   get completeAbove(): number {
-    return Math.max(this.expired, this.evicted);
+    return Math.max(this.expired, this.evicted, this.gap);
   }
 
   /** Whether a log that keeps more than memory has more to say than `since`. */
   isShortOf(position: number | undefined, limit: number): boolean {
     if (this.evicted <= this.expired) return false;
-    return position === undefined ? this.messages.length < limit : position < this.completeAbove;
+    if (position === undefined || position < this.gap) return this.messages.length < limit;
+    return position < this.completeAbove;
   }
 
   /** All after `position` where the room has them, otherwise the newest; `asked`: an id was given. */
@@ -97,14 +100,15 @@ export class RoomHistories {
     room: string,
     history: RoomHistory,
     older: readonly KeptMessage[],
-    { above, isAll, upTo }: { above: number; isAll: boolean; upTo: number },
+    { above, gap, isAll, upTo }: { above: number; gap: number; isAll: boolean; upTo: number },
     nowMs: number,
   ): void {
     const known = this.#histories.get(room);
     // Without a history here the room may have got messages, and have lost them with its history.
     const isChanged = known ? known !== history : this.droppedWithRooms > upTo;
     const next = history.messages[0]?.position ?? Number.POSITIVE_INFINITY;
-    if (isChanged || history.completeAbove > upTo || next <= upTo) return;
+    if (isChanged || Math.max(history.expired, history.evicted) > upTo || next <= upTo) return;
+    history.gap = Math.max(history.gap, gap);
     if (isAll) [history.expired, history.evicted] = [Math.max(history.expired, above), 0];
     else history.evicted = above;
     history.messages.unshift(...older);
@@ -118,12 +122,16 @@ export class RoomHistories {
     this.#trimAll();
   }
 
-  /** A message that could not be stored is lost, whether it is here or not. */
+  /** A message that could not be stored is lost, whether it is here or not. The others stay. */
   lose(room: string, position: number): void {
     const history = this.#histories.get(room);
     if (!history) return;
-    while (history.messages[0] && history.messages[0].position <= position) this.#drop(history);
-    history.expired = Math.max(history.expired, position);
+    history.gap = Math.max(history.gap, position);
+    const index = history.messages.findLastIndex((message) => message.position === position);
+    if (index === -1) return;
+    const [lost] = history.messages.splice(index, 1);
+    history.bytes -= lost?.bytes ?? 0;
+    this.#bytes -= lost?.bytes ?? 0;
   }
 
   #trim(room: string, history: RoomHistory, nowMs: number): void {

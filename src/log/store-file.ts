@@ -75,7 +75,7 @@ export interface IndexEntry {
  *     (root)    "state"          → StoreState
  *     messages  position         → when it was numbered, and its event
  *     index     [room, position] → when it was numbered
- *     lost      room             → the newest position of the room that was removed; "" is for all other rooms
+ *     lost      room             → the newest position of the room that was removed or lost; "" is for all other rooms
  *     records   [kind, key]      → JSON
  */
 export class StoreFile {
@@ -86,6 +86,8 @@ export class StoreFile {
   readonly #lost: Database<number, string>;
   readonly #records: Database<Buffer, [string, string]>;
   readonly #commits: StoreCommits;
+  /** By room, the newest position that failed commits have lost, until `lost` has it. */
+  readonly #unstored = new Map<string, number>();
   readonly #tables: readonly Pick<Database, 'getStats'>[];
 
   /** Makes folder and file where they are missing. Throws LMDB's and Node's errors. */
@@ -120,11 +122,11 @@ export class StoreFile {
 
   putState(state: StoreState): Promise<void> {
     const value = sealed(JSON.stringify({ format: FORMAT, ...state }));
-    return this.#commits.commit(() => void this.#root.put('state', value));
+    return this.#commit(() => void this.#root.put('state', value));
   }
 
   put(messages: readonly EncodedMessage[], changes: readonly RecordChange[]): Promise<void> {
-    return this.#commits.commit(() => {
+    return this.#commit(() => {
       for (const { position, room, atMs, value } of messages) {
         void this.#messages.put(position, value);
         void this.#index.put([room, position], atMs);
@@ -138,7 +140,7 @@ export class StoreFile {
 
   /** Removes messages of one room, of which it is said that they are lost. */
   removeMessages(room: string, positions: readonly number[]): Promise<void> {
-    return this.#commits.commit(() => {
+    return this.#commit(() => {
       for (const position of positions) {
         void this.#messages.remove(position);
         void this.#index.remove([room, position]);
@@ -149,15 +151,31 @@ export class StoreFile {
 
   /** Removes a message that is damaged and names no room. */
   removeMessage(position: number): Promise<void> {
-    return this.#commits.commit(() => void this.#messages.remove(position));
+    return this.#commit(() => void this.#messages.remove(position));
   }
 
   /** Rooms that have lost nothing above `position` are forgotten; then all rooms may have lost something below it. */
   forgetLost(rooms: readonly string[], position: number): Promise<void> {
-    return this.#commits.commit(() => {
+    return this.#commit(() => {
       for (const room of rooms) void this.#lost.remove(room);
       void this.#lost.put(ANY_ROOM, position);
     });
+  }
+
+  /** A message of the room could not be stored, which the next commit stores. */
+  lose(room: string, position: number): void {
+    this.#unstored.set(room, Math.max(this.#unstored.get(room) ?? 0, position));
+  }
+
+  async #commit(write: () => void): Promise<void> {
+    const unstored = [...this.#unstored.keys()].map((room) => [room, this.gapOf(room)] as const);
+    await this.#commits.commit(() => {
+      for (const [room, position] of unstored) void this.#lost.put(room, position);
+      write();
+    });
+    for (const [room, position] of unstored) {
+      if ((this.#unstored.get(room) ?? 0) <= position) this.#unstored.delete(room);
+    }
   }
 
   // Reads, of what is committed
@@ -197,7 +215,12 @@ export class StoreFile {
 
   /** A position that is not below that of the newest message of the room that is not stored any more. */
   lostOf(room: string): number {
-    return this.#lost.get(room) ?? this.#lost.get(ANY_ROOM) ?? 0;
+    return Math.max(this.#lost.get(room) ?? this.#lost.get(ANY_ROOM) ?? 0, this.#unstored.get(room) ?? 0);
+  }
+
+  /** The same where it is known of the room itself; otherwise 0. */
+  gapOf(room: string): number {
+    return Math.max(this.#lost.get(room) ?? 0, this.#unstored.get(room) ?? 0);
   }
 
   get lostCount(): number {

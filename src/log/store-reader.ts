@@ -28,7 +28,9 @@ export interface Span {
   readonly messages: readonly KeptMessage[];
   /** The room has no other message above this position that may still be given. */
   readonly above: number;
-  /** Nor below it. */
+  /** The newest position at which a message was lost; 0: none is known. */
+  readonly gap: number;
+  /** The room has none below `above` either. */
   readonly isAll: boolean;
 }
 
@@ -63,14 +65,17 @@ export class StoreReader {
   async span({ room, position, limit, from, later }: SpanQuery): Promise<Span> {
     const { settings } = this.#options;
     const { messages: max } = settings.current.retentionOf(room);
-    const most = position === undefined ? Math.min(limit, max) : max;
+    const gap = Math.min(this.#options.file.gapOf(room), from);
+    // Below a gap no client resumes: it gets the newest, as without an id.
+    const after = position !== undefined && position < gap ? undefined : position;
+    const most = after === undefined ? Math.min(limit, max) : max;
     const maxBytes = settings.current.limits.maxBufferedBytes / 2;
     const oldestMs = this.#oldestMs(room);
     const newestFirst: KeptMessage[] = [];
-    const span = (above: number, isAll: boolean) => ({ messages: newestFirst.reverse(), above, isAll });
+    const span = (above: number, isAll: boolean) => ({ messages: newestFirst.reverse(), above, gap, isAll });
     let bytes = 0;
     for (const entry of this.#entries(room, from)) {
-      if (position !== undefined && entry.position <= position) return span(position, false);
+      if (after !== undefined && entry.position <= after) return span(after, false);
       const count = later + newestFirst.length;
       if (count >= max || entry.atMs < oldestMs) return span(entry.position, true);
       if (count >= most) return span(entry.position, false);
@@ -81,7 +86,9 @@ export class StoreReader {
       newestFirst.push(message);
       await this.#pause(message.bytes);
     }
-    return span(this.#options.file.lostOf(room), true);
+    // What is lost above the oldest message is a gap, or still in memory.
+    const oldest = newestFirst.at(-1)?.position ?? from + 1;
+    return span(Math.min(this.#options.file.lostOf(room), oldest - 1), true);
   }
 
   /** How many messages of a room may still be given that are not above `from`, `max` at most; and the newest. */

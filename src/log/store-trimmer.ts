@@ -197,7 +197,10 @@ export class StoreTrimmer {
       const lost = file.lostAfter(after, REMOVALS_PER_SLICE);
       const last = lost.at(-1);
       if (!last) return;
-      const rooms = lost.filter(({ position }) => position <= upTo).map(({ room }) => room);
+      // Where older messages than the lost one are left, only this entry tells of the gap between them.
+      const isForgotten = ({ room, position }: (typeof lost)[number]) =>
+        position <= upTo && file.entries(room, position, 1).length === 0;
+      const rooms = lost.filter(isForgotten).map(({ room }) => room);
       this.#commits(file.forgetLost(rooms, upTo));
       await this.#endSlice();
       after = last.room;

@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { LmdbLog } from '../../src/log/lmdb-log.ts';
+import { StoreFile } from '../../src/log/store-file.ts';
 import { logContract } from '../contract/log.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
@@ -103,4 +104,34 @@ describe('LmdbLog', () => {
     expect(await read()).toEqual([null, [1, 2, 3, 4, 5, 6, 7]]);
     expect(await read(3)).toEqual([true, [4, 5, 6, 7]]);
   });
+
+  test.each([
+    ['in memory', Number.POSITIVE_INFINITY],
+    ['that has left memory', 0],
+  ])(
+    'keeps the other messages of a room %s where one could not be stored, and tells of the gap',
+    async (_, bytes) => {
+      await log.close();
+      log = await restart(bytes);
+      for (let n = 1; n <= 3; n++) await append(n);
+      const put = vi.spyOn(StoreFile.prototype, 'put').mockRejectedValueOnce(new Error('no space'));
+      await expect(append(4)).rejects.toThrow('no space');
+      put.mockRestore();
+      expect(await read()).toEqual([null, [1, 2, 3]]);
+      expect(await read(3)).toEqual([false, [1, 2, 3]]);
+      await append(5);
+      for (let start = 0; start < 2; start++) {
+        expect(await read(3)).toEqual([false, [1, 2, 3, 5]]);
+        expect(await read(4)).toEqual([true, [5]]);
+        expect(await read()).toEqual([null, [1, 2, 3, 5]]);
+        expect(await read(1)).toEqual([false, [1, 2, 3, 5]]);
+        await log.close();
+        log = await restart(bytes);
+      }
+      const few = await log.since(['a'], undefined, () => 1);
+      expect(few.get('a')?.messages.length).toBe(1);
+      expect(await read(2)).toEqual([false, [1, 2, 3, 5]]);
+      expect(await read(3)).toEqual([false, [1, 2, 3, 5]]);
+    },
+  );
 });
