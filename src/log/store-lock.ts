@@ -32,7 +32,8 @@ const MAX_SOCKET_PATH_BYTES = 103;
  * Lets one process at a time use a store. Whether the process in the lock file still runs is asked of the
  * system, by a socket on which that process listens: a socket ends with its process, whatever ended it, and
  * is the same for two containers that share the folder, which process ids are not. So a lock that is left
- * over is taken over at once. Where sockets are not to be had, id and start of the process tell.
+ * over is taken over at once. Where no socket answers, id and start of the process tell, if the system has
+ * them: the socket's file may have been removed.
  */
 export class StoreLock {
   readonly #folder: string;
@@ -146,7 +147,9 @@ async function listening(path: string): Promise<Server | undefined> {
 }
 
 async function isAlive(folder: string, { socket, pid, started }: Holder): Promise<boolean> {
-  if (socket !== null) return answers(join(folder, socket));
+  if (socket !== null && (await answers(join(folder, socket)))) return true;
+  // A file of a socket can be removed while its process runs. Its start says whether it is the same one.
+  if (socket !== null && !started) return false;
   try {
     process.kill(pid, 0);
   } catch (error) {
@@ -176,8 +179,9 @@ function startOf(pid: number): string | null {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
     // proc(5): the name may hold spaces and is in parentheses; starttime is field 22.
-    const ticks = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /s, '').split(' ')[19];
-    return `${boot} ${ticks}`;
+    const [state, ...others] = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /s, '').split(' ');
+    // A process that has ended is there until its parent asks for its exit code.
+    return state === 'Z' || state === 'X' ? null : `${boot} ${others[18]}`;
   } catch {
     return null;
   }

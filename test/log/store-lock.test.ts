@@ -56,6 +56,15 @@ describe('StoreLock', () => {
     (await StoreLock.take(folder, NOW)).release();
   });
 
+  test('is not taken over where only the socket is gone', async () => {
+    const lock = await StoreLock.take(folder, NOW);
+    const socket = readdirSync(folder).find((name) => name.endsWith('.sock')) ?? '';
+    rmSync(join(folder, socket));
+    await expect(StoreLock.take(folder, NOW)).rejects.toThrow('is in use by another server of this process');
+    lock.release();
+    (await StoreLock.take(folder, NOW)).release();
+  });
+
   test.each([
     ['a process that is gone', async () => ({ pid: await dead(), socket: null, started: 'boot 1' })],
     ['a process that is gone and had a socket', async () => ({ pid: 1, socket: 'gone.sock' })],
