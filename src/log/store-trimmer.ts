@@ -154,7 +154,12 @@ export class StoreTrimmer {
       else removed.set(room, [...(removed.get(room) ?? []), position]);
       if (this.#isSliceOver(1)) break;
     }
-    for (const [room, positions] of removed) this.#commits(file.removeMessages(room, positions));
+    for (const [room, positions] of removed) {
+      this.#commits(file.removeMessages(room, positions));
+      // A room without messages is not among those that are looked at, where it would be forgotten.
+      const isEmpty = file.entriesAfter(room, positions.at(-1) ?? 0, 1).length === 0;
+      if (isEmpty) this.#added.delete(room);
+    }
     return this.#removals > 0;
   }
 
