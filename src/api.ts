@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
-import { callDurationMs, DURATION_ACCEPTS } from './duration.ts';
+import { SOME_TIME_ACCEPTS, someCallDurationMs } from './duration.ts';
 import type { FeedKind } from './feed/feed.ts';
 import { Refusal, shown } from './hub/errors.ts';
 import type { Sender, Target } from './hub/event.ts';
@@ -205,8 +205,8 @@ export async function publishMessage(
 /** Throws a 400 `Refusal`: the program may be written without types. */
 function ttlMsOf(ttl: string | undefined): number | undefined {
   if (ttl === undefined) return undefined;
-  const ms = typeof ttl === 'string' ? callDurationMs(ttl) : undefined;
-  if (ms === undefined) throw Refusal.invalid('ttl', `${shown(ttl)} is not a duration: ${DURATION_ACCEPTS}`);
+  const ms = typeof ttl === 'string' ? someCallDurationMs(ttl) : undefined;
+  if (ms === undefined) throw Refusal.invalid('ttl', `${shown(ttl)} is not a duration: ${SOME_TIME_ACCEPTS}`);
   return ms;
 }
 

@@ -22,3 +22,9 @@ export function callDurationMs(text: string): number | undefined {
   const ms = durationMs(text);
   return ms !== undefined && ms <= MAX_CALL_MS ? ms : undefined;
 }
+
+/** What `someCallDurationMs` accepts. */
+export const SOME_TIME_ACCEPTS = `${DURATION_ACCEPTS}, and more than 0`;
+
+/** As `callDurationMs`, and `undefined` for no time. */
+export const someCallDurationMs = (text: string): number | undefined => callDurationMs(text) || undefined;

@@ -18,6 +18,7 @@ import {
   SOME_NAME_ACCEPTS,
   sentEvent,
   someName,
+  someTime,
 } from './input.ts';
 import { once, onceHeaders, usedKey } from './once.ts';
 import { adminCall, instantField, json, refusals, refused, refusedInput } from './schemas.ts';
@@ -77,7 +78,7 @@ const broadcast = z
         .describe(
           `${KEY_ACCEPTS}. Retains the message in place of the one with this key, for clients that join later.`,
         ),
-      ttl: duration
+      ttl: someTime
         .optional()
         .describe('Time for which it is retained. Default: until it is replaced or withdrawn.'),
       at: instantMs

@@ -1,5 +1,5 @@
 import { type Hook, z } from '@hono/zod-openapi';
-import { callDurationMs, DURATION_ACCEPTS } from '../duration.ts';
+import { callDurationMs, DURATION_ACCEPTS, SOME_TIME_ACCEPTS, someCallDurationMs } from '../duration.ts';
 import { type InputError, Refusal, shown } from '../hub/errors.ts';
 import {
   DEVICE_ACCEPTS,
@@ -87,11 +87,7 @@ export function wholeNumber(what: string, { max, byDefault }: { max: number; byD
 export const duration = parsedField(callDurationMs, 'a duration', DURATION_ACCEPTS);
 
 /** The same, more than nothing. */
-export const someTime = parsedField(
-  (text) => callDurationMs(text) || undefined,
-  'a duration',
-  `${DURATION_ACCEPTS}, and more than 0`,
-);
+export const someTime = parsedField(someCallDurationMs, 'a duration', SOME_TIME_ACCEPTS);
 
 const INSTANT = z.iso.datetime({ offset: true });
 

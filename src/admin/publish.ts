@@ -4,7 +4,7 @@ import type { Published } from '../hub/publication.ts';
 import { bodyOf, dataOf } from './body.ts';
 import { type PublishParts, published, publishedExample, tooManyRetained } from './broadcast.ts';
 import type { AdminEnv } from './guard.ts';
-import { duration, keyName, sentEvent } from './input.ts';
+import { keyName, sentEvent, someTime } from './input.ts';
 import { once, onceHeaders, usedKey } from './once.ts';
 import { roomParams } from './rooms.ts';
 import { adminCall, json, refusals, refusedInput } from './schemas.ts';
@@ -26,7 +26,7 @@ export const publishRoute = adminCall('Broadcast', 'publish', 'post', '/rooms/{r
         description: `${KEY_ACCEPTS}. Retains the message in place of the one with this key, for clients that join later.`,
         example: 'lunch',
       }),
-      ttl: duration.optional().openapi({
+      ttl: someTime.optional().openapi({
         description: 'Time for which it is retained. Default: until it is replaced or withdrawn.',
         example: '1h',
       }),

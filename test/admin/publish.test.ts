@@ -66,6 +66,7 @@ describe('POST /rooms/{room}', () => {
     ['?key=a%20b', 'key', /"a b" is not a key/],
     ['?key=a&ttl=60', 'ttl', /"60" is not a duration: a number and one of/],
     ['?key=a&ttl=400d', 'ttl', /at most 366d/],
+    ['?key=a&ttl=0s', 'ttl', /"0s" is not a duration: .*and more than 0/],
     ['?at=2026-11-20T18:00:00Z', 'at', 'unknown query parameter "at"'],
     ['?access_token=operator-token', 'access_token', 'unknown query parameter "access_token"'],
   ])('refuses %s', async (query, path, message) => {

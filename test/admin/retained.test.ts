@@ -34,6 +34,7 @@ describe('a broadcast with a key', () => {
     ['{"data":1,"key":"a","ttl":"60"}', 'ttl', /"60" is not a duration/],
     ['{"data":1,"key":"a","ttl":"-1s"}', 'ttl', /"-1s" is not a duration/],
     ['{"data":1,"key":"a","ttl":"367d"}', 'ttl', /"367d" is not a duration: .*at most 366d/],
+    ['{"data":1,"key":"a","ttl":"0ms"}', 'ttl', /"0ms" is not a duration: .*and more than 0/],
   ])('is refused: %s', async (body, where, message) => {
     const { errors } = await problemOf(await server.broadcast(body), 400);
     expect(errors).toHaveLength(1);

@@ -33,6 +33,7 @@ test('a program is told what is wrong with the ttl that it names', async () => {
   const { belfry } = await embedded({});
   const ttlOf = (ttl: string) => belfry.publish({ data: 1, key: 'a', ttl });
   await expect(ttlOf('1')).rejects.toThrow('"1" is not a duration');
+  await expect(ttlOf('0s')).rejects.toThrow('and more than 0');
   // @ts-expect-error: a program may be written without types.
   await expect(ttlOf(1)).rejects.toMatchObject({ status: 400 });
   await expect(belfry.publish({ data: 1, ttl: '1s' })).rejects.toThrow('only a retained message has a ttl');
