@@ -85,7 +85,7 @@ const broadcast = z
         .optional()
         .describe('Instant at which it is sent, at most 366 days from now. Default: now.'),
       in: duration.optional().describe('Time after which it is sent; in place of `at`.'),
-      missedWithin: duration
+      missedWithin: secondOrMore
         .optional()
         .describe(
           'With `at` or `in`: it is not sent where it would be later than this, since the server was down. At least `1s`. Default `1m`.',

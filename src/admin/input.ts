@@ -89,6 +89,16 @@ export const duration = parsedField(callDurationMs, 'a duration', DURATION_ACCEP
 /** The same, more than nothing. */
 export const someTime = parsedField(someCallDurationMs, 'a duration', SOME_TIME_ACCEPTS);
 
+/** The same, a second or more. */
+export const secondOrMore = parsedField(
+  (text) => {
+    const ms = callDurationMs(text);
+    return ms !== undefined && ms >= 1000 ? ms : undefined;
+  },
+  'a duration',
+  `${DURATION_ACCEPTS}, and at least 1s`,
+);
+
 const INSTANT = z.iso.datetime({ offset: true });
 
 /** An instant, in milliseconds since the epoch. */

@@ -47,7 +47,8 @@ describe('a broadcast with a time', () => {
     [{ in: '367d' }, 'in', /at most 366d/],
     [{ at: '2026-11-20T18:10:00Z', in: '5m' }, 'in', /^at and in exclude each other/],
     [{ in: '5m', missedWithin: '1' }, 'missedWithin', /is not a duration/],
-    [{ in: '5m', missedWithin: '0s' }, 'missedWithin', /give "1s" or more/],
+    [{ in: '5m', missedWithin: '0s' }, 'missedWithin', /at least 1s/],
+    [{ in: '5m', missedWithin: '10ms' }, 'missedWithin', /"10ms" is not a duration: .*, and at least 1s/],
     [{ missedWithin: '1m' }, 'missedWithin', /only a broadcast with at or in/],
     [{ at: '2026-11-20T17:00:00Z', dryRun: true }, 'at', /has passed/],
   ])('%j is refused', async (when, path, message) => {
