@@ -16,6 +16,7 @@ import {
   noQuery,
   roomPattern,
   SOME_NAME_ACCEPTS,
+  secondOrMore,
   sentEvent,
   someName,
   someTime,
