@@ -22,10 +22,11 @@ import {
   RoomHistory,
 } from './room-histories.ts';
 import { notOpened, Store } from './store.ts';
+import { StoreError } from './store-error.ts';
 import { type EncodedMessage, encodeMessage, type StoreFile } from './store-file.ts';
 import { type ReaderSettings, StoreReader } from './store-reader.ts';
 import { StoreTrimmer } from './store-trimmer.ts';
-import { StoreWriter } from './store-writer.ts';
+import { dataBytesOf, StoreWriter } from './store-writer.ts';
 
 export type LmdbLogSettings = HistorySettings & ReaderSettings;
 
@@ -49,6 +50,9 @@ const BYTES_PER_SLICE = 1_048_576;
 
 /** Positions are reserved so far ahead that no append has to wait for it. A crash skips the rest of them. */
 const RESERVED_AHEAD = 100_000;
+
+/** While more than that waits for the disk, nothing more is taken. */
+const MAX_PENDING_BYTES = 33_554_432;
 
 /** What a client asks of one room. */
 interface Request {
@@ -91,6 +95,7 @@ export class LmdbLog implements Log {
   #handedOver: Promise<unknown> = Promise.resolve();
   /** Appends that are not on the disk yet; they never reject. */
   readonly #pending = new Set<Promise<void>>();
+  #pendingBytes = 0;
   /** By room, the read of it that began last; they never reject. */
   readonly #reads = new Map<string, Promise<void>>();
 
@@ -167,9 +172,17 @@ export class LmdbLog implements Log {
     entries: readonly Entry[],
     changesOf?: (messages: readonly Message[]) => readonly RecordChange[],
   ): Promise<Appended> {
+    if (this.#pendingBytes > MAX_PENDING_BYTES) {
+      const mib = Math.round(this.#pendingBytes / 1_048_576);
+      return Promise.reject(new StoreError(`${mib} MiB wait for the disk already, which is too slow`));
+    }
+    const bytes = dataBytesOf(entries);
+    this.#pendingBytes += bytes;
     // In the order of the calls, also where one of them waits for space.
-    const appended = this.#handedOver.then(() => this.#append(entries, changesOf));
-    this.#handedOver = appended.catch(() => {});
+    const appended = this.#handedOver.then(() => this.#append(entries, bytes, changesOf));
+    this.#handedOver = appended.catch(() => {
+      this.#pendingBytes -= bytes;
+    });
     const settled = appended.then(({ stored }) => stored).catch(() => {});
     this.#pending.add(settled);
     void settled.then(() => this.#pending.delete(settled));
@@ -225,11 +238,12 @@ export class LmdbLog implements Log {
 
   async #append(
     entries: readonly Entry[],
+    dataBytes: number,
     changesOf: (messages: readonly Message[]) => readonly RecordChange[] = () => [],
   ): Promise<Appended> {
     const { store, ids, writer } = this.#open;
     while (this.#position + entries.length > this.#reserved) await this.#reserve(entries.length);
-    const growth = await writer.takeSpace(entries);
+    const growth = await writer.takeSpace(entries.length, dataBytes);
     const atMs = this.#nowMs;
     const messages: KeptMessage[] = [];
     const encoded: EncodedMessage[] = [];
@@ -256,8 +270,11 @@ export class LmdbLog implements Log {
       }
     }
     const { committed } = await writer.put(encoded, changesOf(messages), growth);
+    const ended = committed.finally(() => {
+      this.#pendingBytes -= dataBytes;
+    });
     if (this.#reserved - this.#position < RESERVED_AHEAD / 2) void this.#reserve(0).catch(() => {});
-    return { messages, stored: this.#stored(committed, messages, store.file) };
+    return { messages, stored: this.#stored(ended, messages, store.file) };
   }
 
   /** Rejects with why it could not be stored; the messages are lost then. */

@@ -17,12 +17,12 @@ export class StoreWriter {
     this.#trimmer = trimmer;
   }
 
-  /** Resolves to what `put` needs; rejects where the disk has no space for the entries, or the store has failed. */
-  async takeSpace(entries: readonly Entry[]): Promise<number> {
+  /** Resolves to what `put` needs; rejects where the disk has no space for the messages, or the store has failed. */
+  async takeSpace(messages: number, dataBytes: number): Promise<number> {
     const { file, space } = this.#store;
     await this.#trimmer.hasSpace();
     if (file.failure) throw file.failure;
-    const bytes = entries.length === 0 ? 0 : file.growthOf(entries.length, dataBytesOf(entries));
+    const bytes = messages === 0 ? 0 : file.growthOf(messages, dataBytes);
     await space.take(bytes);
     return bytes;
   }
@@ -67,7 +67,8 @@ export class StoreWriter {
   }
 }
 
-function dataBytesOf(entries: readonly Entry[]): number {
+/** What entries take on the disk, each with its own copy of the data. */
+export function dataBytesOf(entries: readonly Entry[]): number {
   let bytes = 0;
   let last = '';
   let lastBytes = 0;

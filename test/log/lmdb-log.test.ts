@@ -134,4 +134,21 @@ describe('LmdbLog', () => {
       expect(await read(3)).toEqual([false, [1, 2, 3, 5]]);
     },
   );
+
+  test('takes no more where very much waits for the disk, until that is done', async () => {
+    let end = () => {};
+    const committed = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const put = vi.spyOn(StoreFile.prototype, 'put').mockReturnValue(committed);
+    const large = { ...entry(1), data: JSON.stringify('x'.repeat(1_048_576)) };
+    const before = await log.append(Array.from({ length: 33 }, () => large));
+    await expect(log.append([entry(2)])).rejects.toThrow('33 MiB wait for the disk already');
+    expect((await log.head()).position).toBe(33);
+    put.mockRestore();
+    end();
+    await before.stored;
+    await append(3);
+    expect((await log.head()).position).toBe(34);
+  });
 });
