@@ -33,7 +33,7 @@ export async function storeCheck(flags: StoreFlags, terminal: Terminal): Promise
   });
 }
 
-/** `belfry store compact`: writes the file anew without its free pages. */
+/** `belfry store compact`: writes the file again, without its free pages. */
 export async function storeCompact(flags: StoreFlags, terminal: Terminal): Promise<void> {
   const folder = folderOf(flags, terminal);
   await exclusively(folder, async (path) => {

@@ -7,7 +7,7 @@ import type { CurrentSettings } from './settings.ts';
 /** A retained message, or that it is over, as its record in the log holds it. */
 interface RetainedRecord {
   readonly key: string;
-  /** One room's name, or patterns of which one has a `*`. */
+  /** Either one room's name, or a list of patterns with a `*` in at least one of them. */
   readonly patterns: readonly string[];
   /** The positions that its publication took in the log; one where it is for one room. */
   readonly first: number;

@@ -75,7 +75,7 @@ function checkFree(folder: string): void {
   if (!isThere && bavail * bsize < MIN_FREE_BYTES) throw Object.assign(new Error(), { code: 'ENOSPC' });
 }
 
-/** The error for whoever started the server. */
+/** An error that is told to the operator at the start: its message says what to do. */
 export function notOpened(folder: string, error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   const { code, message } = Object(error);
