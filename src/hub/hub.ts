@@ -288,7 +288,7 @@ export class Hub {
 
   /** Since start: messages published; events and bytes handed to sockets, ticks conflated. */
   get totals(): { published: number; events: number; bytes: number; conflated: number } {
-    return { published: this.#publisher.delivered, ...this.#outboxes.totals };
+    return { published: this.#publisher.fanout.delivered, ...this.#outboxes.totals };
   }
 
   memberCount(room: string): number {
@@ -297,7 +297,7 @@ export class Hub {
 
   /** The id up to which messages were delivered. */
   get newestId(): string {
-    return this.#publisher.newest.id;
+    return this.#publisher.fanout.newest.id;
   }
 
   /** See `Joins.history`. The history goes as far as `newestId` at the moment of the call. */

@@ -96,7 +96,7 @@ export class Joins {
       return;
     }
     const { log, publisher } = this.#options;
-    const newestId = publisher.newest.id;
+    const newestId = publisher.fanout.newest.id;
     const { current, missed } = await this.#enter(connection, open, since);
     const { resumed, firstPosition } = missed;
     // A client that is cut off in the middle of its replay comes back with the last id it has seen, and
@@ -131,7 +131,7 @@ export class Joins {
    * that a client that polls gets nothing twice. Does not make the room.
    */
   async history(room: string, since: string | undefined): Promise<History> {
-    const upTo = this.#options.publisher.newest.position;
+    const upTo = this.#options.publisher.fanout.newest.position;
     const { settings } = this.#options;
     const limitOf = () => settings.current.retentionOf(room).messages;
     const histories = await this.#histories([room], since && parseSince(since).id, limitOf);
@@ -150,7 +150,7 @@ export class Joins {
     since: string | undefined,
   ): Promise<{ current: readonly Frame[]; missed: Replay }> {
     const { log, publisher, settings, frames, close } = this.#options;
-    const upTo = publisher.newest.position;
+    const upTo = publisher.fanout.newest.position;
     const maxBytes = settings.current.limits.maxBufferedBytes / 2;
     const seen = since === undefined ? undefined : parseSince(since);
     const position = seen && log.positionOf(seen.id);

@@ -1,4 +1,4 @@
-import type { RecordChange } from '../log/log.ts';
+import type { Entry, RecordChange } from '../log/log.ts';
 import { Refusal, shown } from './errors.ts';
 import {
   checkTarget,
@@ -84,4 +84,9 @@ export function checkPublication(publication: Publication, eventBytes: number): 
   if (bytes > eventBytes) {
     throw new Refusal(413, `data is ${bytes} bytes of JSON: limits.eventBytes allows ${eventBytes}`);
   }
+}
+
+/** The message of a publication, before it is in a room. */
+export function unaddressed({ event, data, from }: Publication, time: string): Omit<Entry, 'room'> {
+  return { event, time, data, ...(from && { from }) };
 }

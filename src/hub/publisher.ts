@@ -1,22 +1,21 @@
 import { setImmediate as nextIteration } from 'node:timers/promises';
 import { instant } from '../clock.ts';
-import type { Appended, Entry, Log, Message, Position, RecordChange } from '../log/log.ts';
-import { Audience, type AudienceOptions } from './audience.ts';
+import type { Appended, Entry, Log, Message, RecordChange } from '../log/log.ts';
+import { Audience } from './audience.ts';
 import type { Command, Performed } from './commands.ts';
+import { Fanout, type FanoutOptions } from './fanout.ts';
 import { Refusal, shown } from './errors.ts';
 import { isExact, targetRooms } from './event.ts';
-import type { FlushScheduler } from './flush-scheduler.ts';
-import { Encoding, sizedText } from './frame.ts';
 import {
   type ChangesOf,
   checkPublication,
   type Publication,
   type Published,
   type PublishOptions,
+  unaddressed,
 } from './publication.ts';
 import { RetainedMessages } from './retained.ts';
 import type { RoomClosed } from './room.ts';
-import type { HubEmitter } from './views.ts';
 
 /** A publication in the queue. */
 interface Pending {
@@ -43,18 +42,13 @@ interface PendingCommand {
 /** So many messages are numbered by one append; the last publication of it may make it more. */
 const MAX_ENTRIES = 1000;
 
-/** Delivery waits for the sockets above so many unwritten bytes: about what is copied into them in one slice. */
-const MAX_DUE_BYTES = 8 * 1024 * 1024;
-
 /** After so many rounds of its queue the publisher waits for the next iteration of the event loop. */
 const ROUNDS_PER_ITERATION = 64;
 
 const NOTHING_APPENDED: Appended = { messages: [], stored: Promise.resolve() };
 
-export interface PublisherOptions extends AudienceOptions {
+export interface PublisherOptions extends FanoutOptions {
   readonly log: Log;
-  readonly scheduler: FlushScheduler;
-  readonly events: HubEmitter;
   /** Called with why the log could not be read or written; clients learn only that it could not. */
   readonly onFault: (what: string, error: unknown) => void;
   /** Performs a command, between two publications. */
@@ -70,28 +64,24 @@ export interface PublisherOptions extends AudienceOptions {
 export class Publisher {
   readonly retained: RetainedMessages;
   readonly #options: PublisherOptions;
+  readonly fanout: Fanout;
   readonly #audience: Audience;
   #queue: (Pending | PendingCommand)[] = [];
   #isWorking = false;
   #rounds = 0;
-  #newest: Position = { position: 0, id: '' };
-  /** Messages delivered since start. */
-  delivered = 0;
-  /** Of messages that were delivered and are not written yet, for all connections together. */
-  #dueBytes = 0;
-
   #retaining: Promise<void> | undefined;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#audience = new Audience(options);
+    this.fanout = new Fanout(options, this.#audience);
     this.retained = new RetainedMessages(options);
   }
 
   /** Reads the position of the newest message from the log, and the retained messages. */
   async start(): Promise<void> {
     const { log, onFault } = this.#options;
-    this.#newest = await log.head();
+    this.fanout.startBehind(await log.head());
     const changes = this.retained.load(await log.records('retained'));
     if (changes.length === 0) return;
     const { stored } = await log.append([], () => changes);
@@ -101,11 +91,6 @@ export class Publisher {
   /** Set while a message that is to be retained looks for its rooms or is delivered; resolves when it is. */
   get retaining(): Promise<void> | undefined {
     return this.#retaining;
-  }
-
-  /** The position of the newest message that was delivered here. */
-  get newest(): Position {
-    return this.#newest;
   }
 
   /** Resolves when the message is delivered and stored. Throws a `Refusal` for what may not be published. */
@@ -244,7 +229,7 @@ export class Publisher {
 
   /**
    * Numbers the messages of a group with one append, and delivers them. Answers to each publication; never
-   * rejects. Resolves no sooner than its deliveries are written: that makes senders wait for slow ones.
+   * rejects. Resolves no sooner than `Fanout.deliver`: that makes senders wait for slow clients.
    */
   async #send(group: readonly Pending[]): Promise<void> {
     if (group.length === 0) return;
@@ -266,7 +251,11 @@ export class Publisher {
       for (const [index, own] of shares(messages, entries).entries()) {
         const pending = group[index];
         if (!pending) continue;
-        const published = await this.#deliver(pending, own, time);
+        const { publication, rooms } = pending;
+        // As it is when the delivery begins.
+        const published =
+          pending.reached ?? (await this.#audience.reached(publication, rooms, own.at(-1)?.id ?? null));
+        await this.fanout.deliver({ publication, rooms, messages: own, time });
         // Delivery does not wait for the disk, the answer does.
         stored.then(
           () => pending.resolve(published),
@@ -298,54 +287,6 @@ export class Publisher {
         : this.retained.add({ key, patterns: targetRooms(target), isWithdrawal }, messages);
     return [...retained, ...(pending.reached ? (changesOf?.(pending.reached) ?? []) : [])];
   }
-
-  /** Resolves to what the publication reached when its delivery began. */
-  async #deliver(pending: Pending, messages: readonly Message[], time: string): Promise<Published> {
-    const { scheduler, clock } = this.#options;
-    const { publication, rooms } = pending;
-    const { target, data } = publication;
-    const id = messages.at(-1)?.id ?? null;
-    const published = pending.reached ?? (await this.#audience.reached(publication, rooms, id));
-    const except = new Set(target.except);
-    const dataBytes = Buffer.byteLength(data);
-    scheduler.newRound();
-    this.#deliverDirectly(pending, except, time);
-    const sliceMs = this.#options.settings.current.limits.fanoutSliceMs;
-    let endsAtMs = clock.monotonic() + sliceMs;
-    for (const message of messages) {
-      if (!scheduler.isDue) this.#dueBytes = 0;
-      if (this.#dueBytes >= MAX_DUE_BYTES || (this.#dueBytes > 0 && scheduler.isBacklogged)) {
-        await scheduler.written();
-        this.#dueBytes = 0;
-      }
-      if (clock.monotonic() >= endsAtMs) {
-        await nextIteration();
-        endsAtMs = clock.monotonic() + sliceMs;
-      }
-      this.#deliverToRoom(message, except, dataBytes);
-    }
-    return published;
-  }
-
-  /** One copy for each connection that is named, and not reached through one of the rooms. */
-  #deliverDirectly({ publication, rooms }: Pending, except: ReadonlySet<string>, time: string): void {
-    const encoding = new Encoding(unaddressed(publication, time));
-    for (const connection of this.#audience.directly(publication.target, rooms)) {
-      if (!except.has(connection.id)) connection.outbox.push(encoding.in(connection.outbox.format));
-    }
-  }
-
-  #deliverToRoom({ position, id, event }: Message, except: ReadonlySet<string>, dataBytes: number): void {
-    this.#newest = { position, id };
-    if (event.room === undefined) return;
-    this.delivered++;
-    const room = this.#options.rooms.get(event.room);
-    if (room && room.members.size > 0) {
-      const sized = sizedText(event, dataBytes);
-      this.#dueBytes += room.deliver(event, { above: { position, except }, sized }).bytes;
-    }
-    this.#options.events.notify('message', event);
-  }
 }
 
 function entriesOf({ publication, rooms, isWithdrawal }: Pending, time: string): Entry[] {
@@ -367,11 +308,6 @@ function shares(messages: readonly Message[], entries: readonly (readonly Entry[
     from += length;
     return messages.slice(from - length, from);
   });
-}
-
-/** The message of a publication, before it is in a room. */
-function unaddressed({ event, data, from }: Publication, time: string): Omit<Entry, 'room'> {
-  return { event, time, data, ...(from && { from }) };
 }
 
 function unavailable(message: string, cause: unknown): Refusal {

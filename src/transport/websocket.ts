@@ -9,14 +9,8 @@ import type { Limits } from '../limits.ts';
 import { CLOSE, type CloseReason, closeReason } from '../protocol/close-reason.ts';
 import type { ActionTable } from './action-table.ts';
 import { Client, type ClientParts } from './client.ts';
-import {
-  type OwnedWebSocket,
-  UpgradeGate,
-  type UpgradeGateParts,
-  type UpgradeParts,
-  type WebSocketOwner,
-  websocketUpgrades,
-} from './upgrade.ts';
+import { type OwnedWebSocket, type UpgradeParts, type WebSocketOwner, websocketUpgrades } from './node-ws.ts';
+import { UpgradeGate, type UpgradeGateParts } from './upgrade-gate.ts';
 
 /** A client's socket is paused while so many of its lines wait for the line before them. */
 const MAX_WAITING_LINES = 16;

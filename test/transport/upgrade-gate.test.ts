@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
-import { UpgradeGate, type UpgradeGateParts } from '../../src/transport/upgrade.ts';
+import { UpgradeGate, type UpgradeGateParts } from '../../src/transport/upgrade-gate.ts';
 import { handshake, RawClient, request } from '../helpers/raw.ts';
 
 /** The gate in a server of another program. */

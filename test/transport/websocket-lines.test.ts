@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Hub } from '../../src/hub/hub.ts';
 import { ActionTable, type ClientCall } from '../../src/transport/action-table.ts';
 import type { Heartbeat } from '../../src/transport/client.ts';
-import type { OwnedWebSocket, WebSocketOwner } from '../../src/transport/upgrade.ts';
+import type { OwnedWebSocket, WebSocketOwner } from '../../src/transport/node-ws.ts';
 import { WebSocketClient } from '../../src/transport/websocket.ts';
 import { SocketGuest } from '../helpers/guest.ts';
 import { ManualClock, settled } from '../helpers/manual-clock.ts';

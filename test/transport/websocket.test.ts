@@ -7,7 +7,7 @@ import {
   type OwnedWebSocket,
   type WebSocketOwner,
   websocketUpgrades,
-} from '../../src/transport/upgrade.ts';
+} from '../../src/transport/node-ws.ts';
 import { closeText } from '../../src/transport/websocket.ts';
 import { handshake, RawClient } from '../helpers/raw.ts';
 import { frame } from '../hostile/ask.ts';
