@@ -4,13 +4,14 @@ import { connect, type Socket } from 'node:net';
 export class RawClient {
   readonly socket: Socket;
   readonly closed: Promise<unknown>;
-  #heard = Buffer.alloc(0);
+  /** Joined when they are asked for: joining at each read would copy a large answer many times. */
+  #chunks: Buffer[] = [];
 
   constructor(port: number) {
     this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     this.socket.on('error', () => {});
     this.socket.on('data', (bytes) => {
-      this.#heard = Buffer.concat([this.#heard, bytes]);
+      this.#chunks.push(bytes);
       this.socket.emit('heard');
     });
     this.closed = new Promise((resolve) => this.socket.once('close', resolve).once('end', resolve));
@@ -18,11 +19,14 @@ export class RawClient {
 
   /** All that came so far, a character for each byte. */
   get heard(): string {
-    return this.#heard.toString('latin1');
+    return this.bytes.toString('latin1');
   }
 
   get bytes(): Buffer {
-    return this.#heard;
+    const [only, ...others] = this.#chunks;
+    const all = only && others.length === 0 ? only : Buffer.concat(this.#chunks);
+    this.#chunks = [all];
+    return all;
   }
 
   say(text: string | Buffer): this {
