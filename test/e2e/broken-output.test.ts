@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { requireTool } from '../helpers/browser.ts';
 import { Collected } from './collected.ts';
+import { embedded } from './embedded.ts';
 import { BELFRY, emptyFolder, fileWith, ready, type Server, serve, start } from './process.ts';
 
 const python = requireTool('python3');
@@ -165,10 +166,10 @@ describe('output that cannot be written', () => {
   });
 
   test('watch ends quietly where its reader has gone, and says that the disk is full', async () => {
-    const server = await serve({
-      config: { schedules: [{ name: 'c', every: '100ms', feed: { type: 'time' } }] },
+    const { url } = await embedded({
+      schedules: [{ name: 'c', every: '100ms', feed: { type: 'time' } }],
     });
-    const args = ['watch', `${server.url}/rooms/lobby`];
+    const args = ['watch', `${url}/rooms/lobby`];
     const left = start(process.execPath, [BELFRY, ...args]);
     await left.stdout.find((line) => line.includes('due'));
     left.child.stdout?.destroy();
@@ -181,8 +182,8 @@ describe('output that cannot be written', () => {
   });
 
   test('watch shows what comes although its input cannot be read', async () => {
-    const server = await serve();
-    const running = redirected(['watch', `${server.url}/rooms/lobby`], '</');
+    const { url } = await embedded({});
+    const running = redirected(['watch', `${url}/rooms/lobby`], '</');
     await running.stdout.find((line) => line.includes('hello'));
   });
 });

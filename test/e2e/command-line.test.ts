@@ -9,20 +9,15 @@ import { emptyFolder, fileWith, outcome, ownEnv, serve } from './process.ts';
 const run = promisify(execFile);
 
 describe('what serve prints', () => {
-  test('says where the configuration came from, first of all', async () => {
-    const builtIn = await serve();
-    expect(builtIn.banner[0]).toBe('Configuration: the built-in default');
-
+  test('says that the configuration came from the environment, first of all', async () => {
     const path = fileWith({});
-    const named = await serve({ args: ['--config', path] });
-    expect(named.banner[0]).toBe(`Configuration: ${path}`);
-
-    const byEnv = await serve({ env: { BELFRY_CONFIG: path } });
-    expect(byEnv.banner[0]).toBe(`Configuration: ${path}`);
+    const { banner } = await serve({ env: { BELFRY_CONFIG: path } });
+    expect(banner[0]).toBe(`Configuration: ${path}`);
   });
 
-  test('names the page, who can connect, and the next tick at a multiple of the interval', async () => {
-    const { banner, url } = await serve();
+  test('names the configuration, the page, who can connect, and the next tick at a multiple of the interval', async () => {
+    const { banner, url, stdout, stderr, child, ended } = await serve();
+    expect(banner[0]).toBe('Configuration: the built-in default');
     expect(banner[1]).toBe(`Belfry rings at ${url}/rooms/lobby`);
     const page = await fetch(`${url}/rooms/lobby`, { headers: { accept: 'text/html' } });
     expect(await page.text()).toContain('<title>');
@@ -32,6 +27,12 @@ describe('what serve prints', () => {
     const next = /^Next tick: "clock" at (\S+)$/.exec(banner[3] ?? '')?.[1] ?? '';
     expect(Date.parse(next) % 3000).toBe(0);
     expect(Math.abs(Date.parse(next) - Date.now())).toBeLessThan(6000);
+    // Standard output is the log's, a line of JSON for each entry.
+    child.kill('SIGTERM');
+    await ended;
+    const entries = stdout.all.map((line) => JSON.parse(line));
+    expect(entries.map(({ msg }) => msg)).toEqual(['listening', 'stopping', 'stopped']);
+    expect(stderr.all).toEqual(banner);
   });
 
   test('says what the way to open it leads to', async () => {
@@ -44,7 +45,9 @@ describe('what serve prints', () => {
   });
 
   test('says why there is no next tick', async () => {
-    const none = await serve({ config: {} });
+    const path = fileWith({});
+    const none = await serve({ args: ['--config', path] });
+    expect(none.banner[0]).toBe(`Configuration: ${path}`);
     expect(none.banner).toContain('No tick is due: there is no schedule.');
     const feed = { type: 'time' };
     const paused = await serve({ config: { schedules: [{ name: 'a', every: '1s', paused: true, feed }] } });
@@ -87,15 +90,6 @@ describe('what serve prints', () => {
     const all = [...stdout.all, ...stderr.all].join('\n');
     expect(all).not.toMatch(/in-the-(file|env)/);
   });
-
-  test('leaves standard output to the log, a line of JSON for each entry', async () => {
-    const { stdout, child, ended, banner, stderr } = await serve();
-    child.kill('SIGTERM');
-    await ended;
-    const entries = stdout.all.map((line) => JSON.parse(line));
-    expect(entries.map(({ msg }) => msg)).toEqual(['listening', 'stopping', 'stopped']);
-    expect(stderr.all).toEqual(banner);
-  });
 });
 
 describe('what keeps serve from starting', () => {
@@ -117,7 +111,7 @@ describe('what keeps serve from starting', () => {
 
   test('faults of the configuration: a line each, and exit code 2', async () => {
     const path = fileWith({ shedules: [], server: { port: '8080' }, schedules: [{ name: 'a', every: 3 }] });
-    const { code, stdout, stderr } = await outcome(['serve', '--config', path]);
+    const { code, stdout, stderr } = await outcomeOf(['serve', '--config', path]);
     expect(code).toBe(2);
     expect(stdout).toEqual([]);
     for (const line of stderr) expect(line.startsWith(`${path}: `)).toBe(true);
