@@ -89,6 +89,7 @@ export class StoreFile {
   /** By room, the newest position that failed commits have lost, until `lost` has it. */
   readonly #unstored = new Map<string, number>();
   readonly #tables: readonly Pick<Database, 'getStats'>[];
+  readonly #pageSize: number;
 
   /** Makes folder and file where they are missing. Throws LMDB's and Node's errors. */
   constructor(folder: string, clock: Clock = systemClock) {
@@ -104,6 +105,7 @@ export class StoreFile {
     this.#records = this.#root.openDB({ name: 'records', encoding: 'binary' });
     this.#commits = new StoreCommits(this.#root, clock);
     this.#tables = [this.#messages, this.#index, this.#lost, this.#records];
+    this.#pageSize = (this.#root.getStats() as StoreStats).pageSize;
   }
 
   /** `undefined` for a store that is new. Throws where it is damaged or of another version. */
@@ -235,25 +237,31 @@ export class StoreFile {
 
   /** How much the file may grow by messages, and by pages of the index that they change. */
   growthOf(messages: number, dataBytes: number): number {
-    const { treeLeafPageCount, pageSize } = this.#index.getStats() as TreeStats & StoreStats;
-    const indexPages = Math.min(messages, 2 * treeLeafPageCount + messages / 20) + MIN_PAGES;
+    const pageSize = this.#pageSize;
+    const indexPages = Math.min(messages, this.#mostIndexPages(messages)) + MIN_PAGES;
     // A page that is split is half empty, and a large value begins on a page of its own.
     const largePages = Math.min(messages, dataBytes / 1024);
     return (indexPages + 2 * largePages) * pageSize + 2.5 * dataBytes + 500 * messages;
   }
 
+  /** Asking LMDB takes longer than storing a message, so that it is asked for many of them only. */
+  #mostIndexPages(messages: number): number {
+    if (messages <= MIN_PAGES) return messages;
+    return 2 * (this.#index.getStats() as TreeStats).treeLeafPageCount + messages / 20;
+  }
+
   /** The same for the removal of messages. */
   growthOfRemovals(messages: number): number {
-    const { pageSize } = this.#root.getStats() as StoreStats;
+    const pageSize = this.#pageSize;
     return Math.min(2 * messages * pageSize, this.usedBytes) + MIN_PAGES * pageSize;
   }
 
   /** The pages that hold something. The file may be larger: pages that are free are used again. */
   get usedBytes(): number {
-    const { root, free, pageSize } = this.#root.getStats() as StoreStats;
+    const { root, free } = this.#root.getStats() as StoreStats;
     const trees = [root, free, ...this.#tables.map((table) => table.getStats() as TreeStats)];
     const pages = trees.reduce((sum, tree) => sum + pagesOf(tree), META_PAGES);
-    return pages * pageSize;
+    return pages * this.#pageSize;
   }
 
   /** `undefined`: it is damaged. */
@@ -329,8 +337,9 @@ const CHECKSUM_BYTES = 4;
 /** `undefined`: it is missing, or not what was sealed. */
 function unsealed(value: Buffer | undefined): string | undefined {
   if (!value || value.length < CHECKSUM_BYTES) return undefined;
-  const text = value.subarray(CHECKSUM_BYTES);
-  return crc32(text) === value.readUInt32LE(0) ? text.toString() : undefined;
+  // Of the string, since another view of the bytes takes longer. What is no UTF-8 gives another string.
+  const text = value.toString('utf8', CHECKSUM_BYTES);
+  return crc32(text) === value.readUInt32LE(0) ? text : undefined;
 }
 
 /** Copies the store as it is at one moment, without its free pages; another process may use it. */

@@ -84,7 +84,7 @@ export class StoreReader {
       bytes += message.bytes;
       if (bytes > maxBytes) return span(entry.position, false);
       newestFirst.push(message);
-      await this.#pause(message.bytes);
+      if (this.#isSliceOver(message.bytes)) await nextIteration();
     }
     // What is lost above the oldest message is a gap, or still in memory.
     const oldest = newestFirst.at(-1)?.position ?? from + 1;
@@ -101,18 +101,19 @@ export class StoreReader {
       newest ??= this.#message(position, room);
       count++;
       // An entry of the index takes a fifth of the time of a message.
-      if (count % ENTRIES_PER_READ === 0) await this.#pause(0, ENTRIES_PER_READ / 5);
+      if (count % ENTRIES_PER_READ === 0 && this.#isSliceOver(0, ENTRIES_PER_READ / 5)) await nextIteration();
     }
-    await this.#pause(0);
+    if (this.#isSliceOver(0)) await nextIteration();
     return { count, ...(newest && { newest }) };
   }
 
-  async #pause(bytes: number, messages = 1): Promise<void> {
+  /** Counts what was read. True: the event loop is to be let go. */
+  #isSliceOver(bytes: number, messages = 1): boolean {
     this.#read += messages;
     this.#bytes += bytes;
-    if (this.#read < MESSAGES_PER_SLICE && this.#bytes < BYTES_PER_SLICE) return;
+    if (this.#read < MESSAGES_PER_SLICE && this.#bytes < BYTES_PER_SLICE) return false;
     [this.#read, this.#bytes] = [0, 0];
-    await nextIteration();
+    return true;
   }
 
   /** The index of a room, newest first, not above `from`. */

@@ -5,10 +5,13 @@ import { metaOf } from './store-pages.ts';
 /** So much is free at the end at any time, for what is small. */
 const SPARE_BYTES = 262_144;
 
-/** The file grows by so much at least. */
-const GROWTH_BYTES = 262_144;
+/** So much is free when the file has grown, for about 14 appends of one message; less on a disk that is almost full. */
+const GROWTH_BYTES = 1_048_576;
 
-const ZEROS = Buffer.alloc(GROWTH_BYTES);
+/** It is written in parts of this size. */
+const CHUNK_BYTES = 262_144;
+
+const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
 /**
  * Disk space at the end of the file that LMDB has not used yet. It is made by appending zeros before LMDB
@@ -22,6 +25,8 @@ export class StoreSpace {
   readonly #file: FileHandle;
   /** For transactions that are not on disk yet. */
   #taken = SPARE_BYTES;
+  /** So much may be taken before the file is looked at again: a look takes 60 µs. */
+  #unlooked = Number.NEGATIVE_INFINITY;
   #growing: Promise<void> | undefined;
 
   private constructor(readFd: number, file: FileHandle) {
@@ -44,8 +49,10 @@ export class StoreSpace {
   /** Resolves when so much can be written, which `release` must follow; rejects with why not. */
   async take(bytes: number): Promise<void> {
     this.#taken += bytes;
+    this.#unlooked -= bytes;
+    if (this.#unlooked >= 0) return;
     try {
-      while (this.#missing > 0) {
+      while (this.#look() > 0) {
         this.#growing ??= this.#grow().finally(() => {
           this.#growing = undefined;
         });
@@ -68,13 +75,20 @@ export class StoreSpace {
     await this.#file.close();
   }
 
-  get #missing(): number {
+  /** How much is missing. Transactions use no more than they take, so that what is left stays free till it is taken. */
+  #look(): number {
     const { pages, pageSize } = metaOf(this.#readFd);
-    return pages * pageSize + this.#taken - fstatSync(this.#readFd).size;
+    const missing = pages * pageSize + this.#taken - fstatSync(this.#readFd).size;
+    this.#unlooked = -missing;
+    return missing;
   }
 
   async #grow(): Promise<void> {
-    do await this.#file.appendFile(ZEROS);
-    while (this.#missing > 0);
+    try {
+      do await this.#file.appendFile(ZEROS);
+      while (this.#look() > -GROWTH_BYTES);
+    } catch (error) {
+      if (this.#look() > 0) throw error;
+    }
   }
 }
