@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Attacked, ATTACKS, WALLS } from '../attacks/list.ts';
+import { ATTACKS, type Attacked, WALLS } from '../attacks/list.ts';
 import { answeredLivez, longestLivez } from '../attacks/livez.ts';
 import { type Belfry, type BelfryConfig, checkBelfry } from '../harness/belfry.ts';
 import type { Bench, Subscribers } from '../harness/bench.ts';

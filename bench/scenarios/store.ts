@@ -1,49 +1,59 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pathToFileURL } from 'node:url';
-import type { Belfry, BelfryConfig } from '../harness/belfry.ts';
+import type { BelfryConfig } from '../harness/belfry.ts';
 import type { Bench } from '../harness/bench.ts';
-import { numberOption, type Result, type Scenario } from '../harness/scenario.ts';
+import { Caller } from '../harness/caller.ts';
+import { Disk } from '../harness/disk.ts';
+import { numberOption, type Options, type Result, type Scenario } from '../harness/scenario.ts';
 import { median, spread } from '../harness/statistics.ts';
-
-/** What is measured of the log is in `dist`, which benchmarks do not compile. */
-interface Log {
-  open(): Promise<void>;
-  append(entries: readonly object[]): Promise<{ stored: Promise<void> }>;
-  since(rooms: readonly string[], id: string, limitOf: () => number): Promise<ReadonlyMap<string, History>>;
-  idAt(position: number): string;
-  close(): Promise<void>;
-}
-interface History {
-  readonly resumed: boolean | null;
-  readonly messages: readonly object[];
-}
+import { log } from './store-log.ts';
 
 const ROOM = 'wall-0';
 const KEPT = 10;
+const BROADCASTS_PER_SECOND = 50;
+/** Of a second each. */
+const TURNS_PER_ROUND = 6;
+/** They compile the code. */
+const WARM_UP_TURNS = 3;
 const RULE = [{ match: '*', history: 10_000 }];
+
+/** The parts of the scenario, by their names in `--only`. */
+const PARTS = {
+  delivery: delivering,
+  answers: answering,
+  log: (_bench, folder) => log(folder),
+  joins: joining,
+} as const satisfies Record<string, Part>;
+
+type Part = (bench: Bench, folder: string, options: Options) => AsyncIterable<Result>;
 
 export const store: Scenario = {
   name: 'store',
-  question: 'What does a log on disk cost? (--connections 1000 --seconds 10 --rounds 3)',
+  question:
+    'What does a log on disk cost? (--connections 1000 --seconds 10 --rounds 3 --only delivery,answers,log,joins)',
   async *run(bench, options) {
-    const rounds = numberOption(options, 'rounds', 3);
-    const folder = mkdtempSync(join(tmpdir(), 'belfry-bench-store-'));
-    try {
-      yield await delivering(bench, folder, numberOption(options, 'connections', 1000), rounds);
-      await bench.clear();
-      yield* answering(bench, folder, numberOption(options, 'seconds', 10));
-      await bench.clear();
-      yield* reading(join(folder, 'many'));
-      yield await joining(bench, folder, rounds);
-    } finally {
-      await bench.clear();
-      rmSync(folder, { recursive: true });
+    for (const part of chosen(options.only)) {
+      const folder = mkdtempSync(join(tmpdir(), 'belfry-bench-store-'));
+      try {
+        yield* part(bench, folder, options);
+      } finally {
+        await bench.clear();
+        rmSync(folder, { recursive: true });
+      }
     }
   },
 };
+
+function chosen(only: string | undefined): Part[] {
+  const names = only?.split(',') ?? Object.keys(PARTS);
+  return names.map((name) => {
+    const part = Object.entries(PARTS).find(([key]) => key === name)?.[1];
+    if (!part) throw new Error(`--only: there is no part "${name}"; known: ${Object.keys(PARTS).join(', ')}`);
+    return part;
+  });
+}
 
 const stored = (folder: string, name: string, config: BelfryConfig = {}) => ({
   rooms: RULE,
@@ -51,26 +61,30 @@ const stored = (folder: string, name: string, config: BelfryConfig = {}) => ({
   ...config,
 });
 
-async function delivering(bench: Bench, folder: string, count: number, rounds: number): Promise<Result> {
+/**
+ * Broadcasts leave at the same pace from both, since a server that waits between them finds its readers asleep,
+ * and waking them is a part of its writes. They take turns, since the machine is not equally fast at all times.
+ */
+async function* delivering(bench: Bench, folder: string, options: Options): AsyncIterable<Result> {
+  const count = numberOption(options, 'connections', 1000);
+  const rounds = numberOption(options, 'rounds', 3);
   const servers = [await bench.belfry(stored(folder, 'delivery')), await bench.belfry({ rooms: RULE })];
   const micros: number[][] = [[], []];
   for (const { port } of servers) {
     const subscribers = bench.subscribers({ isLowPriority: true });
     await subscribers.call('subscribe', { transport: 'websocket', prefix: 'wall', port, count });
   }
-  for (let round = 0; round <= rounds; round++) {
+  for (let turn = -WARM_UP_TURNS; turn < rounds * TURNS_PER_ROUND; turn++) {
     for (const [index, server] of servers.entries()) {
-      const broadcasts = 200;
       const before = server.cost.cpuMs();
-      for (let n = 0; n < broadcasts; n++) await server.broadcast(ROOM, 200);
-      const used = ((server.cost.cpuMs() - before) * 1000) / (broadcasts * count);
-      // The first round compiles the code.
-      if (round > 0) micros[index]?.push(used);
+      await paced(BROADCASTS_PER_SECOND, 1, () => server.broadcast(ROOM, 200));
+      const used = ((server.cost.cpuMs() - before) * 1000) / (BROADCASTS_PER_SECOND * count);
+      if (turn >= 0) micros[index]?.push(used);
     }
   }
   const [disk = [], memory = []] = micros;
-  return {
-    what: `a broadcast to ${count} WebSockets, CPU of each frame`,
+  yield {
+    what: `a broadcast to ${count} WebSockets, ${BROADCASTS_PER_SECOND} a second, CPU of each frame`,
     unit: 'µs',
     belfry: median(disk),
     against: { memory: median(memory) },
@@ -78,79 +92,51 @@ async function delivering(bench: Bench, folder: string, count: number, rounds: n
   };
 }
 
-async function* answering(bench: Bench, folder: string, seconds: number): AsyncIterable<Result> {
+/** Beside each call the disk alone makes a commit, half an interval later: no answer is better than that. */
+async function* answering(bench: Bench, folder: string, options: Options): AsyncIterable<Result> {
+  const seconds = numberOption(options, 'seconds', 10);
   const server = await bench.belfry(stored(folder, 'answers'));
+  const caller = new Caller(server.port, '/admin/broadcast', { rooms: ROOM, data: 'x'.repeat(200) });
+  const disk = await Disk.open(join(folder, 'alone'));
   for (const perSecond of [20, 200]) {
-    await paced(server, perSecond, 2);
+    const answered: number[] = [];
+    const committed: number[] = [];
+    const call = async () => {
+      const ms = caller.call();
+      await sleep(500 / perSecond);
+      committed.push(await disk.commit());
+      answered.push(await ms);
+    };
+    await paced(perSecond, 2, call);
+    for (const times of [answered, committed]) times.length = 0;
+    await paced(perSecond, seconds, call);
     yield {
       what: `POST /admin/broadcast, ${perSecond} a second, answered: 99th percentile`,
       unit: 'ms',
-      belfry: spread(await paced(server, perSecond, seconds)).p99,
+      belfry: spread(answered).p99,
+      against: { 'the disk alone': spread(committed).p99 },
       target: 'at most 5 ms',
+      note: `median ${median(answered).toFixed(1)} ms, of the disk ${median(committed).toFixed(1)} ms`,
     };
   }
+  caller.close();
+  await disk.close();
 }
 
-async function paced(server: Belfry, perSecond: number, seconds: number): Promise<number[]> {
-  const took: number[] = [];
+/** Begins calls at a pace, whether those before are answered or not. */
+async function paced(perSecond: number, seconds: number, call: () => Promise<void>): Promise<void> {
   const calls: Promise<void>[] = [];
-  const call = async () => {
-    const began = performance.now();
-    await server.broadcast(ROOM, 200);
-    took.push(performance.now() - began);
-  };
   const beganAt = performance.now();
   for (let n = 0; n < perSecond * seconds; n++) {
     await sleep(Math.max(0, beganAt + (n * 1000) / perSecond - performance.now()));
     calls.push(call());
   }
   await Promise.all(calls);
-  return took;
-}
-
-async function* reading(folder: string): AsyncIterable<Result> {
-  const { LmdbLog } = await import(pathToFileURL(resolve('dist/log/lmdb-log.js')).href);
-  const { systemClock } = await import(pathToFileURL(resolve('dist/clock.js')).href);
-  const limits = { historyBytes: 262_144, totalHistoryBytes: 67_108_864, maxBufferedBytes: 1_048_576 };
-  const retentionOf = () => ({ messages: 1000, ms: 3_600_000 });
-  const settings = { current: { limits, retentionOf } };
-  const options = { folder, maxBytes: 2 ** 30, clock: systemClock, settings, onFault: console.error };
-  const entry = { event: 'message', time: '2026-11-20T18:00:04.120Z', data: JSON.stringify('x'.repeat(50)) };
-  let log: Log = new LmdbLog(options);
-  await log.open();
-  for (let n = 0; n < 1_000_000; n += 1000) {
-    const entries = Array.from({ length: 1000 }, (_, index) => ({ ...entry, room: `room-${index}` }));
-    const { stored } = await log.append(entries);
-    if (n % 20_000 === 0) await stored;
-  }
-  const { stored } = await log.append(Array.from({ length: 1000 }, () => ({ ...entry, room: 'missed' })));
-  await stored;
-  await log.close();
-  const opened: number[] = [];
-  const resumed: number[] = [];
-  for (let round = 0; round < 5; round++) {
-    log = new LmdbLog(options);
-    let began = performance.now();
-    await log.open();
-    opened.push(performance.now() - began);
-    began = performance.now();
-    const history = (await log.since(['missed'], log.idAt(1_000_000), () => 10)).get('missed');
-    resumed.push(performance.now() - began);
-    if (history?.resumed !== true || history.messages.length !== 1000)
-      throw new Error('messages are missing');
-    await log.close();
-  }
-  yield { what: '1,000,000 messages: opened', unit: 'ms', belfry: median(opened), target: 'at most 500 ms' };
-  yield {
-    what: 'a resume of 1,000 messages, read from the disk',
-    unit: 'ms',
-    belfry: median(resumed),
-    target: 'at most 10 ms',
-  };
 }
 
 /** 5,000 connect to rooms that keep messages, or keep none. */
-async function joining(bench: Bench, folder: string, rounds: number): Promise<Result> {
+async function* joining(bench: Bench, folder: string, options: Options): AsyncIterable<Result> {
+  const rounds = numberOption(options, 'rounds', 3);
   const count = 5000;
   const rooms = (joinHistory: number) => [{ match: '*', history: KEPT, joinHistory }];
   const servers = [
@@ -172,7 +158,7 @@ async function joining(bench: Bench, folder: string, rounds: number): Promise<Re
     }
   }
   const [kept = [], none = []] = took;
-  return {
+  yield {
     what: `${count} connect at once and get ${KEPT} kept messages, CPU of each`,
     unit: 'µs',
     belfry: median(kept),

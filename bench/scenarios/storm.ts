@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bench } from '../harness/bench.ts';
 import { clocks } from '../harness/belfry.ts';
+import type { Bench } from '../harness/bench.ts';
 import { numberOption, type Result, type Scenario } from '../harness/scenario.ts';
 import { type Server, TICKED } from '../harness/server.ts';
 import { median, spread } from '../harness/statistics.ts';

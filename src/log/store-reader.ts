@@ -103,7 +103,7 @@ export class StoreReader {
       // An entry of the index takes a fifth of the time of a message.
       if (count % ENTRIES_PER_READ === 0 && this.#isSliceOver(0, ENTRIES_PER_READ / 5)) await nextIteration();
     }
-    if (this.#isSliceOver(0)) await nextIteration();
+    if (this.#isSliceOver(0, 1 + (count % ENTRIES_PER_READ) / 5)) await nextIteration();
     return { count, ...(newest && { newest }) };
   }
 
