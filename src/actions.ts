@@ -1,7 +1,7 @@
 import type { Admission } from './access/admission.ts';
 import type { RoomMessageRates } from './access/rate-limits.ts';
-import type { Clock } from './clock.ts';
-import type { Connection } from './hub/connection.ts';
+import { type Clock, instant } from './clock.ts';
+import { type Connection, closingText } from './hub/connection.ts';
 import { Refusal, shown } from './hub/errors.ts';
 import { isRoomName, ROOM_ACCEPTS } from './hub/event.ts';
 import type { Hub } from './hub/hub.ts';
@@ -11,7 +11,7 @@ import type { ClientAction, Sent } from './transport/action-table.ts';
 export interface ActionParts {
   readonly hub: Pick<Hub, 'publish' | 'subscribe' | 'leave' | 'close' | 'refusalOf'>;
   readonly clock: Pick<Clock, 'now'>;
-  readonly access: Pick<Admission, 'checkPublish' | 'checkSubscribe' | 'reserveRoom'>;
+  readonly access: Pick<Admission, 'checkPublish' | 'checkSubscribe' | 'reserveRoom' | 'renew' | 'mayStay'>;
   readonly roomRates: Pick<RoomMessageRates, 'take'>;
 }
 
@@ -28,6 +28,7 @@ export function builtInActions(parts: ActionParts): Readonly<Record<string, Clie
     publish: publish(parts),
     subscribe: subscribe(parts),
     unsubscribe: unsubscribe(parts),
+    token: token(parts),
     close: {
       perform: ({ connection, afterReply }) => afterReply(() => hub.close(connection, CLOSE.normal)),
     },
@@ -39,7 +40,7 @@ function publish(parts: ActionParts): ClientAction {
   return {
     async perform({ connection, sent }) {
       const room = ownRoom(sent, connection, 403);
-      access.checkPublish(room);
+      access.checkPublish(room, connection);
       if (sent.data === undefined) throw Refusal.invalid('data', '"data" is missing: send any JSON');
       const event = stringOf(sent, 'event', 'the name of an event as a string') ?? 'message';
       const isForSelf = flagOf(sent, 'self') !== false;
@@ -58,7 +59,7 @@ function publish(parts: ActionParts): ClientAction {
       const { rooms } = connection;
       if (rooms.size === 0) return subscribeExample(parts, connection, sent);
       const room = [...namedIn(sent), ...someRooms(connection)].find(
-        (each) => rooms.has(each) && passes(() => access.checkPublish(each)),
+        (each) => rooms.has(each) && passes(() => access.checkPublish(each, connection)),
       );
       if (room === undefined) return undefined;
       return JSON.stringify({
@@ -102,6 +103,26 @@ function unsubscribe({ hub }: ActionParts): ClientAction {
     example(connection, sent) {
       const room = [...namedIn(sent), ...someRooms(connection)].find((each) => connection.rooms.has(each));
       return room === undefined ? undefined : JSON.stringify({ action: 'unsubscribe', room });
+    },
+  };
+}
+
+function token({ hub, access }: ActionParts): ClientAction {
+  return {
+    async perform({ connection, sent: { data } }) {
+      const given = typeof data === 'object' && data !== null && 'token' in data ? data.token : undefined;
+      if (typeof given !== 'string') {
+        throw Refusal.invalid('data.token', '"data" must be {"token":"…"}, with the new token as a string');
+      }
+      const subscriber = await access.renew(given, connection);
+      connection.subscriber = subscriber;
+      for (const room of [...connection.rooms]) {
+        if (access.mayStay(room, connection)) continue;
+        connection.send(closingText({ ...CLOSE.forbidden, reason: 'the token does not cover it' }, room));
+        hub.leave(connection, room);
+      }
+      const { expiresAtMs } = subscriber;
+      return { expiresAt: expiresAtMs === undefined ? null : instant(expiresAtMs) };
     },
   };
 }

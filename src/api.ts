@@ -61,6 +61,13 @@ export interface Presence {
   readonly room: string;
   readonly connection: string;
   readonly device?: string;
+  /** Whom the client's token names. */
+  readonly user?: string;
+  /**
+   * With a user: how many connections of the same user are in the room now, 1 when the user comes and 0 when
+   * the last one has left.
+   */
+  readonly userConnections?: number;
 }
 
 /** The events that a program can listen to, each with what its listeners get. */
@@ -76,6 +83,8 @@ export interface ActionClient {
   readonly id: string;
   /** The device that it named when it connected. */
   readonly device?: string;
+  /** Whom its token names. */
+  readonly user?: string;
   /** The rooms that it is in, at the moment of the call. */
   readonly rooms: readonly string[];
   readonly remoteAddress: string;
@@ -179,10 +188,11 @@ export interface Belfry {
 export function clientAction(action: Action): ClientAction {
   return {
     perform({ connection, sent, receivedAtMs }) {
-      const { device, remoteAddress } = connection.peer;
+      const { device, user, remoteAddress } = connection.peer;
       const client = {
         id: connection.id,
         ...(device && { device }),
+        ...(user && { user }),
         rooms: [...connection.rooms],
         remoteAddress,
       };
@@ -246,7 +256,12 @@ function publishedMessage(event: HubEvents['message'][0]): PublishedMessage {
 }
 
 /** The same for a client that joins or leaves. */
-function presenceOf({ room, connection }: HubEvents['join'][0]): Presence {
-  const { device } = connection.peer;
-  return { room, connection: connection.id, ...(device && { device }) };
+function presenceOf({ room, connection, userConnections }: HubEvents['join'][0]): Presence {
+  const { device, user } = connection.peer;
+  return {
+    room,
+    connection: connection.id,
+    ...(device && { device }),
+    ...(user && { user, userConnections }),
+  };
 }

@@ -156,7 +156,7 @@ export interface ShutDownParts {
     readonly clients: Iterable<{ readonly connection: Connection; readonly socket: OpenSocket }>;
     stop(): void;
   };
-  readonly upgrades: { readonly refused: Iterable<OpenSocket> };
+  readonly upgrades: { readonly held: Iterable<OpenSocket> };
   readonly listener: { cut(): void; close(): Promise<void> };
   readonly schedules: { stop(): Promise<void> };
   readonly metrics: { stop(): void };
@@ -172,7 +172,7 @@ export async function shutDown(parts: ShutDownParts, drainMs: number, signal: Ab
   signal.addEventListener('abort', cut);
   if (signal.aborted) cut();
   // Those on the server of another program are on no list of the listener.
-  const sockets = [...[...heartbeat.clients].map(({ socket }) => socket), ...upgrades.refused];
+  const sockets = [...[...heartbeat.clients].map(({ socket }) => socket), ...upgrades.held];
   await Promise.all([schedules.stop(), allClosed(sockets, { clock, signal }), listener.close()]);
   signal.removeEventListener('abort', cut);
   metrics.stop();

@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { TokenEntry } from './access/tokens.ts';
 import { type ConfigEntry, refusedConfig } from './admin/server.ts';
 import type { DocumentSource, Reloaded } from './api.ts';
 import { type Clock, instant } from './clock.ts';
@@ -11,14 +10,14 @@ import { Refusal } from './hub/errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Logger } from './observe/log.ts';
 import type { Applied } from './schedule/schedules.ts';
-import { Settings, type SettingsHolder } from './settings.ts';
+import { Settings, type SettingsHolder, type SettingsParts } from './settings.ts';
 
 /** Keys that take effect at the next start only, since the port is bound once; so does `store`. */
 const BOUND_ONCE = ['host', 'port'] as const;
 
 const NONE_APPLIED: Applied = { added: [], changed: [], removed: [], kept: [] };
 
-export interface ReloadsParts {
+export interface ReloadsParts extends SettingsParts {
   readonly clock: Clock;
   /** The document of the first configuration. */
   readonly document: unknown;
@@ -27,7 +26,6 @@ export interface ReloadsParts {
   /** Throws a `ConfigError`. */
   readonly parse: (document: unknown) => Config;
   readonly settings: SettingsHolder;
-  readonly madeToken: TokenEntry | undefined;
   readonly lifecycle: Pick<Lifecycle, 'phase'>;
   /** Applies the schedules in force; all of them or, where it throws, none. */
   readonly applySchedules: () => Applied;
@@ -76,7 +74,7 @@ export class Reloads {
    * the server is stopping.
    */
   async reload(): Promise<Reloaded> {
-    const { source, settings, logger, clock, madeToken } = this.#parts;
+    const { source, settings, logger, clock } = this.#parts;
     const { phase } = this.#parts.lifecycle;
     if (phase === 'draining' || phase === 'stopped') throw new Refusal(409, 'the server is stopping');
     if (!source)
@@ -89,9 +87,10 @@ export class Reloads {
       const { host, port } = phase === 'new' ? read.server : before.server;
       // The log is made with the server.
       const inForce = { ...read, server: { ...read.server, host, port }, store: before.config.store };
-      settings.current = new Settings(inForce, madeToken);
+      settings.current = new Settings(inForce, this.#parts, before);
       // Before the server runs it starts none: those in force then begin with it.
       const applied = phase === 'running' ? this.#parts.applySchedules() : NONE_APPLIED;
+      if (before.remoteKeys !== settings.current.remoteKeys) before.remoteKeys?.stop();
       this.#document = document;
       this.#shown = undefined;
       this.#loadedAtMs = clock.now();

@@ -52,14 +52,15 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   const { clock = systemClock, logger, env = process.env, baseDirectory = process.cwd() } = options;
   // The same list again has its schema already.
   const kinds = options.feeds?.length ? [...feedKinds, ...options.feeds] : feedKinds;
-  const config = parseConfig(document, { feedKinds: kinds, env });
+  const config = parseConfig(document, { feedKinds: kinds, env, baseDirectory });
   const madeToken = config.admin.tokens.length === 0 ? randomBytes(24).toString('base64url') : undefined;
   const tokenEntry: TokenEntry | undefined =
     madeToken === undefined
       ? undefined
       : { name: 'made for this run', role: 'operator', sha256: sha256Of(madeToken) };
-  const settings: SettingsHolder = { current: new Settings(config, tokenEntry) };
   const onFault = (what: string, err: unknown) => logger?.error({ err }, what);
+  const settingsParts = { madeToken: tokenEntry, clock, onFault };
+  const settings: SettingsHolder = { current: new Settings(config, settingsParts) };
   const onRefused = (reason: RefusalReason) => metrics.refused(reason);
 
   // Schedules, feeds, rooms
@@ -132,19 +133,19 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     },
     async end(drainMs, signal) {
       broadcasts.stop();
+      settings.current.remoteKeys?.stop();
       const parts = { clock, settings, hub, heartbeat, upgrades, listener, schedules, metrics };
       await shutDown(parts, drainMs, signal);
       await log.close();
     },
   });
   const reloads = new Reloads({
-    clock,
+    ...settingsParts,
     document,
     source: options.source,
     kinds,
-    parse: (read) => parseConfig(read, { feedKinds: kinds, env }),
+    parse: (read) => parseConfig(read, { feedKinds: kinds, env, baseDirectory }),
     settings,
-    madeToken: tokenEntry,
     lifecycle,
     applySchedules,
     logger,

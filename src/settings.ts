@@ -1,10 +1,17 @@
 import { ClientAddresses } from './access/client-address.ts';
 import { Origins } from './access/origins.ts';
+import { RemoteKeys, type RemoteKeysParts } from './access/remote-keys.ts';
 import { RoomRules } from './access/room-rules.ts';
+import { SubscriberTokens } from './access/subscriber-tokens.ts';
 import { type TokenCheck, type TokenEntry, tokenCheck } from './access/tokens.ts';
 import type { Config } from './config/schema.ts';
 import type { HubSettings } from './hub/settings.ts';
 import type { HistorySettings } from './log/room-histories.ts';
+
+export interface SettingsParts extends RemoteKeysParts {
+  /** Counts where the configuration names no admin token. */
+  readonly madeToken: TokenEntry | undefined;
+}
 
 /** Everything that a reload replaces: an immutable snapshot made from one configuration. */
 export class Settings implements HubSettings, HistorySettings {
@@ -17,10 +24,14 @@ export class Settings implements HubSettings, HistorySettings {
   readonly origins: Origins;
   readonly tokens: TokenCheck;
   readonly addresses: ClientAddresses;
+  readonly subscribers: SubscriberTokens | undefined;
+  /** Fetches the keys of `subscribers`; to be stopped when no snapshot has them any more. */
+  readonly remoteKeys: RemoteKeys | undefined;
 
-  /** `madeToken` counts where the configuration names no token. */
-  constructor(config: Config, madeToken: TokenEntry | undefined) {
-    const { admin, limits, rooms, server } = config;
+  /** Keys that were fetched for the snapshot `before` count on where their address is the same. */
+  constructor(config: Config, parts: SettingsParts, before?: Settings) {
+    const { access, admin, limits, rooms, server } = config;
+    const { madeToken, clock } = parts;
     this.config = config;
     this.server = server;
     this.limits = limits;
@@ -30,6 +41,12 @@ export class Settings implements HubSettings, HistorySettings {
     this.origins = new Origins(server);
     this.tokens = tokenCheck(admin.tokens.length === 0 && madeToken ? [madeToken] : admin.tokens);
     this.addresses = new ClientAddresses(server.trustProxy);
+    const jwksUrl = access?.jwksUrl;
+    const isSame = before?.remoteKeys && before.remoteKeys.address === jwksUrl;
+    if (isSame) this.remoteKeys = before.remoteKeys;
+    else if (jwksUrl !== undefined) this.remoteKeys = new RemoteKeys(jwksUrl, parts);
+    const keys = access?.key ?? this.remoteKeys;
+    if (access && keys) this.subscribers = new SubscriberTokens(access, keys, clock);
   }
 
   retentionOf(room: string): { readonly messages: number; readonly ms: number } {

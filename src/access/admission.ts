@@ -1,4 +1,4 @@
-import type { Connection, Peer } from '../hub/connection.ts';
+import type { Connection, Peer, Subscriber } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Hub } from '../hub/hub.ts';
@@ -8,6 +8,7 @@ import type { ConnectionLimiter, Slot } from './connection-limits.ts';
 import type { Origins } from './origins.ts';
 import type { RoomLimiter } from './room-limits.ts';
 import type { RoomRules } from './room-rules.ts';
+import { type SubscriberTokens, tokenOf } from './subscriber-tokens.ts';
 
 /** Path and query as a `URL` has them; scheme and host are not looked at. */
 export type RequestTarget = Pick<URL, 'pathname' | 'searchParams'>;
@@ -23,6 +24,8 @@ export interface Caller extends HeaderSource {
 export interface Admitted {
   readonly rooms: readonly string[];
   readonly peer: Peer;
+  /** What the client's token allows; absent: it came without one. */
+  readonly subscriber?: Subscriber | undefined;
   /** The id after which messages were missed. */
   readonly since: string | undefined;
 }
@@ -40,6 +43,18 @@ export interface AccessSettings {
   readonly addresses: ClientAddresses;
   readonly origins: Origins;
   readonly rooms: RoomRules;
+  /** Absent: tokens of listeners are not looked at. */
+  readonly subscribers?: Pick<SubscriberTokens, 'verify'> | undefined;
+}
+
+/** What a request asks for, once its names, its host and its origin are accepted. */
+interface Asked {
+  readonly caller: Caller;
+  readonly rooms: readonly string[];
+  readonly device: string | undefined;
+  readonly client: ClientAddress;
+  /** Not verified yet. */
+  readonly token: string | undefined;
 }
 
 export interface AdmissionParts {
@@ -64,8 +79,11 @@ const NO_HEADERS: HeaderSource = { header: () => undefined };
 
 /**
  * The one decision that guards rooms, for all representations. Checks in the order in which the answers
- * matter: names (400), host (421), origin (403), the room's rule (401, 403), and last what passes by itself
- * (503, 423). Every call throws a `Refusal`.
+ * matter: names (400), host (421), origin (403), a token (401), the room's rule (401, 403), and last what
+ * passes by itself (503, 423). Every call throws a `Refusal`.
+ *
+ * A client without a token is decided on at once. With one the decision takes a promise, which rejects with
+ * the `Refusal`; what is cheaper than a signature is decided first.
  */
 export class Admission {
   readonly #parts: AdmissionParts;
@@ -82,26 +100,30 @@ export class Admission {
   }
 
   /** For a request that is answered at once, without a subscription. */
-  check(caller: Caller): Admitted {
-    return this.#decide(caller).admitted;
+  check(caller: Caller): Admitted | Promise<Admitted> {
+    const asked = this.#asked(caller);
+    const { token } = asked;
+    return token === undefined ? this.#admit(asked, undefined) : this.#checkToken(asked, token);
   }
 
   /** For a client that subscribes: takes a slot for it. Throws a `Refusal` also where a limit is reached (503, 429). */
-  enter(caller: Caller): AdmittedClient {
+  enter(caller: Caller): AdmittedClient | Promise<AdmittedClient> {
     const { connections, rooms: limiter } = this.#parts;
-    const { admitted, client } = this.#decide(caller);
-    limiter.checkConnect(admitted.rooms, client);
+    const asked = this.#asked(caller);
+    const { rooms, client, token } = asked;
+    if (token !== undefined) return this.#enterWithToken(asked, token);
+    const admitted = this.#admit(asked, undefined);
+    limiter.checkConnect(rooms, client);
     const slot = connections.take(client);
-    const reservation = limiter.reserve(admitted.rooms, client);
-    return { ...admitted, slot, reservation };
+    return { ...admitted, slot, reservation: limiter.reserve(rooms, client) };
   }
 
   /**
    * For a connection that subscribes to one more room: throws where the room's rule, or a limit, does not
-   * let it (403, 429, 503).
+   * let it (401, 403, 429, 503).
    */
   checkSubscribe(room: string, connection: Connection): void {
-    this.#parts.settings.current.rooms.checkSubscribe(room);
+    this.#parts.settings.current.rooms.checkSubscribe(room, connection.subscriber);
     this.#parts.rooms.checkSubscribe(room, connection.rooms, this.#addressOf(connection));
   }
 
@@ -110,9 +132,28 @@ export class Admission {
     return this.#parts.rooms.reserve([room], this.#addressOf(connection));
   }
 
-  /** Throws a 403 where the room's rule does not let its members publish. */
-  checkPublish(room: string): void {
-    this.#parts.settings.current.rooms.checkPublish(room);
+  /** Throws a 403 where the room's rule does not let this member publish. */
+  checkPublish(room: string, { subscriber }: Connection): void {
+    this.#parts.settings.current.rooms.checkPublish(room, subscriber);
+  }
+
+  /**
+   * Verifies a token that a connection sends in place of the one it came with. Rejects with a `Refusal`: 401
+   * where it is wrong, 403 where it is of another user.
+   */
+  async renew(token: string, { subscriber: before }: Connection): Promise<Subscriber> {
+    const { subscribers } = this.#parts.settings.current;
+    if (!subscribers)
+      throw new Refusal(409, 'tokens are not looked at here: the configuration has no "access"');
+    if (!before) throw new Refusal(403, 'this connection came without a token: connect again with one');
+    const subscriber = await subscribers.verify(token);
+    if (subscriber.user === before.user) return subscriber;
+    throw new Refusal(403, 'the token is of another user than the one that this connection came with');
+  }
+
+  /** Whether a connection may stay in a room that it is in. */
+  mayStay(room: string, { subscriber }: Connection): boolean {
+    return !this.#parts.settings.current.rooms.needsToken(room) || subscriber?.mayJoin(room) === true;
   }
 
   /** Checks host and origin only, for requests outside rooms. */
@@ -137,27 +178,66 @@ export class Admission {
     return this.#parts.settings.current.addresses.of(peer.remoteAddress, NO_HEADERS);
   }
 
-  #decide(caller: Caller): { admitted: Admitted; client: ClientAddress } {
-    const { settings, rooms: limiter, hub } = this.#parts;
+  #asked(caller: Caller): Asked {
+    const { settings, rooms: limiter } = this.#parts;
     const rooms = roomsOf(caller.url);
     // First, since each name is then matched against every rule.
     limiter.checkNumber(rooms);
     const device = deviceOf(caller.url);
     const client = this.checkOrigin(caller);
-    for (const room of rooms) settings.current.rooms.checkSubscribe(room);
+    const token = settings.current.subscribers && tokenOf(caller);
+    return { caller, rooms, device, client, token };
+  }
+
+  #admit({ caller, rooms, device, client }: Asked, subscriber: Subscriber | undefined): Admitted {
+    const { settings, hub } = this.#parts;
+    for (const room of rooms) settings.current.rooms.checkSubscribe(room, subscriber);
     const { closed } = this;
     if (closed) throw closed;
     const locks = rooms.flatMap((room) => hub.refusalOf(room) ?? []);
     // A client that asks for several rooms gets those that are open; only where none is, it is refused.
     if (locks.length === rooms.length) throw firstToOpen(locks);
+    const user = subscriber?.user;
     const userAgent = this.#kept(caller.header('user-agent'));
-    const admitted = {
+    return {
       rooms,
       // After a reconnect the header is newer than the address that the page was loaded with.
       since: caller.header('last-event-id') || caller.url.searchParams.get('since') || undefined,
-      peer: { remoteAddress: client.address, ...(device && { device }), ...(userAgent && { userAgent }) },
+      peer: {
+        remoteAddress: client.address,
+        ...(device && { device }),
+        ...(user && { user }),
+        ...(userAgent && { userAgent }),
+      },
+      subscriber,
     };
-    return { admitted, client };
+  }
+
+  async #checkToken(asked: Asked, token: string): Promise<Admitted> {
+    const { closed } = this;
+    if (closed) throw closed;
+    return this.#admit(asked, await this.#verify(token));
+  }
+
+  /** The slot is taken before the token is verified: the limits then bound what is verified as well. */
+  async #enterWithToken(asked: Asked, token: string): Promise<AdmittedClient> {
+    const { connections, rooms: limiter } = this.#parts;
+    const { rooms, client } = asked;
+    const { closed } = this;
+    if (closed) throw closed;
+    const slot = connections.take(client);
+    try {
+      const admitted = this.#admit(asked, await this.#verify(token));
+      limiter.checkConnect(rooms, client);
+      return { ...admitted, slot, reservation: limiter.reserve(rooms, client) };
+    } catch (error) {
+      slot.release();
+      throw error;
+    }
+  }
+
+  async #verify(token: string): Promise<Subscriber | undefined> {
+    return this.#parts.settings.current.subscribers?.verify(token);
   }
 
   /** As much of a `User-Agent` as is kept with a connection. */

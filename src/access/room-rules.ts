@@ -1,3 +1,4 @@
+import type { Subscriber } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import { isExact, type RoomMatcher, roomMatcher } from '../hub/event.ts';
 
@@ -67,24 +68,39 @@ export class RoomRules {
     return slow === 'latest';
   }
 
-  /** Throws a 401 or 403 `Refusal` where the caller may not listen in the room. */
-  checkSubscribe(room: string): void {
+  /** Whether listening in the room takes a token. */
+  needsToken(room: string): boolean {
+    return this.#find(room)?.rule.subscribe === 'token';
+  }
+
+  /** Throws a 401 or 403 `Refusal` where the client may not listen in the room. */
+  checkSubscribe(room: string, subscriber?: Subscriber): void {
     const found = this.#find(room);
     if (!found || found.rule.subscribe === 'anyone') return;
     const { rule, index } = found;
     const line = `rooms[${index}].subscribe is "${rule.subscribe}"`;
-    if (rule.subscribe === 'token') {
+    if (rule.subscribe === 'nobody') throw new Refusal(403, `nobody may listen in room "${room}": ${line}`);
+    if (!subscriber) {
       throw new Refusal(401, `room "${room}" needs a token: ${line}`, {
         headers: { 'WWW-Authenticate': 'Bearer' },
       });
     }
-    throw new Refusal(403, `nobody may listen in room "${room}": ${line}`);
+    if (subscriber.mayJoin(room)) return;
+    throw new Refusal(403, `the claim "rooms" of the token does not cover room "${room}": ${line}`);
   }
 
-  /** Throws a 403 `Refusal`, naming the config line that would allow it, where members may not publish. */
-  checkPublish(room: string): void {
+  /** Throws a 403 `Refusal`, naming the config line or the claim that would allow it, where members may not publish. */
+  checkPublish(room: string, subscriber?: Subscriber): void {
     const found = this.#find(room);
     if (found?.rule.publish === 'members') return;
+    if (found?.rule.publish === 'token') {
+      if (subscriber?.mayPublish(room)) return;
+      const missing = subscriber ? 'the claim "publish" of the token does not cover it' : 'it takes a token';
+      throw new Refusal(
+        403,
+        `you may not publish in room "${room}": rooms[${found.index}].publish is "token", and ${missing}`,
+      );
+    }
     const remedy = found
       ? `rooms[${found.index}].publish is "${found.rule.publish}": "members" would allow it`
       : `no rule of "rooms" matches it: {"match": "${room}", "publish": "members"} would allow it`;

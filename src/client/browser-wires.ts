@@ -5,9 +5,9 @@ const QUESTION_MS = 5000;
 
 /** The browser's WebSocket, to an address over http or https. */
 export const openWebSocket: OpenWire = (address, listener) => {
-  const url = new URL(address);
+  const { url, token } = withoutToken(address);
   url.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
-  const socket = new WebSocket(url);
+  const socket = new WebSocket(url, token === null ? [] : ['belfry', `bearer.${token}`]);
   let isOpen = false;
   let isDropped = false;
   socket.onopen = () => {
@@ -66,14 +66,33 @@ export const openEventSource: OpenWire = (address, listener) => {
   };
 };
 
+/** What a subprotocol may carry of tokens: a browser throws for other characters. */
+const TOKEN = /^[\w.-]+$/;
+
+/**
+ * The address without the token in it, which then stands in no log of a proxy. An EventSource alone has to
+ * send it in the address.
+ */
+function withoutToken(address: URL): { readonly url: URL; readonly token: string | null } {
+  const url = new URL(address);
+  const token = url.searchParams.get('access_token');
+  if (token === null || !TOKEN.test(token)) return { url, token: null };
+  url.searchParams.delete('access_token');
+  return { url, token };
+}
+
 /**
  * Why a connection was refused: browsers do not show the answer to a WebSocket or an EventSource, so the
  * same address is read as JSON. `failed` where there is no answer, or it would be open now.
  */
 async function whyNot(address: URL): Promise<Ending> {
   try {
-    const answer = await fetch(address, {
-      headers: { Accept: 'application/json' },
+    const { url, token } = withoutToken(address);
+    const answer = await fetch(url, {
+      headers: {
+        Accept: 'application/json',
+        ...(token !== null && { Authorization: `Bearer ${token}` }),
+      },
       signal: AbortSignal.timeout(QUESTION_MS),
     });
     if (answer.ok) return { how: 'failed', text: '' };

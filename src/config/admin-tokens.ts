@@ -108,12 +108,12 @@ export function tokenFaults(
 }
 
 /** Own properties only: every object has a `constructor`. */
-function variable(name: string, env: NodeJS.ProcessEnv): string {
+export function variable(name: string, env: NodeJS.ProcessEnv): string {
   return (Object.hasOwn(env, name) && env[name]) || '';
 }
 
 /** A variable's name, with a suggestion if it is not set. Other text may be the token itself and is not repeated. */
-function shownVariable(name: string, env: NodeJS.ProcessEnv): string {
+export function shownVariable(name: string, env: NodeJS.ProcessEnv): string {
   if (Object.hasOwn(env, name)) return name;
   if (!/^[A-Z_][A-Z0-9_]{0,63}$/.test(name)) return 'that is named here (write its name, not the token)';
   const near = suggest(name, Object.keys(env));

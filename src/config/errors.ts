@@ -73,6 +73,7 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   'server.trustProxy.[]': '"127.0.0.1"',
   admin: '{"tokens":[]}',
   'admin.tokens.[].name': '"ops"',
+  access: '{"jwksUrl":"https://login.example.com/jwks.json"}',
   rooms: '[{"match":"lobby"}]',
   'rooms.[]': '{"match":"lobby"}',
   'rooms.[].match': '"lobby"',

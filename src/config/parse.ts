@@ -1,4 +1,5 @@
 import type { FeedKind } from '../feed/feed.ts';
+import { accessKey } from './access.ts';
 import { adminTokens, tokenFaults } from './admin-tokens.ts';
 import { ConfigError, errorMessages, type Fault } from './errors.ts';
 import { isObject, pathText } from './json.ts';
@@ -19,13 +20,18 @@ export interface ParseOptions {
   readonly feedKinds: readonly FeedKind[];
   /** Has the variables that `tokenEnv` and `${NAME}` refer to, and `BELFRY_ADMIN_TOKEN`. */
   readonly env: NodeJS.ProcessEnv;
+  /** Where the path of a key file starts. Default: the working directory. */
+  readonly baseDirectory?: string;
 }
 
 /**
  * Checks a document, fills the strings of its feeds from `options.env`, and completes it with the
  * defaults. Throws a `ConfigError` with every fault. The document itself is not changed.
  */
-export function parseConfig(document: unknown, { feedKinds, env }: ParseOptions): Config {
+export function parseConfig(
+  document: unknown,
+  { feedKinds, env, baseDirectory = process.cwd() }: ParseOptions,
+): Config {
   const references = new References(env);
   const secrets = new Secrets(feedKinds);
   const filled = references.fillFeeds(document);
@@ -36,7 +42,13 @@ export function parseConfig(document: unknown, { feedKinds, env }: ParseOptions)
   }));
   let more = references.faults.length - faults.length;
   const unset = new Set(references.faults.map(({ path }) => pathText(path)));
-  for (const issue of [...(result.error?.issues ?? []), ...tokenFaults(document, env)]) {
+  const { key, fault } = accessKey(document, env, baseDirectory);
+  const issues = [
+    ...(result.error?.issues ?? []),
+    ...tokenFaults(document, env),
+    ...(fault === undefined ? [] : [fault]),
+  ];
+  for (const issue of issues) {
     if (faults.length >= MAX_FAULTS) more++;
     // A string with a variable that is not set has a fault already.
     else if (unset.has(pathText(issue.path))) continue;
@@ -44,8 +56,12 @@ export function parseConfig(document: unknown, { feedKinds, env }: ParseOptions)
     else faults.push(...faultsOf(issue, references));
   }
   if (result.success && faults.length === 0) {
-    const { admin, ...config } = result.data;
-    return { ...config, admin: { tokens: adminTokens(admin.tokens, env) } };
+    const { admin, access, ...config } = result.data;
+    return {
+      ...config,
+      admin: { tokens: adminTokens(admin.tokens, env) },
+      ...(access && { access: { ...access, key } }),
+    };
   }
   if (more > 0) faults.push({ path: '', message: `and ${more} more faults` });
   throw new ConfigError(faults);

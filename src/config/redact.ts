@@ -17,6 +17,7 @@ const remove: Redactor = () => REMOVED;
 const FEED: Place = {};
 
 const ROOT: Place = {
+  access: { jwksUrl: address },
   admin: { tokens: { '[]': { token: remove, sha256: remove } } },
   schedules: { '[]': { feed: FEED } },
 };

@@ -3,6 +3,7 @@ import { DEFAULT_RULE, PUBLISHERS, SLOW_RULES, SUBSCRIBERS } from '../access/roo
 import type { TokenEntry } from '../access/tokens.ts';
 import type { FeedKind } from '../feed/feed.ts';
 import { LIMITS, type Limit } from '../limits.ts';
+import { type Access, access } from './access.ts';
 import { adminToken } from './admin-tokens.ts';
 import { allowedOrigin, host, publicUrl, roomPattern, trustedProxy } from './fields.ts';
 import { isObject, valueAt } from './json.ts';
@@ -149,6 +150,9 @@ function build(feedKinds: readonly FeedKind[]) {
         })
         .prefault({})
         .describe('The admin API.'),
+      access: access
+        .optional()
+        .describe('Tokens of listeners. Absent: a token in a request is not looked at.'),
       rooms: z
         .array(room)
         .default([])
@@ -164,9 +168,10 @@ function build(feedKinds: readonly FeedKind[]) {
     .transform(({ $schema, ...config }) => config);
 }
 
-/** The configuration as the program uses it: complete, checked, secrets only as hashes. */
-export type Config = Omit<z.output<ReturnType<typeof build>>, 'admin'> & {
+/** The configuration as the program uses it: complete, checked, its tokens only as hashes. */
+export type Config = Omit<z.output<ReturnType<typeof build>>, 'admin' | 'access'> & {
   admin: { tokens: TokenEntry[] };
+  access?: Access;
 };
 
 /** The schema of the config file for editors (JSON Schema, draft 2020-12). */

@@ -1,6 +1,6 @@
 import type { CloseReason } from '../protocol/close-reason.ts';
 import { Refusal } from './errors.ts';
-import type { JsonText, Sender, Target } from './event.ts';
+import type { JsonText, RoomMatcher, Sender, Target } from './event.ts';
 import { Frame, type Transport } from './frame.ts';
 import { Outbox, type OutboxContext, type Sink } from './outbox.ts';
 
@@ -10,6 +10,18 @@ export interface Peer {
   readonly user?: string;
   readonly remoteAddress: string;
   readonly userAgent?: string;
+}
+
+/** What the token of a client allows. */
+export interface Subscriber {
+  readonly user: string | undefined;
+  /** The rooms whose rule asks for a token. */
+  readonly mayJoin: RoomMatcher;
+  readonly mayPublish: RoomMatcher;
+  /** When the token expires, milliseconds since the epoch; absent: never. */
+  readonly expiresAtMs: number | undefined;
+  /** When the connection is closed: some seconds later, since clocks differ. `Infinity`: never. */
+  readonly endsAtMs: number;
 }
 
 const NO_ROOMS: Set<string> = new Set();
@@ -23,6 +35,8 @@ export class Connection {
   /** When the last frame came from the client, milliseconds since the epoch. */
   lastSeenAtMs: number;
   roundTripMs: number | null = null;
+  /** Absent where the client came without a token. A newer token replaces it. */
+  subscriber: Subscriber | undefined;
   /**
    * The position in the log up to which the client has been sent messages: later messages have higher
    * positions.

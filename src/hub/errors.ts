@@ -102,14 +102,27 @@ export function reasonOf(error: unknown): RefusalReason {
   return error instanceof Refusal ? error.reason : 'internal';
 }
 
-/** A value for a message: its JSON, cut after `maxCharacters`, since any client may have sent it. */
+/** A JSON Web Token, or its beginning: it begins with `{"` in Base64. */
+const TOKEN = /eyJ[\w-]{8,}[\w.-]*/g;
+
+/** The same text with every token in it replaced: an error may be logged on its way, or read by others. */
+export function withoutTokens(text: string): string {
+  return text.replace(TOKEN, '***');
+}
+
+/**
+ * A value for a message: its JSON, cut after `maxCharacters`, since any client may have sent it, and without
+ * tokens.
+ */
 export function shown(value: unknown, maxCharacters = 80): string {
   // A long string is cut before it is encoded.
   const text =
     JSON.stringify(typeof value === 'string' ? value.slice(0, maxCharacters) : value) ?? 'undefined';
   const isWhole = typeof value === 'string' ? value.length <= maxCharacters : text.length <= maxCharacters;
-  if (isWhole) return text;
-  return typeof value === 'string' ? `${text.slice(0, -1)}…"` : `${text.slice(0, maxCharacters)}…`;
+  if (isWhole) return withoutTokens(text);
+  return withoutTokens(
+    typeof value === 'string' ? `${text.slice(0, -1)}…"` : `${text.slice(0, maxCharacters)}…`,
+  );
 }
 
 /** How many connections a second a server takes back without being overloaded. */

@@ -21,6 +21,7 @@ import {
   HubEmitter,
   listConnections,
   listRooms,
+  movement,
   type RoomEntry,
   type RoomsQuery,
   roomEntries,
@@ -162,9 +163,10 @@ export class Hub {
   leave(connection: Connection, name: string): void {
     if (!connection.rooms.has(name)) return;
     const room = this.#rooms.get(name);
-    room?.remove(connection);
-    if (room) this.#rooms.left(room);
-    this.events.notify('leave', { room: name, connection });
+    if (!room) return;
+    room.remove(connection);
+    this.#rooms.left(room);
+    this.events.notify('leave', movement(room, connection));
   }
 
   /** The socket is gone. Does nothing the second time. */

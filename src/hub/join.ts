@@ -9,6 +9,7 @@ import { Encoding, type Frame, type ReplayFrames } from './frame.ts';
 import { firstToOpen } from './lock.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
 import { parseSince, type Replay, replay } from './replay.ts';
+import { movement } from './views.ts';
 
 /** What a client that joins a room is sent of its schedules, each event with the room's name. */
 export interface CurrentTicksOfRoom {
@@ -196,7 +197,7 @@ export class Joins {
     if (connection.closed) return;
     const room = this.#options.rooms.open(name);
     room.add(connection);
-    this.#options.events.notify('join', { room: room.name, connection });
+    this.#options.events.notify('join', movement(room, connection));
   }
 
   /** A log that cannot be read is a gap: the client still gets what is sent from now on. */

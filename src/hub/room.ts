@@ -54,6 +54,8 @@ export class Room {
   /** Cancels the timer that ends the lock or forgets the room. */
   cancelTimer: Cancel | undefined;
   readonly #settings: CurrentSettings;
+  /** Connections of each user here; made with the first user, since most rooms have none. */
+  #byUser: Map<string, number> | undefined;
   /** The set with this room's name alone, which members share that are in no other room. */
   readonly #alone: Set<string>;
 
@@ -88,13 +90,28 @@ export class Room {
     if (this.members.has(connection)) return;
     this.members.add(connection);
     this.byTransport[connection.transport]++;
+    this.#count(connection, 1);
     connection.addRoom(this.name, this.#alone);
   }
 
   remove(connection: Connection): void {
     if (!this.members.delete(connection)) return;
     this.byTransport[connection.transport]--;
+    this.#count(connection, -1);
     connection.removeRoom(this.name);
+  }
+
+  /** How many members are connections of the user. */
+  countOf(user: string): number {
+    return this.#byUser?.get(user) ?? 0;
+  }
+
+  #count({ peer: { user } }: Connection, change: number): void {
+    if (user === undefined) return;
+    this.#byUser ??= new Map();
+    const count = this.countOf(user) + change;
+    if (count > 0) this.#byUser.set(user, count);
+    else this.#byUser.delete(user);
   }
 }
 

@@ -144,10 +144,27 @@ export function connectionEntry(connection: Connection): ConnectionEntry {
   };
 }
 
+/** A connection has joined a room, or left it. */
+export interface Movement {
+  readonly room: string;
+  readonly connection: Connection;
+  /**
+   * How many connections of the same user are in the room now: 1 when the user comes, 0 when the last one has
+   * left. 0 also without a user.
+   */
+  readonly userConnections: number;
+}
+
+/** Tells of a connection that has just joined a room, or left it. */
+export function movement(room: Room, connection: Connection): Movement {
+  const { user } = connection.peer;
+  return { room: room.name, connection, userConnections: user === undefined ? 0 : room.countOf(user) };
+}
+
 /** The events of the hub, each with what its listeners get. */
 export interface HubEvents {
-  join: [{ room: string; connection: Connection }];
-  leave: [{ room: string; connection: Connection }];
+  join: [Movement];
+  leave: [Movement];
   message: [RoomEvent];
   close: [{ connection: Connection; reason: CloseReason }];
 }

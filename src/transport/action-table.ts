@@ -1,6 +1,6 @@
 import { type Clock, instant } from '../clock.ts';
 import type { Connection } from '../hub/connection.ts';
-import { Refusal, type RefusalReason, reasonOf, shown } from '../hub/errors.ts';
+import { Refusal, type RefusalReason, reasonOf, shown, withoutTokens } from '../hub/errors.ts';
 import type { ReplyError } from '../protocol/event.ts';
 
 /** What a client sent: a JSON object, nothing in it checked. */
@@ -142,7 +142,7 @@ function parsed(line: string): Sent {
   try {
     value = JSON.parse(line);
   } catch {
-    throw wrongLine(`not JSON: ${line.slice(0, MAX_SHOWN)}`);
+    throw wrongLine(`not JSON: ${withoutTokens(line.slice(0, MAX_SHOWN))}`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw wrongLine(`not a JSON object: ${shown(value)}`);

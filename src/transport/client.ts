@@ -31,11 +31,12 @@ export abstract class Client<Parts extends ClientParts = ClientParts> implements
   protected readonly parts: Parts;
   readonly #slot: Slot;
 
-  constructor(socket: Duplex, { peer, slot }: AdmittedClient, parts: Parts) {
+  constructor(socket: Duplex, { peer, subscriber, slot }: AdmittedClient, parts: Parts) {
     this.socket = socket;
     this.parts = parts;
     this.#slot = slot;
     this.connection = parts.hub.connect(peer, this);
+    this.connection.subscriber = subscriber;
     this.pulse = parts.heartbeat.newPulse();
     parts.heartbeat.add(this);
   }
@@ -124,6 +125,9 @@ export class Pulse {
   }
 }
 
+/** A client that has got a newer token comes back with it. */
+const TOKEN_EXPIRED: CloseReason = { ...CLOSE.forbidden, reason: 'token expired', reconnect: true };
+
 /** So many looks in `heartbeatSeconds` or `idleSeconds`, the shorter one, and at least one a second. */
 const LOOKS_PER_TIME = 8;
 const MAX_LOOK_MS = 1000;
@@ -151,7 +155,8 @@ export interface HeartbeatParts {
 /**
  * The open clients, and the heartbeat of each. Every client is pinged regularly, and a client that never
  * answers is closed. Where nothing else was sent a client gets a `heartbeat` event too, since a browser
- * cannot see a ping. One timer serves all, so that a client costs no timer of its own.
+ * cannot see a ping. A client whose token has expired is closed. One timer serves all, so that a client costs
+ * no timer of its own.
  */
 export class Heartbeat<Each extends HeartbeatClient = Client> {
   readonly #parts: HeartbeatParts;
@@ -252,6 +257,10 @@ export class Heartbeat<Each extends HeartbeatClient = Client> {
 
   #lookAt(client: Each, now: number, lateMs: number): void {
     const { connection, pulse } = client;
+    if (connection.subscriber && connection.subscriber.endsAtMs <= this.#parts.clock.now()) {
+      this.#parts.hub.close(connection, TOKEN_EXPIRED);
+      return;
+    }
     pulse.seenAtMs = Math.min(pulse.seenAtMs + lateMs, now);
     this.#excusePaused(client, now);
     client.countReceived?.();

@@ -6,8 +6,8 @@ import {
   type AccessSettings,
   type Admission,
   type Caller,
-  roomsOf,
   type RequestTarget,
+  roomsOf,
 } from '../access/admission.ts';
 import type { ClientAddress, ClientAddresses } from '../access/client-address.ts';
 import type { Clock } from '../clock.ts';
@@ -111,7 +111,7 @@ async function answer(c: Context<NodeEnv>, parts: RoomsRouteParts): Promise<Resp
 
 async function snapshot(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Promise<Response> {
   const limit = limitOf(caller.url);
-  const { rooms, since } = parts.admission.check(caller);
+  const { rooms, since } = await parts.admission.check(caller);
   const [room, ...others] = rooms;
   if (room === undefined || others.length > 0) {
     throw new Refusal(400, 'JSON shows one room: ask for /rooms/{room}; several come over WebSocket or SSE');
@@ -126,16 +126,16 @@ function jsonAnswer(c: Context<NodeEnv>, text: JsonText, settings: AccessSetting
   return new Response(`${text}\n`, { headers });
 }
 
-function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Response {
+async function stream(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Promise<Response> {
   const headers = headersFor(c, parts.settings.current);
   try {
     if (c.req.method === 'HEAD') {
-      parts.admission.check(caller);
+      await parts.admission.check(caller);
       return streamHeaders(headers);
     }
     const outgoing = c.env?.outgoing;
     if (!outgoing) throw new Refusal(501, 'a stream needs the Node server below: pass on its bindings');
-    const entry = parts.admission.enter(caller);
+    const entry = await parts.admission.enter(caller);
     try {
       SseClient.open(outgoing, headers, entry, parts.clientParts);
     } catch (error) {

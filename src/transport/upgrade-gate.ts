@@ -16,7 +16,7 @@ export interface Upgrade {
 export interface UpgradeGateParts {
   readonly admission: Pick<Admission, 'enter'>;
   /**
-   * Called in the same event-loop iteration; from then on responsible for the socket and for the client's
+   * Called as soon as the client is admitted; from then on responsible for the socket and for the client's
    * slots.
    */
   readonly accept: (upgrade: Upgrade) => void;
@@ -25,23 +25,26 @@ export interface UpgradeGateParts {
   readonly onFault: (what: string, error: unknown) => void;
 }
 
-/** Decides on each upgrade request: answers it with a problem, or admits its client. */
+/**
+ * Decides on each upgrade request: answers it with a problem, or admits its client. At once, but for a client
+ * with a token: its socket waits here while the token is verified, and may be gone afterwards.
+ */
 export class UpgradeGate {
   readonly #parts: UpgradeGateParts;
-  readonly #refused = new Set<Duplex>();
+  readonly #held = new Set<Duplex>();
 
   constructor(parts: UpgradeGateParts) {
     this.#parts = parts;
   }
 
-  /** The sockets that got a problem for an answer and are not closed yet. */
-  get refused(): ReadonlySet<Duplex> {
-    return this.#refused;
+  /** The sockets that wait for the decision, or got a problem for an answer, and are not closed yet. */
+  get held(): ReadonlySet<Duplex> {
+    return this.#held;
   }
 
   /** For the `upgrade` event of a server, of another program's too. Never throws. */
   readonly onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    const { admission, accept, onRefused, onFault } = this.#parts;
+    const { admission, onRefused } = this.#parts;
     // Without a listener a reset would end the process.
     socket.on('error', destroyThis);
     // Possible on another program's server, whose requests are not answered one at a time.
@@ -50,23 +53,50 @@ export class UpgradeGate {
       socket.destroy();
       return;
     }
-    let entry: AdmittedClient | undefined;
     try {
       checkHandshake(request);
-      entry = admission.enter(new UpgradeCaller(request));
-      accept({ request, socket, head, entry });
+      const entry = admission.enter(new UpgradeCaller(request));
+      if (!(entry instanceof Promise)) {
+        this.#accept({ request, socket, head, entry });
+        return;
+      }
+      this.#hold(socket);
+      entry.then(
+        (admitted) => this.#accept({ request, socket, head, entry: admitted }),
+        (error) => this.#refuse(socket, error),
+      );
     } catch (error) {
-      if (entry || !(error instanceof Refusal)) onFault('a WebSocket could not be opened', error);
-      if (entry) abandon(socket, entry);
-      else this.#refuse(socket, error);
+      this.#refuse(socket, error);
     }
   };
 
+  #accept(upgrade: Upgrade): void {
+    const { socket, entry } = upgrade;
+    this.#held.delete(socket);
+    if (socket.destroyed) {
+      abandon(socket, entry);
+      return;
+    }
+    try {
+      this.#parts.accept(upgrade);
+    } catch (error) {
+      this.#parts.onFault('a WebSocket could not be opened', error);
+      abandon(socket, entry);
+    }
+  }
+
   #refuse(socket: Duplex, error: unknown): void {
-    this.#parts.onRefused(reasonOf(error));
-    this.#refused.add(socket);
-    socket.once('close', () => this.#refused.delete(socket));
+    const { onRefused, onFault } = this.#parts;
+    onRefused(reasonOf(error));
+    if (!(error instanceof Refusal)) onFault('a WebSocket could not be opened', error);
+    this.#hold(socket);
     writeProblem(socket, error);
+  }
+
+  #hold(socket: Duplex): void {
+    if (this.#held.has(socket)) return;
+    this.#held.add(socket);
+    socket.once('close', () => this.#held.delete(socket));
   }
 }
 

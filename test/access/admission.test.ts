@@ -44,8 +44,14 @@ function admission({ addresses, origins, rooms, slots, roomLimits, ...more }: Ac
   return new Admission({ settings, connections: slots, rooms: roomLimits, ...more });
 }
 
-const admit = (caller: Caller, rules: AccessRules) => admission(rules).check(caller);
-const enter = (caller: Caller, rules: AccessRules) => admission(rules).enter(caller);
+/** Without a token there is nothing to wait for. */
+function atOnce<Result>(result: Result | Promise<Result>): Result {
+  if (result instanceof Promise) throw new Error('the decision takes a promise');
+  return result;
+}
+
+const admit = (caller: Caller, rules: AccessRules) => atOnce(admission(rules).check(caller));
+const enter = (caller: Caller, rules: AccessRules) => atOnce(admission(rules).enter(caller));
 
 function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: string[] } {
   const refused: string[] = [];

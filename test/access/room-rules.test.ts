@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type RoomRule, RoomRules } from '../../src/access/room-rules.ts';
+import type { Subscriber } from '../../src/hub/connection.ts';
 
 const rule = (match: string, more: Partial<RoomRule> = {}): RoomRule => ({
   match,
@@ -9,6 +10,15 @@ const rule = (match: string, more: Partial<RoomRule> = {}): RoomRule => ({
   historySeconds: 3600,
   joinHistory: 10,
   slow: 'latest',
+  ...more,
+});
+
+const subscriber = (more: Partial<Subscriber>): Subscriber => ({
+  user: 'ann',
+  mayJoin: () => false,
+  mayPublish: () => false,
+  expiresAtMs: undefined,
+  endsAtMs: Number.POSITIVE_INFINITY,
   ...more,
 });
 
@@ -46,15 +56,40 @@ describe('RoomRules', () => {
     ]);
   });
 
-  it.each(['token', 'nobody'] as const)(
-    'names the line that keeps members from publishing: %s',
-    (publish) => {
-      const rules = new RoomRules([rule('a'), rule('*', { publish })]);
-      const check = () => rules.checkPublish('lobby');
-      expect(check).toThrow(expect.objectContaining({ status: 403 }));
-      expect(check).toThrow(`rooms[1].publish is "${publish}": "members" would allow it`);
-    },
-  );
+  it('names the line that keeps members from publishing', () => {
+    const rules = new RoomRules([rule('a'), rule('*', { publish: 'nobody' })]);
+    const check = () => rules.checkPublish('lobby');
+    expect(check).toThrow(expect.objectContaining({ status: 403 }));
+    expect(check).toThrow('rooms[1].publish is "nobody": "members" would allow it');
+  });
+
+  it('lets those publish whose token covers the room, and names the line or the claim to the others', () => {
+    const rules = new RoomRules([rule('a'), rule('ops-*', { publish: 'token' })]);
+    const check = (subscriber?: Subscriber) => () => rules.checkPublish('ops-1', subscriber);
+    expect(check(subscriber({ mayPublish: (room) => room === 'ops-1' }))).not.toThrow();
+    for (const each of [check(), check(subscriber({ mayJoin: () => true }))]) {
+      expect(each).toThrow(expect.objectContaining({ status: 403 }));
+      expect(each).toThrow('rooms[1].publish is "token", and ');
+    }
+    expect(check()).toThrow('it takes a token');
+    expect(check(subscriber({}))).toThrow('the claim "publish" of the token does not cover it');
+  });
+
+  it('lets those listen whose token covers the room, where the rule asks for one', () => {
+    const rules = new RoomRules([
+      rule('open'),
+      rule('shut', { subscribe: 'nobody' }),
+      rule('*', { subscribe: 'token' }),
+    ]);
+    const one = subscriber({ mayJoin: (room) => room === 'ops-1' });
+    expect(() => rules.checkSubscribe('ops-1', one)).not.toThrow();
+    expect(() => rules.checkSubscribe('open', subscriber({}))).not.toThrow();
+    expect(() => rules.checkSubscribe('ops-2', one)).toThrow(expect.objectContaining({ status: 403 }));
+    expect(() => rules.checkSubscribe('ops-2', one)).toThrow('the claim "rooms" of the token does not cover');
+    expect(() => rules.checkSubscribe('shut', subscriber({ mayJoin: () => true }))).toThrow(
+      expect.objectContaining({ status: 403 }),
+    );
+  });
 
   it('asks for a token where the rule does, with a challenge', () => {
     const rules = new RoomRules([rule('*', { subscribe: 'token' })]);

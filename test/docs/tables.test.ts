@@ -31,12 +31,13 @@ const schema: Schema = JSON.parse(readFileSync(join(TOP, 'belfry.schema.json'), 
 const openapi = parse(readFileSync(join(TOP, 'openapi.yaml'), 'utf8'));
 
 describe('docs/configuration.md', () => {
-  const { server, admin, rooms, schedules, store, limits } = schema.properties;
+  const { access, server, admin, rooms, schedules, store, limits } = schema.properties;
   // The schema leaves out the default of a list whose entries are changed by parsing.
   const inForce = parseConfig({}, { feedKinds, env: {} });
   test.each([
     ['Schedules', schedules?.items, {}],
     ['Rooms', rooms?.items, {}],
+    ['Tokens of listeners', access, {}],
     ['Tokens of the admin API', admin?.properties.tokens?.items, {}],
     ['Server', server, inForce.server],
     ['Store', store, {}],
@@ -55,7 +56,16 @@ describe('docs/configuration.md', () => {
 
   test('has no chapter less than the file has keys', () => {
     const keys = Object.keys(schema.properties);
-    expect(keys.sort()).toEqual(['$schema', 'admin', 'limits', 'rooms', 'schedules', 'server', 'store']);
+    expect(keys.sort()).toEqual([
+      '$schema',
+      'access',
+      'admin',
+      'limits',
+      'rooms',
+      'schedules',
+      'server',
+      'store',
+    ]);
     const page = documentAt(CONFIGURATION);
     for (const key of keys) expect(page.includes(`\`${key}`) || page.includes(`"${key}"`), key).toBe(true);
   });
