@@ -6,7 +6,7 @@ import { type Handler, Hono, type MiddlewareHandler } from 'hono';
 import { etag } from 'hono/etag';
 import type { Origins } from './access/origins.ts';
 import { type AdminParts, createAdmin } from './admin/app.ts';
-import { Refusal, type RefusalReason, reasonOf } from './hub/errors.ts';
+import { Refusal, type RefusalReason, reasonOf, withoutTokens } from './hub/errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { createPages, PAGE_PATHS, roomPage } from './pages/pages.ts';
 import { problem, problemResponse } from './transport/problem.ts';
@@ -40,7 +40,7 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
     return problemResponse(error);
   });
   app.notFound((c) => {
-    c.error = new Refusal(404, `there is nothing at ${c.req.path}`);
+    c.error = new Refusal(404, `there is nothing at ${withoutTokens(c.req.path)}`);
     return problemResponse(c.error);
   });
   app.use(async (c, next) => {

@@ -1,7 +1,6 @@
-import type { createSecretKey } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { type KeySource, SubscriberTokens, tokenOf } from '../../src/access/subscriber-tokens.ts';
-import { secretKey } from '../../src/access/verification-keys.ts';
+import { secretKey, type VerificationKey } from '../../src/access/verification-keys.ts';
 import type { Subscriber } from '../../src/hub/connection.ts';
 import { Refusal } from '../../src/hub/errors.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
@@ -169,7 +168,7 @@ describe('SubscriberTokens', () => {
   );
 
   it('refuses more at once than it may have under way, and goes on when they are over', async () => {
-    let open = (_key: { key: ReturnType<typeof createSecretKey>; algorithm: 'ES256' }) => {};
+    let open = (_key: VerificationKey) => {};
     const slow: KeySource = {
       find: () =>
         new Promise((resolve) => {

@@ -273,6 +273,21 @@ describe.skipIf(!chromium)('the room page', () => {
     expect(complaints).toEqual([]);
   });
 
+  it('sends the token of its address as a subprotocol, and over SSE in the address', async () => {
+    const socket = await join('/rooms/lobby?device=hall&access_token=eyJ.a-b_c.d');
+    expect(socket.protocols).toBe('belfry, bearer.eyJ.a-b_c.d');
+    expect(socket.url).toBe('/rooms/lobby?device=hall');
+    await page.getByLabel('SSE').check();
+    const stream = await server.connection();
+    expect(stream.url).toBe('/rooms/lobby?device=hall&access_token=eyJ.a-b_c.d&since=k3f9-41');
+    expect(complaints).toEqual([]);
+  });
+
+  it('leaves a token in the address that no subprotocol can carry', async () => {
+    const { url, protocols } = await join('/rooms/lobby?access_token=a%20b');
+    expect([url, protocols]).toEqual(['/rooms/lobby?access_token=a%20b', undefined]);
+  });
+
   it('forgets the oldest messages and lines', async () => {
     const connection = await join();
     for (let position = 1; position <= 300; position++)

@@ -10,6 +10,8 @@ export interface StubConnection {
   readonly transport: 'websocket' | 'sse';
   /** As asked for, query included. */
   readonly url: string;
+  /** The subprotocols that it offered. */
+  readonly protocols: string | undefined;
   /** Objects that it sent. */
   readonly sent: { readonly action?: string; readonly data?: unknown }[];
   /** The code that it closed with, once it has. */
@@ -101,6 +103,7 @@ function socketConnection(request: IncomingMessage, socket: WebSocket): StubConn
   return {
     transport: 'websocket',
     url: request.url ?? '',
+    protocols: request.headers['sec-websocket-protocol'],
     sent,
     closed: new Promise((resolve) => socket.on('close', resolve)),
     send: (object) => socket.send(JSON.stringify(object)),
@@ -112,6 +115,7 @@ function streamConnection(request: IncomingMessage, response: ServerResponse): S
   return {
     transport: 'sse',
     url: request.url ?? '',
+    protocols: undefined,
     sent: [],
     closed: new Promise((resolve) => response.on('close', () => resolve(1006))),
     send: (object) => response.write(`data: ${JSON.stringify(object)}\n\n`),

@@ -1,0 +1,304 @@
+import type { JWTPayload } from 'jose';
+import { expect, it, onTestFinished } from 'vitest';
+import type { BelfryOptions, Presence } from '../../src/belfry.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
+import { type Received, SocketGuest, StreamGuest } from '../helpers/guest.ts';
+import { answer, handshake, RawClient, request } from '../helpers/raw.ts';
+import { type ConfigOf, startServer, type TestServer } from '../helpers/server.ts';
+import { keyPair, keyServer, keySet, signed } from '../helpers/tokens.ts';
+
+const SECRET = 'a-secret-of-thirty-two-bytes-or-more';
+const ROOMS = [
+  { match: 'ops-*', subscribe: 'token', publish: 'token' },
+  { match: 'lobby', publish: 'members' },
+];
+// The clock is moved by hand: no client is to be closed for its silence.
+const PATIENT = { heartbeatSeconds: 7200, idleSeconds: 10_800 };
+
+interface Guarded extends TestServer {
+  readonly clock: ManualClock;
+  token(claims: JWTPayload): Promise<string>;
+  /** Opens a WebSocket, and waits until it is a member. */
+  visit(room: string, claims?: JWTPayload | string): Promise<SocketGuest>;
+}
+
+/** A server on a clock that is moved by hand, whose tokens are signed with the secret. */
+async function guarded(config: ConfigOf = {}, options: BelfryOptions = {}): Promise<Guarded> {
+  const clock = new ManualClock();
+  const server = await startServer(
+    { access: { secretEnv: 'SECRET' }, rooms: ROOMS, ...config, server: { ...PATIENT, ...config.server } },
+    { clock, env: { SECRET }, ...options },
+  );
+  onTestFinished(() => server.stop());
+  const token = (claims: JWTPayload) => signed(claims, SECRET);
+  return {
+    ...server,
+    clock,
+    token,
+    async visit(room, claims) {
+      const text = typeof claims === 'object' ? await token(claims) : claims;
+      const protocols = text === undefined ? [] : ['belfry', `bearer.${text}`];
+      const guest = new SocketGuest(`${server.url}/rooms/${room}`, { protocols });
+      onTestFinished(() => guest.socket.terminate());
+      await guest.event('hello');
+      return guest;
+    },
+  };
+}
+
+const inSeconds = (clock: ManualClock, seconds: number) => clock.now() / 1000 + seconds;
+const statusOf = ({ error }: Received) => error?.status;
+
+it('ends a connection when its token has expired, over WebSocket and SSE', async () => {
+  const { url, clock, visit, token, admin } = await guarded();
+  const claims = { rooms: 'ops-*', exp: inSeconds(clock, 60) };
+  const socket = await visit('ops-1', claims);
+  const stays = await visit('ops-1', { ...claims, exp: inSeconds(clock, 600) });
+  const forEver = await visit('ops-1', { rooms: 'ops-*' });
+  const stream = new StreamGuest(`${url}/rooms/ops-1`, { authorization: `Bearer ${await token(claims)}` });
+  onTestFinished(() => stream.leave());
+  await stream.event('hello');
+  clock.advance(64_000);
+  expect((await admin('/connections')).items).toHaveLength(4);
+  clock.advance(2000);
+  const expired = { code: 4003, reason: 'token expired', reconnect: true, retryAfterMs: expect.any(Number) };
+  for (const each of [socket, stream]) expect((await each.event('closing')).data).toEqual(expired);
+  expect(await socket.closed).toEqual({ code: 4003, reason: 'token expired' });
+  await expect.poll(async () => (await admin('/connections')).items).toHaveLength(2);
+  expect((await stays.ask({ action: 'ping' })).data).toEqual({});
+  expect((await forEver.ask({ action: 'ping' })).data).toEqual({});
+  // With the old token it does not come back.
+  const again = await fetch(`${url}/rooms/ops-1?access_token=${await token(claims)}`);
+  expect(again.status).toBe(401);
+});
+
+it('closes clients at different times when their tokens expire together', async () => {
+  const { clock, visit } = await guarded();
+  const claims = { rooms: 'ops-*', exp: inSeconds(clock, 60) };
+  const guests = await Promise.all(Array.from({ length: 8 }, () => visit('ops-1', claims)));
+  clock.advance(66_000);
+  const told = await Promise.all(
+    guests.map(async (guest) => (await guest.event('closing')).data.retryAfterMs),
+  );
+  expect(new Set(told).size).toBeGreaterThan(1);
+  expect(Math.max(...told)).toBeLessThan(5000);
+});
+
+it('renews a token on an open connection', async () => {
+  const { clock, visit, token } = await guarded();
+  const guest = await visit('ops-1', { sub: 'ann', rooms: 'ops-*', exp: inSeconds(clock, 60) });
+  const newer = { sub: 'ann', rooms: 'ops-*', publish: 'ops-1', exp: inSeconds(clock, 600) };
+  expect(statusOf(await guest.ask({ action: 'publish', data: 1 }))).toBe(403);
+  expect(await guest.ask({ action: 'token', data: { token: await token(newer) } })).toMatchObject({
+    data: { expiresAt: new Date(newer.exp * 1000).toISOString() },
+  });
+  clock.advance(120_000);
+  expect((await guest.ask({ action: 'publish', data: 1 })).data).toMatchObject({ connections: 1 });
+  const endless = await token({ sub: 'ann', rooms: 'ops-*' });
+  expect((await guest.ask({ action: 'token', data: { token: endless } })).data).toEqual({ expiresAt: null });
+  clock.advance(1_000_000);
+  expect(statusOf(await guest.ask({ action: 'publish', data: 1 }))).toBe(403);
+});
+
+it('leaves a connection as it was where the newer token is wrong', async () => {
+  const { clock, visit, token } = await guarded();
+  const claims = { sub: 'ann', rooms: 'ops-*', publish: 'ops-*', exp: inSeconds(clock, 60) };
+  const guest = await visit('ops-1', claims);
+  const sent = async (data: unknown) => statusOf(await guest.ask({ action: 'token', data }));
+  expect(await sent({ token: await token({ ...claims, sub: 'bob' }) })).toBe(403);
+  expect(await sent({ token: await token({ ...claims, sub: undefined }) })).toBe(403);
+  expect(await sent({ token: await signed(claims, `${SECRET}!`) })).toBe(401);
+  expect(await sent({ token: await token({ ...claims, exp: inSeconds(clock, -60) }) })).toBe(401);
+  for (const data of [undefined, null, 'eyJ', {}, { token: 7 }]) expect(await sent(data)).toBe(400);
+  expect((await guest.ask({ action: 'publish', data: 1 })).data).toMatchObject({ connections: 1 });
+  clock.advance(66_000);
+  expect((await guest.event('closing')).data).toMatchObject({ code: 4003 });
+});
+
+it('leaves the rooms that a newer token does not cover', async () => {
+  const { url, visit, token, admin } = await guarded();
+  const text = await token({ sub: 'ann', rooms: ['ops-1', 'ops-2'] });
+  const guest = new SocketGuest(`${url}/rooms?room=ops-1&room=ops-2&room=lobby`, {
+    headers: { authorization: `Bearer ${text}` },
+  });
+  onTestFinished(() => guest.socket.terminate());
+  await guest.event('hello');
+  await guest.ask({ action: 'token', data: { token: await token({ sub: 'ann', rooms: 'ops-2' }) } });
+  expect(await guest.event('closing')).toMatchObject({
+    room: 'ops-1',
+    data: { code: 4003, reconnect: false },
+  });
+  const { items } = (await admin('/connections')) as { items: { rooms: string[] }[] }; // as openapi.yaml has it
+  expect(items.map(({ rooms }) => rooms)).toEqual([['lobby', 'ops-2']]);
+  expect(statusOf(await guest.ask({ action: 'subscribe', room: 'ops-1' }))).toBe(403);
+  expect(statusOf(await guest.ask({ action: 'subscribe', room: 'ops-2' }))).toBeUndefined();
+  const stranger = await visit('lobby');
+  expect(statusOf(await stranger.ask({ action: 'subscribe', room: 'ops-2' }))).toBe(401);
+});
+
+it('renews nothing without a token, or where tokens are not looked at', async () => {
+  const { visit, token } = await guarded();
+  const stranger = await visit('lobby');
+  const text = await token({ sub: 'ann' });
+  expect(statusOf(await stranger.ask({ action: 'token', data: { token: text } }))).toBe(403);
+  const open = await guarded({ access: undefined });
+  const guest = await open.visit('lobby', text);
+  expect(statusOf(await guest.ask({ action: 'token', data: { token: text } }))).toBe(409);
+});
+
+it('knows the user of several connections: as target, as filter, in what it publishes, coming and leaving', async () => {
+  const { belfry, visit, admin } = await guarded();
+  const told: (Presence & { kind: string })[] = [];
+  belfry.on('join', (presence) => told.push({ kind: 'join', ...presence }));
+  belfry.on('leave', (presence) => told.push({ kind: 'leave', ...presence }));
+  const claims = { sub: 'ann', rooms: 'ops-*', publish: 'ops-*' };
+  const first = await visit('ops-1', claims);
+  const second = await visit('ops-1', claims);
+  const elsewhere = await visit('ops-2', claims);
+  const bob = await visit('ops-1', { ...claims, sub: 'bob' });
+  const { items } = (await admin('/connections?user=ann')) as { items: { user: string }[] }; // as openapi.yaml has it
+  expect(items.map(({ user }) => user)).toEqual(['ann', 'ann', 'ann']);
+  const body = JSON.stringify({ users: ['ann', 'eve'], data: 'psst' });
+  expect(await admin('/broadcast', { method: 'POST', body })).toMatchObject({
+    connections: 3,
+    unreached: ['eve'],
+  });
+  for (const each of [first, second, elsewhere]) expect((await each.event('message')).data).toBe('psst');
+  await bob.ask({ action: 'publish', data: 1, room: 'ops-1' });
+  expect(await first.event('message')).toMatchObject({ from: { user: 'bob' }, data: 1 });
+  for (const guest of [first, second, elsewhere, bob]) await guest.leave();
+  await expect.poll(() => told.filter(({ kind }) => kind === 'leave')).toHaveLength(4);
+  expect(told.map(({ kind, room, user, userConnections }) => [kind, room, user, userConnections])).toEqual([
+    ['join', 'ops-1', 'ann', 1],
+    ['join', 'ops-1', 'ann', 2],
+    ['join', 'ops-2', 'ann', 1],
+    ['join', 'ops-1', 'bob', 1],
+    ['leave', 'ops-1', 'ann', 1],
+    ['leave', 'ops-1', 'ann', 0],
+    ['leave', 'ops-2', 'ann', 0],
+    ['leave', 'ops-1', 'bob', 0],
+  ]);
+});
+
+it('looks at no token where none is configured', async () => {
+  const { visit, admin } = await guarded({ access: undefined });
+  await visit('lobby', 'nonsense');
+  const { items } = (await admin('/connections')) as { items: { user: unknown }[] }; // as openapi.yaml has it
+  expect(items.map(({ user }) => user)).toEqual([null]);
+});
+
+/** A server whose keys are at an address, and what tells it to go on. */
+async function remote(config: ConfigOf = {}) {
+  const key = keyPair('a');
+  const keys = await keyServer(keySet(key));
+  let release = () => {};
+  const hold = () => {
+    keys.held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+  };
+  const document = { access: { jwksUrl: keys.url }, rooms: ROOMS, ...config };
+  const source = { label: 'belfry.json', read: (): object => document };
+  const server = await guarded(document, { source });
+  const token = await signed({ sub: 'ann', rooms: 'ops-*' }, key);
+  return { ...server, key, keys, hold, release: () => release(), token, source, document };
+}
+
+it('starts and serves clients without a token while the keys cannot be fetched', async () => {
+  const { url, clock, keys, port, token, key } = await remote();
+  keys.body = undefined;
+  const authorization = `Bearer ${token}`;
+  expect((await fetch(`${url}/rooms/lobby`)).status).toBe(200);
+  expect((await fetch(`${url}/rooms/ops-1`)).status).toBe(401);
+  const json = await fetch(`${url}/rooms/ops-1`, { headers: { authorization } });
+  expect([json.status, Number(json.headers.get('retry-after'))]).toEqual([503, expect.any(Number)]);
+  expect(await json.text()).not.toContain(keys.url);
+  const upgrade = handshake('/rooms/ops-1', { Authorization: authorization });
+  const refused = answer(await new RawClient(port).say(upgrade).all());
+  expect([refused.status, refused.headers.has('retry-after')]).toEqual([503, true]);
+  const stream = await fetch(`${url}/rooms/ops-1`, {
+    headers: { authorization, accept: 'text/event-stream' },
+  });
+  const text = await stream.text();
+  expect(stream.status).toBe(200);
+  expect(text).toMatch(/^retry: \d+\n\ndata: \{"event":"closing","data":\{"code":1013,/);
+  expect(keys.count).toBe(1);
+  keys.body = keySet(key);
+  clock.advance(30_000);
+  const status = async () => (await fetch(`${url}/rooms/ops-1`, { headers: { authorization } })).status;
+  await expect.poll(status).toBe(200);
+  expect(keys.count).toBe(2);
+});
+
+it('keeps fetched keys over a reload, until their address is another', async () => {
+  const { belfry, url, visit, keys, token, source, document, clock, key } = await remote();
+  await visit('ops-1', token);
+  source.read = () => ({ ...document, limits: { rooms: 77 } });
+  await belfry.reload();
+  await visit('ops-1', token);
+  source.read = () => ({ ...document, access: { jwksUrl: keys.url, issuer: 'me' } });
+  await belfry.reload();
+  const asked = await fetch(`${url}/rooms/ops-1`, { headers: { authorization: `Bearer ${token}` } });
+  expect(asked.status).toBe(401);
+  await visit('ops-1', await signed({ iss: 'me', rooms: 'ops-*' }, key));
+  expect(keys.count).toBe(1);
+  const others = await keyServer(keySet(key));
+  source.read = () => ({ ...document, access: { jwksUrl: others.url } });
+  await belfry.reload();
+  await visit('ops-1', token);
+  expect([keys.count, others.count]).toEqual([1, 1]);
+  // The keys that no configuration names are not fetched any more.
+  clock.advance(600_000);
+  await expect.poll(() => others.count).toBe(2);
+  expect(keys.count).toBe(1);
+});
+
+it.each([
+  ['WebSocket', (headers: Record<string, string>) => handshake('/rooms/ops-1', headers)],
+  [
+    'SSE',
+    (headers: Record<string, string>) => request('/rooms/ops-1', { ...headers, Accept: 'text/event-stream' }),
+  ],
+])('keeps no slot of a client that resets while its token is verified: %s', async (_what, text) => {
+  const { port, keys, hold, release, token, admin } = await remote({ limits: { connections: 1 } });
+  hold();
+  const client = new RawClient(port).say(text({ Authorization: `Bearer ${token}` }));
+  await expect.poll(() => keys.count).toBe(1);
+  client.reset();
+  await client.closed;
+  release();
+  const status = async () => {
+    const next = new RawClient(port).say(handshake('/rooms/lobby'));
+    const head = await next.until('\r\n\r\n');
+    next.reset();
+    return answer(head).status;
+  };
+  await expect.poll(status).toBe(101);
+  await expect.poll(async () => (await admin('/connections')).items).toEqual([]);
+});
+
+it('bounds what is verified at the same time, and decides on all of it in the end', async () => {
+  const { port, keys, hold, release, token, admin } = await remote({ limits: { connectionsPerAddress: 0 } });
+  hold();
+  const text = handshake('/rooms/ops-1', { Authorization: `Bearer ${token}` });
+  const clients = Array.from({ length: 300 }, () => new RawClient(port).say(text));
+  onTestFinished(() => {
+    for (const client of clients) client.reset();
+  });
+  const statuses = () => clients.flatMap(({ heard }) => (heard === '' ? [] : [heard.slice(9, 12)]));
+  await expect.poll(statuses).toEqual(Array(44).fill('503'));
+  expect(keys.count).toBe(1);
+  release();
+  await expect.poll(() => statuses().filter((status) => status === '101')).toHaveLength(256);
+  await expect.poll(async () => (await admin('/connections?limit=1000')).items).toHaveLength(256);
+});
+
+it('stops while tokens are being verified', async () => {
+  const { belfry, port, clock, keys, hold, token } = await remote();
+  hold();
+  const client = new RawClient(port).say(handshake('/rooms/ops-1', { Authorization: `Bearer ${token}` }));
+  await expect.poll(() => keys.count).toBe(1);
+  await belfry.stop();
+  expect((await client.all()).slice(0, 12)).toBe('HTTP/1.1 503');
+  expect(clock.pending).toBe(0);
+});
