@@ -7,10 +7,21 @@ import { fanouts } from './scenarios/fanout.ts';
 import { idle } from './scenarios/idle.ts';
 import { lateness } from './scenarios/lateness.ts';
 import { stalled } from './scenarios/stalled.ts';
+import { start } from './scenarios/start.ts';
 import { store } from './scenarios/store.ts';
 import { storm } from './scenarios/storm.ts';
 
-const SCENARIOS: readonly Scenario[] = [...fanouts, idle, storm, stalled, admin, lateness, store, attacks];
+const SCENARIOS: readonly Scenario[] = [
+  ...fanouts,
+  idle,
+  start,
+  storm,
+  stalled,
+  admin,
+  lateness,
+  store,
+  attacks,
+];
 
 const string = { type: 'string' } as const;
 const { positionals, values } = parseArgs({
