@@ -123,7 +123,7 @@ export function requestListener(
 /** Answers only requests to a host that is this server's, see `Origins.checkHost`: 421 to the others. */
 export function hostCheck(settings: { readonly current: { readonly origins: Origins } }): MiddlewareHandler {
   return (c, next) => {
-    settings.current.origins.checkHost(c.req.header('host'));
+    settings.current.origins.checkHost({ header: (name) => c.req.header(name) });
     return next();
   };
 }

@@ -162,7 +162,7 @@ export class Admission {
     const host = caller.header('host');
     const origin = caller.header('origin');
     const client = addresses.of(caller.peerAddress, caller);
-    origins.checkHost(host);
+    origins.checkHost(caller);
     try {
       origins.check(origin, host, client.protocol);
     } catch (refusal) {

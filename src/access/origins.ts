@@ -1,5 +1,8 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import { hostname } from 'node:os';
 import { Refusal, shown } from '../hub/errors.ts';
 import { isLoopback } from '../loopback.ts';
+import type { HeaderSource } from './client-address.ts';
 
 export interface OriginRules {
   /** The address that the server listens on. */
@@ -8,11 +11,20 @@ export interface OriginRules {
   readonly publicUrl?: string | undefined;
   /** Exact origins, `"null"`, `"file://"`, or `"*"`. */
   readonly allowedOrigins: readonly string[];
+  /** What this machine is called, with its domain or without. Default: as the operating system says. */
+  readonly machine?: string;
 }
 
 type Protocol = 'http' | 'https' | undefined;
 
 const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+/**
+ * Headers that browsers send, and other clients seldom. The first three do not suffice: `Origin` is missing
+ * when a page reads from its own origin, and the others over plain HTTP. `Accept-Language` is in every request
+ * of a browser; a script can empty it, but not remove it. Seen with Chromium 156.
+ */
+const BROWSER_HEADERS = ['origin', 'sec-fetch-site', 'sec-fetch-mode', 'accept-language'];
 
 /** What browsers call a page opened from disk: one for WebSocket, the other for `fetch` and SSE. */
 const FROM_DISK: ReadonlySet<string> = new Set(['file://', 'null']);
@@ -22,23 +34,28 @@ export class Origins {
   readonly #onLoopback: boolean;
   readonly #publicUrl: URL | undefined;
   readonly #allowed: ReadonlySet<string>;
+  /** Of this machine, where it listens for others. */
+  readonly #names: ReadonlySet<string>;
 
-  constructor({ host, publicUrl, allowedOrigins }: OriginRules) {
+  constructor({ host, publicUrl, allowedOrigins, machine = hostname() }: OriginRules) {
     this.#onLoopback = isLoopback(host);
     this.#publicUrl = publicUrl === undefined ? undefined : new URL(publicUrl);
     this.#allowed = new Set(allowedOrigins);
+    this.#names = new Set(['localhost', host.toLowerCase(), ...namesOf(machine)]);
   }
 
   /**
-   * On a loopback address only the names of this machine are answered: a foreign name
-   * that leads here is how a page elsewhere would get in (DNS rebinding). Throws a 421 `Refusal`.
+   * Answers only for hosts that are this server's: a foreign name that leads here is how a page elsewhere
+   * would get in (DNS rebinding). On a loopback address these are the names for it; elsewhere every IP address
+   * and the names of this machine, none of which a page elsewhere can have. That holds for browsers there; no
+   * page can mislead other clients. The host of `publicUrl` always counts. Throws a 421 `Refusal`.
    */
-  checkHost(host: string | undefined): void {
-    if (this.#answersTo(host)) return;
+  checkHost(request: HeaderSource): void {
+    const host = request.header('host');
+    if (this.#answersTo(host) || (!this.#onLoopback && !isBrowser(request))) return;
     throw new Refusal(
       421,
-      `this server does not answer to the host ${shown(host ?? '')}: ` +
-        'use localhost, 127.0.0.1 or [::1], or set server.publicUrl to the address that the world uses',
+      `this server does not answer to the host ${shown(host ?? '')}: ${this.#hostAdvice}`,
     );
   }
 
@@ -63,8 +80,24 @@ export class Origins {
     return isReadable ? origin : undefined;
   }
 
+  /** Names no host of this server: the answer may go to a stranger. */
+  get #hostAdvice(): string {
+    const own = this.#onLoopback
+      ? 'use localhost, 127.0.0.1 or [::1]'
+      : 'use its IP address or the name of its machine';
+    return this.#publicUrl === undefined
+      ? `${own}, or set server.publicUrl to the address that the world uses`
+      : `${own}, or the address in server.publicUrl; a proxy has to pass on Host`;
+  }
+
   #answersTo(host: string | undefined): boolean {
-    return !this.#onLoopback || isLoopbackHost(host) || this.#isPublic(host);
+    const isOwn = this.#onLoopback ? isLoopbackHost(host) : this.#isOwnHost(host);
+    return isOwn || this.#isPublic(host);
+  }
+
+  #isOwnHost(host: string | undefined): boolean {
+    const name = withoutPort(host);
+    return isIPv4(name) || (/^\[.*\]$/.test(name) && isIPv6(name.slice(1, -1))) || this.#names.has(name);
   }
 
   #allows(origin: string, host: string | undefined, protocol: Protocol): boolean {
@@ -86,5 +119,32 @@ export class Origins {
 }
 
 function isLoopbackHost(host: string | undefined): boolean {
-  return LOOPBACK_HOSTS.has(host?.toLowerCase().replace(/:\d+$/, '') ?? '');
+  return LOOPBACK_HOSTS.has(withoutPort(host));
+}
+
+function withoutPort(host: string | undefined): string {
+  return host?.toLowerCase().replace(/:\d+$/, '') ?? '';
+}
+
+/** `wall7.example.com` is also `wall7`, and `wall7.local` in the local network (RFC 6762). */
+function namesOf(machine: string): string[] {
+  const name = machine.toLowerCase();
+  const [short = ''] = name.split('.');
+  return short === '' ? [] : [name, short, `${short}.local`];
+}
+
+function isBrowser(request: HeaderSource): boolean {
+  if (isNode(request)) return false;
+  const agent = request.header('user-agent') ?? '';
+  return agent.startsWith('Mozilla/') || BROWSER_HEADERS.some((name) => request.header(name) !== undefined);
+}
+
+/**
+ * Whether `fetch` of Node sent this, which has headers of a browser. No script in a browser can send
+ * `Sec-Fetch-Mode` without `Sec-Fetch-Site`, whatever name it takes.
+ */
+function isNode(request: HeaderSource): boolean {
+  const agent = request.header('user-agent');
+  if (agent !== 'node' && agent !== 'undici') return false;
+  return request.header('sec-fetch-mode') !== undefined && request.header('sec-fetch-site') === undefined;
 }

@@ -100,7 +100,7 @@ async function answer(c: Context<NodeEnv>, parts: RoomsRouteParts): Promise<Resp
   switch (representation) {
     case 'html':
       roomsOf(caller.url);
-      parts.settings.current.origins.checkHost(caller.header('host'));
+      parts.settings.current.origins.checkHost(caller);
       return parts.page();
     case 'sse':
       return stream(c, caller, parts);

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { type OriginRules, Origins } from '../../src/access/origins.ts';
 import { Refusal } from '../../src/hub/errors.ts';
@@ -21,6 +22,9 @@ function status(what: () => void): number {
 
 const publicUrl = 'https://wall.example.com';
 
+/** A request with these headers. */
+const asking = (headers: Record<string, string | undefined>) => ({ header: (name: string) => headers[name] });
+
 describe('Origins', () => {
   describe('checkHost', () => {
     it.each([
@@ -42,12 +46,9 @@ describe('Origins', () => {
       ['127.0.0.1', '0.0.0.0:8080', 421],
       ['127.0.0.1', '', 421],
       ['127.0.0.1', undefined, 421],
-      ['0.0.0.0', 'evil.example', 200],
-      ['::', 'wall.local:8080', 200],
-      ['192.168.1.4', undefined, 200],
     ])('listening on %s, the host %j is answered with %i', (host, header, expected) => {
       const origins = new Origins(rules({ host }));
-      expect(status(() => origins.checkHost(header))).toBe(expected);
+      expect(status(() => origins.checkHost(asking({ host: header })))).toBe(expected);
     });
 
     it.each([
@@ -61,12 +62,101 @@ describe('Origins', () => {
       ['a b', 421],
     ])('with a public URL the host %j is answered with %i', (header, expected) => {
       const origins = new Origins(rules({ publicUrl }));
-      expect(status(() => origins.checkHost(header))).toBe(expected);
+      expect(status(() => origins.checkHost(asking({ host: header })))).toBe(expected);
     });
 
     it('names the host and the key to set', () => {
-      const check = () => new Origins(rules()).checkHost('evil.example');
+      const check = () => new Origins(rules()).checkHost(asking({ host: 'evil.example' }));
       expect(check).toThrow(/"evil\.example".*set server\.publicUrl/);
+    });
+
+    const open = { host: '0.0.0.0', machine: 'Wall7.corp.example' };
+    const chromium = { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64)', 'accept-language': 'en-US,en;q=0.9' };
+    const browsers = {
+      'a page that reads from its own origin over HTTP': chromium,
+      'a script that hides what it can': { 'user-agent': 'curl/8', 'accept-language': '' },
+      'a page that opens a WebSocket': { ...chromium, origin: 'http://evil.example' },
+      'a page behind a proxy with TLS': { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors' },
+      'a script that calls itself Node': { 'user-agent': 'node', 'accept-language': '*' },
+      'a page that calls itself Node behind a proxy': {
+        'user-agent': 'node',
+        'sec-fetch-site': 'same-origin',
+        'sec-fetch-mode': 'cors',
+      },
+      'an old browser': { 'user-agent': 'Mozilla/5.0 (SMART-TV; Tizen 2.4)' },
+    };
+    const hosts: [string | undefined, boolean][] = [
+      ['10.0.0.5:8080', true],
+      ['127.0.0.1', true],
+      ['[fd00::5]:8080', true],
+      ['[::1]', true],
+      ['localhost:8080', true],
+      ['wall7', true],
+      ['WALL7.corp.example:8080', true],
+      ['wall7.local:8080', true],
+      ['evil.example:8080', false],
+      ['wall7.evil.example', false],
+      ['corp.example', false],
+      ['wall8', false],
+      ['10.0.0.5.evil.example', false],
+      ['10.0.0', false],
+      ['0x7f.1', false],
+      ['fd00::5', false],
+      ['[evil.example]', false],
+      ['localhost@evil.example', false],
+      ['localhost.evil.example', false],
+      ['', false],
+      [undefined, false],
+    ];
+    describe.each(['0.0.0.0', '::', '192.168.1.4'])('listening on %s', (host) => {
+      const origins = new Origins(rules({ ...open, host }));
+      describe.each(Object.entries(browsers))('%s', (_, headers) => {
+        it.each(hosts)('is answered at the host %j: %s', (name, isOwn) => {
+          const request = asking({ ...headers, host: name });
+          expect(status(() => origins.checkHost(request))).toBe(isOwn ? 200 : 421);
+        });
+      });
+
+      it.each([
+        ['curl', { 'user-agent': 'curl/8.5.0' }],
+        ['a probe', { 'user-agent': 'kube-probe/1.31' }],
+        ['Prometheus', { 'user-agent': 'Prometheus/3.1', 'accept-encoding': 'gzip' }],
+        ['fetch of Node', { 'user-agent': 'node', 'accept-language': '*', 'sec-fetch-mode': 'cors' }],
+        ['a program without headers', {}],
+      ])('%s is answered at any host', (_, headers) => {
+        for (const [name] of hosts)
+          expect(status(() => origins.checkHost(asking({ ...headers, host: name })))).toBe(200);
+      });
+    });
+
+    it.each([
+      [{ ...open, publicUrl }, 'wall.example.com', 200],
+      [{ ...open, publicUrl }, 'WALL.example.com:443', 200],
+      [{ ...open, publicUrl }, '10.0.0.5:8080', 200],
+      [{ ...open, publicUrl }, 'evil.example', 421],
+      [{ ...open, host: 'wall.corp.example' }, 'Wall.corp.example:8080', 200],
+      [{ ...open, allowedOrigins: ['*'] }, 'evil.example', 421],
+      [{ ...open, machine: '' }, '', 421],
+    ])('with %j a browser is answered at the host %j with %i', (more, host, expected) => {
+      const origins = new Origins(rules(more));
+      expect(status(() => origins.checkHost(asking({ ...chromium, host })))).toBe(expected);
+    });
+
+    it.each([
+      [
+        open,
+        'use its IP address or the name of its machine, or set server.publicUrl to the address that the',
+      ],
+      [{ ...open, publicUrl }, 'or the address in server.publicUrl; a proxy has to pass on Host'],
+    ])('with %j tells what to do, and no name of the machine', (more, advice) => {
+      const check = () => new Origins(rules(more)).checkHost(asking({ ...chromium, host: 'evil.example' }));
+      expect(check).toThrow(advice);
+      expect(check).not.toThrow(/wall/i);
+    });
+
+    it('takes the name of this machine from the operating system', () => {
+      const origins = new Origins(rules({ host: '0.0.0.0' }));
+      expect(status(() => origins.checkHost(asking({ ...chromium, host: `${hostname()}:8080` })))).toBe(200);
     });
   });
 
@@ -133,8 +223,11 @@ describe('Origins', () => {
     });
   });
 
-  it('lets no page read an answer that was given to a wrong host', () => {
-    const origins = new Origins(rules({ allowedOrigins: ['*'] }));
-    expect(origins.readableBy('http://evil.example', 'evil.example')).toBeUndefined();
-  });
+  it.each(['127.0.0.1', '0.0.0.0'])(
+    'lets no page read an answer that was given to a wrong host, listening on %s',
+    (host) => {
+      const origins = new Origins(rules({ host, allowedOrigins: ['*'] }));
+      expect(origins.readableBy('http://evil.example', 'evil.example')).toBeUndefined();
+    },
+  );
 });

@@ -1,0 +1,87 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { launchBrowser, requireTool } from '../helpers/browser.ts';
+import { handshake, RawClient, request } from '../helpers/raw.ts';
+import { type Server, serve } from './process.ts';
+
+const chromium = requireTool('chromium');
+const TOKEN = 'a token of sixteen characters or more'.replaceAll(' ', '-');
+
+/** As the README opens it to other machines. */
+const open = () => serve({ args: ['--host', '0.0.0.0'], env: { BELFRY_ADMIN_TOKEN: TOKEN } });
+const portOf = ({ url }: Server) => Number(new URL(url).port);
+
+/** What Chromium sends over plain HTTP to the origin that a page came from. */
+const CHROMIUM = {
+  'User-Agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0',
+  'Accept-Encoding': 'gzip, deflate',
+  'Accept-Language': 'en-US,en;q=0.9',
+};
+
+const REQUESTS: Record<string, (headers: Record<string, string>) => string> = {
+  'the page': (headers) => request('/rooms/lobby', { Accept: 'text/html', ...headers }),
+  'the values as JSON': (headers) => request('/rooms/lobby', { Accept: 'application/json', ...headers }),
+  'a stream of events': (headers) => request('/rooms/lobby', { Accept: 'text/event-stream', ...headers }),
+  'a WebSocket': (headers) => handshake('/rooms/lobby', { Origin: `http://${headers.Host}`, ...headers }),
+  'the time': (headers) => request('/time', headers),
+  'the front page': (headers) => request('/', headers),
+  'the code of the page': (headers) => request('/pages/client/room.js', headers),
+  'the description': (headers) => request('/openapi.yaml', headers),
+  'the admin API': (headers) => request('/admin/rooms', { Authorization: `Bearer ${TOKEN}`, ...headers }),
+  'the metrics': (headers) => request('/metrics', { Authorization: `Bearer ${TOKEN}`, ...headers }),
+};
+
+describe('listening for every machine without a public address', () => {
+  test('a browser that was led here by a foreign name gets nothing', async () => {
+    const server = await open();
+    const port = portOf(server);
+    for (const [what, asking] of Object.entries(REQUESTS)) {
+      const led = await statusOf(port, asking({ ...CHROMIUM, Host: `evil.example:${port}` }));
+      expect([what, led]).toEqual([what, 421]);
+      const own = await statusOf(port, asking({ ...CHROMIUM, Host: `127.0.0.1:${port}` }));
+      expect([what, own]).not.toEqual([what, 421]);
+      expect(own).toBeLessThan(400);
+    }
+    const probe = { 'User-Agent': 'kube-probe/1.31', Host: 'wall.internal' };
+    for (const path of ['/livez', '/readyz', '/rooms/lobby'])
+      expect([path, await statusOf(port, request(path, probe))]).toEqual([path, 200]);
+  });
+
+  test.skipIf(!chromium)('neither does a page in Chromium, and one at the IP address works', async () => {
+    const server = await open();
+    const port = portOf(server);
+    const browser = await launchBrowser(chromium ?? '', ['--host-resolver-rules=MAP *.example 127.0.0.1']);
+    onTestFinished(() => browser.close());
+    const page = await browser.newPage();
+    const outcome = async (host: string) => {
+      const status = (await page.goto(`http://${host}:${port}/rooms/lobby`))?.status();
+      return [status, ...((await page.evaluate(READ_ALL)) as unknown[])];
+    };
+    expect(await outcome('evil.example')).toEqual([421, 421, 'refused', 'refused']);
+    expect(await outcome('127.0.0.1')).toEqual([200, 200, 'hello', 'hello']);
+  });
+});
+
+/** What a page gets of its own origin. The headers are those that a script may change. */
+const READ_ALL = `Promise.all([
+  fetch('/rooms/lobby', {
+    headers: { accept: 'application/json', 'accept-language': '', 'user-agent': 'curl/8.5.0' },
+    referrerPolicy: 'no-referrer',
+  }).then(({ status }) => status),
+  new Promise((resolve) => {
+    const source = new EventSource('/rooms/lobby');
+    source.onmessage = ({ data }) => { source.close(); resolve(JSON.parse(data).event); };
+    source.onerror = () => resolve('refused');
+  }),
+  new Promise((resolve) => {
+    const socket = new WebSocket('ws://' + location.host + '/rooms/lobby');
+    socket.onmessage = ({ data }) => { socket.close(); resolve(JSON.parse(data).event); };
+    socket.onerror = () => resolve('refused');
+  }),
+])`;
+
+async function statusOf(port: number, text: string): Promise<number> {
+  const client = new RawClient(port).say(text);
+  const heard = await client.until('\r\n\r\n');
+  client.reset();
+  return Number(heard.split(' ')[1]);
+}
