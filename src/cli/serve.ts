@@ -6,14 +6,10 @@ import { FileWatch } from '../config/watch-file.ts';
 import { Refusal } from '../hub/errors.ts';
 import { StoreError } from '../log/store-error.ts';
 import { isLoopback } from '../loopback.ts';
-import { createLogger, type Logger, neverBlock } from '../observe/log.ts';
+import { createLogger, type Logger, neverBlock, written } from '../observe/log.ts';
 import type { Terminal } from './command.ts';
 import { findNamed, orCommandError } from './command.ts';
-
-/** A second signal sooner than this is the first one sent twice, as Ctrl-C under `npm start` is. */
-const SAME_SIGNAL_MS = 1000;
-/** A server that has not ended so long after a second signal hangs, and its process is ended. */
-const HANGING_MS = 500;
+import { ProcessEnd } from './process-end.ts';
 
 export interface ServeFlags {
   readonly config?: string;
@@ -22,9 +18,9 @@ export interface ServeFlags {
 }
 
 /**
- * `belfry serve`: runs the server in this process until a signal stops it; only the configuration is found
- * by the terminal's environment and folder. Resolves once it listens; throws a `CommandError` where the
- * configuration has faults.
+ * `belfry serve`: runs the server in this process until a signal or a fault stops it; only the configuration
+ * is found by the terminal's environment and folder. Resolves once it listens; throws a `CommandError` where
+ * the configuration has faults.
  */
 export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void> {
   const { env } = terminal;
@@ -38,15 +34,16 @@ export async function serve(flags: ServeFlags, terminal: Terminal): Promise<void
     createBelfry(overridden(document), { env, logger, baseDirectory, ...source }),
   );
   const watching = path === null ? undefined : watchConfig(path, belfry, logger);
-  stopOnSignals(async (signal) => {
-    await Promise.all([watching?.close(), belfry.stop(signal)]);
-  }, logger);
-  process.on('uncaughtException', (err) => {
-    logger.fatal({ err }, 'a fault that nothing has caught');
-    process.exit(1);
+  const end = new ProcessEnd({
+    clock: systemClock,
+    logger,
+    stop: (signal) => Promise.all([watching?.close(), belfry.stop(signal)]),
+    drainSeconds: () => belfry.config.server.drainSeconds,
+    exit: (code) => void written(process, systemClock).then(() => process.exit(code)),
   });
+  end.listen(process);
   const { host, port } = await belfry.start().catch((error: NodeJS.ErrnoException) => {
-    // A signal came meanwhile: the process ends when all has stopped.
+    // A signal or a fault came meanwhile: the process ends when all has stopped.
     if (error.name === 'AbortError') return new Promise<never>(() => {});
     const why = error instanceof StoreError ? error.message : whyNotListening(error, belfry.config.server);
     process.stderr.write(`${why}\n`);
@@ -68,27 +65,6 @@ function watchConfig(path: string, { reload }: Belfry, logger: Logger): FileWatc
     onVanished: () => logger.warn({ path }, 'the configuration is gone; what is in force goes on'),
     onError: (err) => logger.warn({ err }, 'the configuration is not watched'),
   });
-}
-
-/** The first signal begins the drain; a second one, unless it is the first sent twice, ends the server. */
-function stopOnSignals(stop: (signal: AbortSignal) => Promise<void>, logger: Logger): void {
-  const now = new AbortController();
-  let firstAtMs: number | undefined;
-  const onSignal = (signal: NodeJS.Signals) => {
-    if (firstAtMs === undefined) {
-      firstAtMs = systemClock.monotonic();
-      logger.info({ signal }, 'stopping');
-      void stop(now.signal).then(() => {
-        logger.info('stopped');
-        process.exit(0);
-      });
-    } else if (systemClock.monotonic() - firstAtMs > SAME_SIGNAL_MS) {
-      now.abort();
-      systemClock.after(HANGING_MS, () => process.exit(1));
-    }
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
 }
 
 function whyNotListening(

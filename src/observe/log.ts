@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import { type Logger, pino } from 'pino';
+import type { Clock } from '../clock.ts';
 
 export type { Logger };
 
@@ -35,6 +36,20 @@ export function neverBlock({ stdout, stderr }: Standard): void {
     const { _handle: handle } = stream as { _handle?: { setBlocking?(blocking: boolean): void } };
     if (stream.isTTY) handle?.setBlocking?.(false);
   }
+}
+
+/** How long the reader of a log may take for its last lines. */
+const LAST_LINES_MS = 500;
+
+/** Resolves when all that was written has left the process, or cannot: to be awaited before it ends. */
+export async function written(
+  { stdout, stderr }: Record<'stdout' | 'stderr', Writable>,
+  clock: Pick<Clock, 'after'>,
+): Promise<void> {
+  const tooLate = new Promise<void>((resolve) => clock.after(LAST_LINES_MS, resolve));
+  // The callback of a write comes in the order of the writes, also with an error.
+  const all = [stdout, stderr].map((stream) => new Promise((resolve) => stream.write('', resolve)));
+  await Promise.race([Promise.all(all), tooLate]);
 }
 
 /** Queue for a slow reader: about 5000 lines. */

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LogOutput } from '../../src/observe/log.ts';
-import { settled } from '../helpers/manual-clock.ts';
+import { LogOutput, written } from '../../src/observe/log.ts';
+import { ManualClock, settled } from '../helpers/manual-clock.ts';
 
 /** A stream that goes on after errors, as standard output does. */
 class Stream extends Writable {
@@ -129,5 +129,38 @@ describe('LogOutput', () => {
   it('writes a single line, however long', () => {
     output.write('x'.repeat(2 * MIB));
     expect(log.written).toHaveLength(2 * MIB);
+  });
+});
+
+describe('written', () => {
+  const clock = new ManualClock();
+
+  it('resolves when the last line has left the process', async () => {
+    log.blocked = true;
+    output.write('the last\n');
+    let isWritten = false;
+    const done = written({ stdout: log, stderr: errors }, clock).then(() => {
+      isWritten = true;
+    });
+    await settled();
+    expect(isWritten).toBe(false);
+    log.release();
+    await done;
+    expect(log.written).toBe('the last\n');
+  });
+
+  it('resolves where a stream cannot be written', async () => {
+    log.failsWith = 'EPIPE';
+    output.write('the last\n');
+    await written({ stdout: log, stderr: errors }, clock);
+  });
+
+  it('does not wait longer than half a second for a reader that takes nothing', async () => {
+    log.blocked = true;
+    output.write('the last\n');
+    const done = written({ stdout: log, stderr: errors }, clock);
+    clock.advance(500);
+    await done;
+    expect(log.written).toBe('');
   });
 });
