@@ -12,6 +12,7 @@ import { createPages, PAGE_PATHS, roomPage } from './pages/pages.ts';
 import { problem, problemResponse } from './transport/problem.ts';
 import { headFault } from './transport/request-head.ts';
 import { type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
+import { pageHeaders, SECURITY_HEADERS } from './transport/security-headers.ts';
 
 export interface HttpParts {
   readonly rooms: Omit<RoomsRouteParts, 'page'>;
@@ -46,6 +47,9 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
   app.use(async (c, next) => {
     await next();
     if (c.error) onRefused(reasonOf(c.error));
+    for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
+      if (!c.res.headers.has(name)) c.res.headers.set(name, value);
+    }
   });
   app.use(async (c, next) => {
     // A room refuses its listeners by itself: over SSE with an event of the stream.
@@ -66,7 +70,7 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
   app.route('/', createPages());
   const page = () => {
     checkServing();
-    return roomPage();
+    return roomPage(pageHeaders(rooms.settings.current.origins.frameAncestors));
   };
   app.route('/', roomsRoute({ ...rooms, page }));
   app.route('/', createAdmin(admin));

@@ -34,6 +34,11 @@ export class Origins {
   readonly #onLoopback: boolean;
   readonly #publicUrl: URL | undefined;
   readonly #allowed: ReadonlySet<string>;
+  /**
+   * Who may show a page of this server in a frame, as a CSP writes it: the server itself, and pages that may
+   * connect to it. Signage software shows a wall so. It cannot name `"null"`.
+   */
+  readonly frameAncestors: string;
   /** Of this machine, where it listens for others. */
   readonly #names: ReadonlySet<string>;
 
@@ -41,6 +46,7 @@ export class Origins {
     this.#onLoopback = isLoopback(host);
     this.#publicUrl = publicUrl === undefined ? undefined : new URL(publicUrl);
     this.#allowed = new Set(allowedOrigins);
+    this.frameAncestors = frameAncestors(allowedOrigins);
     this.#names = new Set(['localhost', host.toLowerCase(), ...namesOf(machine)]);
   }
 
@@ -116,6 +122,16 @@ export class Origins {
     const given = `${protocol}//${host}`;
     return expected !== undefined && URL.canParse(given) && new URL(given).host === expected;
   }
+}
+
+function frameAncestors(allowedOrigins: readonly string[]): string {
+  // `*` alone stands for no page from disk.
+  const sources = allowedOrigins.flatMap((origin) => {
+    if (origin === '*') return ['*', 'file:'];
+    if (origin === 'file://') return ['file:'];
+    return origin === 'null' ? [] : [origin];
+  });
+  return ["'self'", ...new Set(sources)].join(' ');
 }
 
 function isLoopbackHost(host: string | undefined): boolean {

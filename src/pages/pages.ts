@@ -15,34 +15,17 @@ export const PAGE_PATHS = ['/pages/*', '/client/*', '/protocol/*', '/clock.js'];
 const ROOM_PAGE = readFileSync(new URL('room.html', import.meta.url), 'utf8');
 
 /**
- * What the pages may do in a browser: run code of this server, connect to its origin (`'self'` covers `ws:`
- * and `wss:` of it as well), and never turn text into markup or script.
- */
-const CONTENT_SECURITY_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'self'",
-  "require-trusted-types-for 'script'",
-].join('; ');
-
-/**
  * The live page of a room, the same bytes for every room: it holds no data, and what it connects to
- * is admitted then. Its links are relative, so that it works behind a path prefix.
+ * is admitted then. Its links are relative, so that it works behind a path prefix. `headers`: what it may do
+ * in a browser.
  */
-export function roomPage(): Response {
+export function roomPage(headers: Readonly<Record<string, string>>): Response {
   return new Response(ROOM_PAGE, {
     headers: {
       'Content-Type': 'text/html; charset=utf-8',
-      'Content-Security-Policy': CONTENT_SECURITY_POLICY,
-      'X-Content-Type-Options': 'nosniff',
-      'Referrer-Policy': 'no-referrer',
       'Cache-Control': 'no-store',
       Vary: 'Accept, Origin',
+      ...headers,
     },
   });
 }
@@ -80,7 +63,6 @@ function serve(app: Hono, path: string, file: URL, type: string): void {
     'Content-Type': type,
     'Cache-Control': 'no-cache',
     ETag: `"${createHash('sha256').update(body).digest('base64url')}"`,
-    'X-Content-Type-Options': 'nosniff',
   };
   app.get(path, (c) => c.body(body, 200, headers));
 }

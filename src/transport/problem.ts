@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Refusal } from '../hub/errors.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
 
 /** An HTTP answer that says what went wrong, ready for a `Response` or a bare socket. */
 export interface Problem {
@@ -21,6 +22,7 @@ export function problem(error: unknown): Problem {
   const refusal = error instanceof Refusal ? error : UNEXPECTED;
   const { status, title, message: detail, details } = refusal;
   const headers: Record<string, string> = {
+    ...SECURITY_HEADERS,
     'Content-Type': 'application/problem+json',
     'Cache-Control': 'no-store',
     ...details.headers,

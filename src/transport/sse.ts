@@ -7,6 +7,7 @@ import type { WireFormat } from '../hub/frame.ts';
 import type { CloseReason } from '../protocol/close-reason.ts';
 import { Client, type ClientParts } from './client.ts';
 import { destroySoon } from './problem.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
 
 /** An EventSource that lost its stream reconnects after this time, and a random time up to as long again. */
 const RETRY_MS = 2000;
@@ -15,8 +16,8 @@ const RETRY_MS = 2000;
 const KEEP_ALIVE_MS = 30_000;
 
 const HEADERS: Readonly<Record<string, string>> = {
+  ...SECURITY_HEADERS,
   'Content-Type': 'text/event-stream',
-  'X-Content-Type-Options': 'nosniff',
   // nginx would otherwise buffer events.
   'X-Accel-Buffering': 'no',
 };

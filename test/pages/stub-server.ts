@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { createPages, roomPage } from '../../src/pages/pages.ts';
+import { pageHeaders } from '../../src/transport/security-headers.ts';
 
 /** A connection of the page. */
 export interface StubConnection {
@@ -84,7 +85,7 @@ export class StubServer {
     request.url = request.url?.slice(this.prefix.length) ?? '/';
     if (!request.url.startsWith('/rooms/')) return this.#pages(request, response);
     if (accept.startsWith('text/html')) {
-      const page = roomPage();
+      const page = roomPage(pageHeaders("'self'"));
       response.writeHead(200, Object.fromEntries(page.headers)).end(await page.text());
     } else if (this.refusing) {
       const { status, headers, detail } = this.refusing;

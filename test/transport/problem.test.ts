@@ -1,13 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { Refusal } from '../../src/hub/errors.ts';
 import { problem, problemResponse } from '../../src/transport/problem.ts';
+import { SECURITY_HEADERS } from '../../src/transport/security-headers.ts';
 
 describe('problem', () => {
   it('says what a refusal says, as RFC 9457 has it', () => {
     const errors = [{ path: 'rooms[1]', message: 'no' }];
     const { status, headers, body } = problem(new Refusal(400, 'rooms[1]: no', { errors }));
     expect(status).toBe(400);
-    expect(headers).toEqual({ 'Content-Type': 'application/problem+json', 'Cache-Control': 'no-store' });
+    expect(headers).toEqual({
+      ...SECURITY_HEADERS,
+      'Content-Type': 'application/problem+json',
+      'Cache-Control': 'no-store',
+    });
     expect(JSON.parse(body)).toEqual({
       type: 'about:blank',
       title: 'Bad Request',
