@@ -68,9 +68,9 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
   });
   app.get('/openapi.yaml', etag(), describing());
   app.route('/', createPages());
-  const page = () => {
+  const page = (referrer: string | undefined) => {
     checkServing();
-    return roomPage(pageHeaders(rooms.settings.current.origins.frameAncestors));
+    return roomPage(pageHeaders(rooms.settings.current.origins.frameAncestors(referrer)));
   };
   app.route('/', roomsRoute({ ...rooms, page }));
   app.route('/', createAdmin(admin));

@@ -81,7 +81,8 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     settings,
     log,
     currentTicks: { request: (room) => schedules.request(room) },
-    server: `belfry ${version}`,
+    // Without the version, which a stranger could look up known faults for.
+    server: 'belfry',
     processId: randomBytes(4).toString('hex'),
     onRoomMade: (room) => roomLimiter.made(room),
     onRoomEnded: (room) => roomLimiter.ended(room),

@@ -83,8 +83,8 @@ export class ConnectionLimiter {
     this.#byAddress.sweep((address) => isForgettable(address, now));
     const { limits } = this.#settings.current;
     if (this.#taken >= limits.connections) {
-      const detail = `all ${limits.connections} places are taken (limits.connections)`;
-      throw full(503, detail, CLOSE.full.reason, retryAfterMs(FULL_MS, this.#taken));
+      // Without the number, which would tell a stranger how many clients there are.
+      throw full(503, 'all places are taken (limits.connections)', CLOSE.full.reason, retryAfterMs(FULL_MS, this.#taken));
     }
     const perAddress = Math.min(limits.connectionsPerAddress, limits.connectsPerSecondPerAddress);
     const isLimited = !client.isLocal && perAddress < Number.POSITIVE_INFINITY;

@@ -34,11 +34,6 @@ export class Origins {
   readonly #onLoopback: boolean;
   readonly #publicUrl: URL | undefined;
   readonly #allowed: ReadonlySet<string>;
-  /**
-   * Who may show a page of this server in a frame, as a CSP writes it: the server itself, and pages that may
-   * connect to it. Signage software shows a wall so. It cannot name `"null"`.
-   */
-  readonly frameAncestors: string;
   /** Of this machine, where it listens for others. */
   readonly #names: ReadonlySet<string>;
 
@@ -46,7 +41,6 @@ export class Origins {
     this.#onLoopback = isLoopback(host);
     this.#publicUrl = publicUrl === undefined ? undefined : new URL(publicUrl);
     this.#allowed = new Set(allowedOrigins);
-    this.frameAncestors = frameAncestors(allowedOrigins);
     this.#names = new Set(['localhost', host.toLowerCase(), ...namesOf(machine)]);
   }
 
@@ -86,6 +80,20 @@ export class Origins {
     return isReadable ? origin : undefined;
   }
 
+  /**
+   * Who may show a page of this server in a frame, as a CSP writes it: the server itself, and pages that may
+   * connect to it, as signage software does. Of these it names the one that asks, by its `Referer`, since any
+   * stranger can read it; a page from disk sends none. A CSP cannot name `"null"`.
+   */
+  frameAncestors(referrer: string | undefined): string {
+    if (this.#allowed.has('*')) return "'self' * file:";
+    const asking = referrer !== undefined && URL.canParse(referrer) ? new URL(referrer).origin : '';
+    const sources = ["'self'"];
+    if (this.#allowed.has('file://')) sources.push('file:');
+    if (asking !== 'null' && this.#allowed.has(asking)) sources.push(asking);
+    return sources.join(' ');
+  }
+
   /** Names no host of this server: the answer may go to a stranger. */
   get #hostAdvice(): string {
     const own = this.#onLoopback
@@ -122,16 +130,6 @@ export class Origins {
     const given = `${protocol}//${host}`;
     return expected !== undefined && URL.canParse(given) && new URL(given).host === expected;
   }
-}
-
-function frameAncestors(allowedOrigins: readonly string[]): string {
-  // `*` alone stands for no page from disk.
-  const sources = allowedOrigins.flatMap((origin) => {
-    if (origin === '*') return ['*', 'file:'];
-    if (origin === 'file://') return ['file:'];
-    return origin === 'null' ? [] : [origin];
-  });
-  return ["'self'", ...new Set(sources)].join(' ');
 }
 
 function isLoopbackHost(host: string | undefined): boolean {

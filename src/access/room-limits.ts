@@ -71,9 +71,8 @@ export class RoomLimiter {
     if (added === 0) return;
     if (this.#isLimited(client)) this.#checkAddress(countedAs(client.address), added);
     const { limits } = this.#parts.settings.current;
-    const count = this.#parts.hub.roomCount + this.#missing;
-    if (count + added <= limits.rooms) return;
-    throw full(503, `there are ${count} rooms, and there may be ${limits.rooms} (limits.rooms)`);
+    if (this.#parts.hub.roomCount + this.#missing + added <= limits.rooms) return;
+    throw full(503, 'there may be no more rooms (limits.rooms)');
   }
 
   /**

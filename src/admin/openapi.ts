@@ -135,7 +135,7 @@ const listeningErrors = {
   426: refused(426, 'Sec-WebSocket-Version is "8": send 13'),
   423: refused(423, 'room "a" is closed until 2026-11-20T18:01:04.120Z: room closed'),
   429: refused(429, '203.0.113.1 has 1000 connections (limits.connectionsPerAddress): come back in a moment'),
-  503: refused(503, 'all 20000 places are taken (limits.connections): come back in a moment'),
+  503: refused(503, 'all places are taken (limits.connections): come back in a moment'),
   501: refused(501, 'a stream needs the Node server below: pass on its bindings'),
 };
 

@@ -99,7 +99,7 @@ export function refusedConfig(source: string, faults: readonly InputError[]): Re
 }
 
 const statsExample: z.input<typeof statsEntry> = {
-  version: '0.1.0',
+  version: '1.2.3',
   startedAt: '2026-11-20T17:12:40.518Z',
   uptimeSeconds: 2842.483,
   rooms: 3,

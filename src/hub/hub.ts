@@ -33,7 +33,7 @@ const MAX_LINES_PER_ITERATION = 64;
 export interface HubOptions extends Omit<RoomsOptions, 'scheduler' | 'onLockEnded'> {
   readonly log: Log;
   readonly currentTicks: CurrentTicks;
-  /** Name and version of the server, for `hello`. */
+  /** Name of the server, for `hello`. */
   readonly server: string;
   /** Begins the id of each connection, and is different for each process. */
   readonly processId: string;

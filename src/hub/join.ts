@@ -44,7 +44,7 @@ const MAX_WAITING_JOINS_PER_ITERATION = 4;
 
 export interface JoinsOptions extends Omit<PublisherOptions, 'connections' | 'perform'> {
   readonly currentTicks: CurrentTicks;
-  /** Name and version of the server, for `hello`. */
+  /** Name of the server, for `hello`. */
   readonly server: string;
   readonly publisher: Publisher;
   readonly frames: ReplayFrames;

@@ -29,7 +29,8 @@ export interface RoomsRouteParts {
   readonly settings: { readonly current: AccessSettings };
   readonly admission: Admission;
   readonly clientParts: ClientParts;
-  readonly page: () => Response;
+  /** `referrer`: the page that shows it in a frame, or led to it. */
+  readonly page: (referrer: string | undefined) => Response;
 }
 
 const METHODS = 'GET, HEAD, OPTIONS';
@@ -101,7 +102,7 @@ async function answer(c: Context<NodeEnv>, parts: RoomsRouteParts): Promise<Resp
     case 'html':
       roomsOf(caller.url);
       parts.settings.current.origins.checkHost(caller);
-      return parts.page();
+      return parts.page(caller.header('referer'));
     case 'sse':
       return stream(c, caller, parts);
     case 'json':

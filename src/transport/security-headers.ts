@@ -20,7 +20,7 @@ export const SECURITY_HEADERS: Headers = {
 /**
  * On pages in place of those: they run code of this server, connect to its origin (`'self'` covers `ws:` and
  * `wss:` of it as well), and never turn text into markup or script. `frameAncestors`: who may show them in
- * a frame, as `Origins` writes it.
+ * a frame, see `Origins.frameAncestors`.
  */
 export function pageHeaders(frameAncestors: string): Headers {
   const policy = [

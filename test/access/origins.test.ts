@@ -223,6 +223,26 @@ describe('Origins', () => {
     });
   });
 
+  describe('frameAncestors', () => {
+    const wall = 'https://wall.example';
+    const both = ['null', 'file://', wall, 'https://secret.example'];
+    it.each<[string[], string | undefined, string]>([
+      [[], undefined, "'self'"],
+      [[], 'https://evil.example/page', "'self'"],
+      [both, undefined, "'self' file:"],
+      [both, 'https://evil.example/', "'self' file:"],
+      [both, `${wall}/`, `'self' file: ${wall}`],
+      [both, `${wall}:8443/`, "'self' file:"],
+      [both, 'about:blank', "'self' file:"],
+      [[wall], `${wall}/a;b 'unsafe-inline'`, `'self' ${wall}`],
+      [[wall], '', "'self'"],
+      [[wall], 'not an address', "'self'"],
+      [['*'], undefined, "'self' * file:"],
+    ])('of %j names for the referrer %j only: %s', (allowedOrigins, referrer, expected) => {
+      expect(new Origins(rules({ allowedOrigins })).frameAncestors(referrer)).toBe(expected);
+    });
+  });
+
   it.each(['127.0.0.1', '0.0.0.0'])(
     'lets no page read an answer that was given to a wrong host, listening on %s',
     (host) => {

@@ -99,7 +99,7 @@ export function runEntry(id: number): RunEntry {
 }
 
 export const STATS: StatsEntry = {
-  version: '0.1.0',
+  version: '1.2.3',
   startedAt: NOW,
   uptimeSeconds: 0.25,
   rooms: 1,
