@@ -84,7 +84,12 @@ export class ConnectionLimiter {
     const { limits } = this.#settings.current;
     if (this.#taken >= limits.connections) {
       // Without the number, which would tell a stranger how many clients there are.
-      throw full(503, 'all places are taken (limits.connections)', CLOSE.full.reason, retryAfterMs(FULL_MS, this.#taken));
+      throw full(
+        503,
+        'all places are taken (limits.connections)',
+        CLOSE.full.reason,
+        retryAfterMs(FULL_MS, this.#taken),
+      );
     }
     const perAddress = Math.min(limits.connectionsPerAddress, limits.connectsPerSecondPerAddress);
     const isLimited = !client.isLocal && perAddress < Number.POSITIVE_INFINITY;

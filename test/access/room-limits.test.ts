@@ -256,9 +256,7 @@ describe('rooms that were granted and do not exist yet', () => {
     const { it } = perAddress(Number.POSITIVE_INFINITY, 3);
     it.reserve(['a', 'b'], entrant);
     expect(statusOf(() => it.checkConnect(['c'], local))).toBe(200);
-    expect(() => it.checkConnect(['c', 'd'], stranger)).toThrow(
-      'there may be no more rooms (limits.rooms)',
-    );
+    expect(() => it.checkConnect(['c', 'd'], stranger)).toThrow('there may be no more rooms (limits.rooms)');
     expect(statusOf(() => it.checkSubscribe('c', new Set(), stranger))).toBe(200);
   });
 

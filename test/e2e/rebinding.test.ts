@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { launchBrowser, requireTool } from '../helpers/browser.ts';
 import { handshake, RawClient, request } from '../helpers/raw.ts';
@@ -7,7 +9,8 @@ const chromium = requireTool('chromium');
 const TOKEN = 'a token of sixteen characters or more'.replaceAll(' ', '-');
 
 /** As the README opens it to other machines. */
-const open = () => serve({ args: ['--host', '0.0.0.0'], env: { BELFRY_ADMIN_TOKEN: TOKEN } });
+const open = (port = 0) =>
+  serve({ args: ['--host', '0.0.0.0', '--port', String(port)], env: { BELFRY_ADMIN_TOKEN: TOKEN } });
 const portOf = ({ url }: Server) => Number(new URL(url).port);
 
 /** What Chromium sends over plain HTTP to the origin that a page came from. */
@@ -47,17 +50,22 @@ describe('listening for every machine without a public address', () => {
   });
 
   test.skipIf(!chromium)('neither does a page in Chromium, and one at the IP address works', async () => {
-    const server = await open();
-    const port = portOf(server);
     const browser = await launchBrowser(chromium ?? '', ['--host-resolver-rules=MAP *.example 127.0.0.1']);
     onTestFinished(() => browser.close());
-    const page = await browser.newPage();
-    const outcome = async (host: string) => {
-      const status = (await page.goto(`http://${host}:${port}/rooms/lobby`))?.status();
-      return [status, ...((await page.evaluate(READ_ALL)) as unknown[])];
-    };
-    expect(await outcome('evil.example')).toEqual([421, 421, 'refused', 'refused']);
-    expect(await outcome('127.0.0.1')).toEqual([200, 200, 'hello', 'hello']);
+    // Where the name leads before it leads to Belfry.
+    const attacker = createServer((_, response) => response.end('<!doctype html><title>attack</title>'));
+    await new Promise<void>((resolve) => attacker.listen(0, '127.0.0.1', resolve));
+    const { port } = attacker.address() as AddressInfo; // it listens on TCP
+    const [evil, own] = [await browser.newPage(), await browser.newPage()];
+    await evil.goto(`http://evil.example:${port}/`);
+    await own.goto(`http://127.0.0.1:${port}/`);
+    attacker.closeAllConnections();
+    await new Promise((resolve) => attacker.close(resolve));
+    await open(port);
+    expect(await evil.evaluate(READ_ALL)).toEqual([421, 'refused', 'refused']);
+    expect(await own.evaluate(READ_ALL)).toEqual([200, 'hello', 'hello']);
+    expect((await evil.goto(`http://evil.example:${port}/rooms/lobby`))?.status()).toBe(421);
+    expect((await own.goto(`http://127.0.0.1:${port}/rooms/lobby`))?.status()).toBe(200);
   });
 });
 

@@ -27,7 +27,7 @@ const begin = async (config: ConfigOf = {}) => {
 /** The head of the last answer to these bytes that has one. */
 async function headOf(bytes: string, answers = 1): Promise<Answer> {
   const client = new RawClient(server.port).say(bytes);
-  const heads = () => client.heard.match(/^HTTP\/1\.1 [^]*?\r\n\r\n/gm) ?? [];
+  const heads = () => client.heard.match(/^HTTP\/1\.1 [\s\S]*?\r\n\r\n/gm) ?? [];
   await client.hears(() => heads().length >= answers);
   client.reset();
   return answer(heads().at(-1) ?? '');
