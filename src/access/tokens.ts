@@ -1,19 +1,27 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { Refusal } from '../hub/errors.ts';
+import { type RoomMatcher, roomsMatcher } from '../hub/event.ts';
 
-/** A `viewer` reads, an `operator` also acts. */
-export const ROLES = ['viewer', 'operator'] as const;
+/** A `viewer` reads, an `operator` also acts, a `publisher` sends messages to its rooms and does nothing else. */
+export const ROLES = ['viewer', 'operator', 'publisher'] as const;
 export type Role = (typeof ROLES)[number];
 
-/** Who a token belongs to. */
-export interface TokenHolder {
+/** A token as it is kept: the SHA-256 of its UTF-8 bytes in 64 hexadecimal digits, never the token itself. */
+export interface TokenEntry {
   readonly name: string;
   readonly role: Role;
+  /** Patterns of the rooms that a publisher may send to; other roles have none. */
+  readonly rooms?: readonly string[];
+  readonly sha256: string;
 }
 
-/** A token as it is kept: the SHA-256 of its UTF-8 bytes in 64 hexadecimal digits, never the token itself. */
-export interface TokenEntry extends TokenHolder {
-  readonly sha256: string;
+/** Whose token a request carries. */
+export interface TokenHolder extends TokenEntry {
+  /**
+   * Whether one of its patterns covers a room, or a pattern of rooms: the `*` of that is then a character
+   * that only a `*` covers. False for everything where it has none.
+   */
+  readonly covers: RoomMatcher;
 }
 
 /** Finds the holder of a token; null: the token is not known. */
@@ -24,10 +32,11 @@ export type TokenCheck = (token: string) => TokenHolder | null;
  * however much of a wrong one is. Throws a `TypeError` for what is no SHA-256.
  */
 export function tokenCheck(entries: readonly TokenEntry[]): TokenCheck {
-  const known = entries.map(({ name, role, sha256 }) => {
-    const digest = Buffer.from(sha256, 'hex');
-    if (digest.length !== 32) throw new TypeError(`token "${name}": sha256 must be 64 hexadecimal digits`);
-    return { holder: { name, role }, digest };
+  const known = entries.map((entry) => {
+    const digest = Buffer.from(entry.sha256, 'hex');
+    if (digest.length !== 32)
+      throw new TypeError(`token "${entry.name}": sha256 must be 64 hexadecimal digits`);
+    return { holder: { ...entry, covers: roomsMatcher(entry.rooms ?? []) }, digest };
   });
   return (token) => {
     // Node reads header bytes as Latin-1; encoded the same way, a token in UTF-8 has its own bytes again.

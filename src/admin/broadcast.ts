@@ -6,7 +6,7 @@ import type { IdempotencyKeys } from '../hub/idempotency.ts';
 import type { Published } from '../hub/publication.ts';
 import type { Accepted, WaitingBroadcasts } from '../hub/waiting-broadcasts.ts';
 import { type BodyLimits, bodyOf, checkType, jsonOf } from './body.ts';
-import type { AdminEnv } from './guard.ts';
+import { type AdminEnv, checkTargetOf } from './guard.ts';
 import {
   deviceName,
   duration,
@@ -22,7 +22,7 @@ import {
   someTime,
 } from './input.ts';
 import { once, onceHeaders, usedKey } from './once.ts';
-import { adminCall, instantField, json, refusals, refused, refusedInput } from './schemas.ts';
+import { adminCall, instantField, json, refusals, refused, refusedInput, SENDING } from './schemas.ts';
 
 /** Each pattern is compared with each room: this bounds the cost of one call. */
 const MAX_NAMED = 1000;
@@ -143,9 +143,10 @@ export const tooManyRetained = refused(
 );
 
 export const broadcastRoute = adminCall('Broadcast', 'broadcast', 'post', '/admin/broadcast', {
+  'x-roles': SENDING,
   summary: 'Send a message to rooms, devices, connections or users',
   description:
-    'Without a target it goes to every room; several kinds of target are their union. The body is read as JSON whatever its content type. A room named exactly keeps the message in its history also when it is empty; a pattern reaches the rooms that exist.',
+    'Without a target it goes to every room; several kinds of target are their union. The body is read as JSON whatever its content type. A room named exactly keeps the message in its history also when it is empty; a pattern reaches the rooms that exist. A publisher names rooms that its own patterns cover, and nothing else.',
   request: {
     body: {
       required: true,
@@ -199,6 +200,7 @@ export function addBroadcast(
       dryRun = false,
       ...target
     } = body;
+    checkTargetOf(c.var.holder, target);
     const publication = { target, event, data: JSON.stringify(data), key, ttlMs, dryRun };
     const when = { atMs: at, inMs, missedWithinMs: missedWithin };
     const isForNow = at === undefined && inMs === undefined;

@@ -1,9 +1,10 @@
 import type { Context, MiddlewareHandler } from 'hono';
 import { LRUCache } from 'lru-cache';
 import { countedAs } from '../access/connection-limits.ts';
-import { type TokenCheck, type TokenHolder, tokenHolder } from '../access/tokens.ts';
+import { type Role, type TokenCheck, type TokenHolder, tokenHolder } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
-import { Refusal } from '../hub/errors.ts';
+import { Refusal, shown } from '../hub/errors.ts';
+import { type Target, targetRooms } from '../hub/event.ts';
 import { isLoopback } from '../loopback.ts';
 
 /** What the guard adds to a request: the owner of its token. */
@@ -38,17 +39,37 @@ export function guard({ settings, attempts, addressOf }: GuardParts): Middleware
   }
 }
 
-/** Middleware of the calls that act. */
-export const operatorOnly: MiddlewareHandler<AdminEnv> = async (c, next) => {
-  const { name, role } = c.var.holder;
-  if (role !== 'operator')
-    throw new Refusal(
-      403,
-      `this needs a token of the role "operator", and the token "${name}" has the role "${role}"`,
-      { reason: 'role' },
-    );
-  await next();
-};
+/** Middleware of a call: refuses tokens of other roles. */
+export function onlyFor(roles: readonly Role[]): MiddlewareHandler<AdminEnv> {
+  const needed = roles.map((role) => `"${role}"`).join(' or ');
+  return async (c, next) => {
+    const { name, role } = c.var.holder;
+    if (!roles.includes(role))
+      throw wrongRole(
+        `this needs a token of the role ${needed}, and the token "${name}" has the role "${role}"`,
+      );
+    await next();
+  };
+}
+
+/**
+ * Checks what a token may send to: an operator's to every target, a publisher's to rooms that its patterns
+ * cover. Throws a 403 `Refusal`.
+ */
+export function checkTargetOf({ name, role, rooms = [], covers }: TokenHolder, target: Target): void {
+  if (role === 'operator') return;
+  const whose = `the token "${name}" has the role "${role}" for ${shown(rooms)}`;
+  const named = (['devices', 'connections', 'users', 'except'] as const).find((key) => target[key]);
+  if (named !== undefined) throw wrongRole(`${whose}: it may name "rooms", not "${named}"`);
+  const foreign = targetRooms(target).find((pattern) => !covers(pattern));
+  if (foreign === undefined) return;
+  const what = target.rooms ? shown(foreign) : 'every room, which is where a message goes that names none';
+  throw wrongRole(`${whose}: it may not send to ${what}`);
+}
+
+function wrongRole(detail: string): Refusal {
+  return new Refusal(403, detail, { reason: 'role' });
+}
 
 const MAX_FAILED = 10;
 const WINDOW_MS = 60_000;

@@ -44,5 +44,5 @@ export function once<Answer>(
   if (!isDeviceName(key)) throw Refusal.invalid(HEADER, `${shown(key)} is not a key: ${DEVICE_ACCEPTS}`);
   const { pathname, search } = new URL(c.req.url);
   const hash = createHash('sha256').update(`${pathname}${search}\n`).update(body).digest('base64url');
-  return keys.once({ sender: c.var.holder.name, key, hash }, act);
+  return keys.once({ sender: c.var.holder.sha256, key, hash }, act);
 }

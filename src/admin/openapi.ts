@@ -337,7 +337,8 @@ export function openApiDocument(): object {
   openAPIRegistry.registerComponent('securitySchemes', 'token', {
     type: 'http',
     scheme: 'bearer',
-    description: 'A token of `admin.tokens`; a `viewer` reads, an `operator` also acts.',
+    description:
+      'A token of `admin.tokens`: a `viewer` reads, an `operator` also acts, a `publisher` sends messages to its rooms. `x-roles` of a call names the roles that it is for.',
   });
   const routes: readonly RouteConfig[] = [...publicRoutes, ...adminRoutes];
   for (const { middleware: _code, responses, ...route } of routes) {

@@ -3,20 +3,21 @@ import { EVENT_ACCEPTS, KEY_ACCEPTS } from '../hub/event.ts';
 import type { Published } from '../hub/publication.ts';
 import { bodyOf, dataOf } from './body.ts';
 import { type PublishParts, published, publishedExample, tooManyRetained } from './broadcast.ts';
-import type { AdminEnv } from './guard.ts';
+import { type AdminEnv, checkTargetOf } from './guard.ts';
 import { keyName, sentEvent, someTime } from './input.ts';
 import { once, onceHeaders, usedKey } from './once.ts';
 import { roomParams } from './rooms.ts';
-import { adminCall, json, refusals, refusedInput } from './schemas.ts';
+import { adminCall, json, refusals, refusedInput, SENDING } from './schemas.ts';
 
 /**
  * `POST /rooms/{room}`: the call of the admin API that is at a room's address, so that a notice is one line of
  * `curl`. `transport/rooms-route.ts` checks name, host and origin before.
  */
 export const publishRoute = adminCall('Broadcast', 'publish', 'post', '/rooms/{room}', {
+  'x-roles': SENDING,
   summary: 'Send a message to one room',
   description:
-    'The body becomes `data`: JSON where it is JSON, otherwise a string, whatever the content type. The room keeps the message in its history also when it is empty.',
+    'The body becomes `data`: JSON where it is JSON, otherwise a string, whatever the content type. The room keeps the message in its history also when it is empty. A publisher names a room that one of its patterns covers.',
   request: {
     headers: onceHeaders,
     params: roomParams,
@@ -51,11 +52,12 @@ export function addPublish(app: OpenAPIHono<AdminEnv>, { hub, settings, idempote
   // The framework would read the body by its content type.
   const { params, query } = publishRoute.request;
   app.openapi({ ...publishRoute, request: { params, query } }, async (c) => {
-    const { room } = c.req.valid('param');
+    const target = { rooms: [c.req.valid('param').room] };
+    checkTargetOf(c.var.holder, target);
     const { event = 'message', key, ttl: ttlMs } = c.req.valid('query');
     const { limits } = settings.current;
     const bytes = await bodyOf(c.req.raw, limits);
-    const publication = { target: { rooms: [room] }, event, data: dataOf(bytes, limits), key, ttlMs };
+    const publication = { target, event, data: dataOf(bytes, limits), key, ttlMs };
     const answer = await once<Published>(c, bytes, idempotency, (changesOf) =>
       hub.publish(publication, { changesOf }),
     );

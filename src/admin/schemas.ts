@@ -1,9 +1,10 @@
 import { STATUS_CODES } from 'node:http';
 import { createRoute, type RouteConfig, z } from '@hono/zod-openapi';
 import type { TypedResponse } from 'hono';
+import type { Role } from '../access/tokens.ts';
 import type { InputError } from '../hub/errors.ts';
 import type { Transport } from '../protocol/event.ts';
-import { operatorOnly } from './guard.ts';
+import { onlyFor } from './guard.ts';
 import { parsedField, wholeNumber } from './input.ts';
 
 /** What the calls are declared with: answers, pages of lists, and the calls themselves. */
@@ -158,16 +159,21 @@ export function readCursor(list: string, cursor: string): string | undefined {
 
 // Calls
 
+/** The roles that a call is for, the one with the fewest rights first. */
+const READING: readonly Role[] = ['viewer', 'operator'];
+const ACTING: readonly Role[] = ['operator'];
+export const SENDING: readonly Role[] = ['publisher', 'operator'];
+
 /**
- * Declares a call under `/admin`, with the errors that every call has. A call with another method than GET
- * acts, and needs the role of an operator.
+ * Declares a call of the admin API, with the errors that every call has. `x-roles` holds the roles that it is
+ * for, and tells them to readers of `openapi.yaml`; absent: a call with another method than GET acts.
  */
 export function adminCall<
   const Method extends RouteConfig['method'],
   Path extends string,
-  Rest extends Omit<RouteConfig, 'method' | 'path' | 'operationId'>,
+  Rest extends Omit<RouteConfig, 'method' | 'path' | 'operationId'> & { 'x-roles'?: readonly Role[] },
 >(tag: string, operationId: string, method: Method, path: Path, rest: Rest) {
-  const acts = method !== 'get';
+  const { 'x-roles': roles = method === 'get' ? READING : ACTING } = rest;
   return createRoute({
     tags: [tag],
     security: [{ token: [] }],
@@ -175,10 +181,11 @@ export function adminCall<
     path,
     operationId,
     ...rest,
-    middleware: acts ? operatorOnly : [],
+    'x-roles': roles,
+    middleware: onlyFor(roles),
     responses: {
       400: refusedInput('colour', 'unknown query parameter "colour"'),
-      ...(acts ? refusals(401, 403, 429) : refusals(401, 429)),
+      ...refusals(401, 403, 429),
       ...rest.responses,
     },
   });

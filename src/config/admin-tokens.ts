@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { ROLES, type TokenEntry } from '../access/tokens.ts';
+import { ROLES, type Role, type TokenEntry } from '../access/tokens.ts';
 import { isLoopback } from '../loopback.ts';
 import { suggest } from './errors.ts';
-import { checkedString, DEFAULT_HOST, exactlyOneOf, hostFault, plainHost } from './fields.ts';
+import { checkedString, DEFAULT_HOST, exactlyOneOf, hostFault, plainHost, roomPattern } from './fields.ts';
 import { isObject, valueAt } from './json.ts';
 
 export function sha256Of(text: string): string {
@@ -30,7 +30,14 @@ export const adminToken = z
     role: z
       .enum(ROLES)
       .default('viewer')
-      .describe('What the token allows: a viewer reads, an operator also acts.'),
+      .describe(
+        'What the token allows: a viewer reads, an operator also acts, a publisher only sends messages to its rooms.',
+      ),
+    rooms: z
+      .array(roomPattern)
+      .min(1, { error: 'is empty: name at least one room or pattern, such as ["ops-*"]' })
+      .optional()
+      .describe('Patterns of the rooms that a publisher may send to; for that role only.'),
     // Without the value, which the usual message about a wrong type repeats.
     token: checkedString(tokenFault, 'is not a string')
       .optional()
@@ -55,16 +62,29 @@ export const adminToken = z
     },
     { when: ({ value }) => isObject(value) },
   )
+  .superRefine(({ role, rooms }, context) => {
+    const fault = roomsFault(role, rooms);
+    if (fault !== undefined) context.addIssue({ code: 'custom', path: ['rooms'], message: fault });
+  })
   .meta(exactlyOneOf(TOKEN_KEYS));
+
+function roomsFault(role: Role, rooms: readonly string[] | undefined): string | undefined {
+  if (role === 'publisher' && rooms === undefined)
+    return 'is missing: write the rooms that the publisher may send to, such as ["lobby","ops-*"]';
+  if (role !== 'publisher' && rooms !== undefined)
+    return `is for the role "publisher" only, and the role here is "${role}": leave it out, or write that role`;
+  return undefined;
+}
 
 /** The tokens in force: the entries of the file, and BELFRY_ADMIN_TOKEN. For entries without a fault. */
 export function adminTokens(
   entries: readonly z.output<typeof adminToken>[],
   env: NodeJS.ProcessEnv,
 ): TokenEntry[] {
-  const tokens = entries.map(({ name, role, token, tokenEnv, sha256 }) => ({
+  const tokens = entries.map(({ name, role, rooms, token, tokenEnv, sha256 }) => ({
     name,
     role,
+    ...(rooms && { rooms }),
     sha256: sha256?.toLowerCase() ?? sha256Of(token ?? variable(tokenEnv ?? '', env)),
   }));
   const own = env.BELFRY_ADMIN_TOKEN;

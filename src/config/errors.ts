@@ -74,6 +74,8 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   admin: '{"tokens":[]}',
   'admin.tokens.[].name': '"ops"',
   access: '{"jwksUrl":"https://login.example.com/jwks.json"}',
+  'admin.tokens.[].rooms': '["lobby"]',
+  'admin.tokens.[].rooms.[]': '"lobby"',
   rooms: '[{"match":"lobby"}]',
   'rooms.[]': '{"match":"lobby"}',
   'rooms.[].match': '"lobby"',

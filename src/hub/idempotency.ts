@@ -13,7 +13,7 @@ const OVERHEAD_BYTES = 500;
 
 /** A request that may be sent again, with its `Idempotency-Key`. */
 export interface KeyedRequest {
-  /** Who sent it: each token has keys of its own. */
+  /** Who sent it: each token has keys of its own. Not its name, which may come to stand for another token. */
   readonly sender: string;
   readonly key: string;
   /** Of all that the request says: the same key with another hash is refused. */

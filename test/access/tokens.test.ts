@@ -12,8 +12,8 @@ const check = tokenCheck([
 
 describe('tokenCheck', () => {
   it('names the holder of each token', () => {
-    expect(check('s3cret')).toEqual({ name: 'ops', role: 'operator' });
-    expect(check('look')).toEqual({ name: 'wall', role: 'viewer' });
+    expect(check('s3cret')).toMatchObject({ name: 'ops', role: 'operator' });
+    expect(check('look')).toMatchObject({ name: 'wall', role: 'viewer' });
   });
 
   it('knows nobody for a wrong, empty or shortened token, and for a digest', () => {
@@ -22,6 +22,32 @@ describe('tokenCheck', () => {
 
   it('knows nobody where there are no tokens', () => {
     expect(tokenCheck([])('s3cret')).toBeNull();
+  });
+
+  it.each([
+    ['lobby', ['lobby'], true],
+    ['lobby', ['hall', 'ops-*'], false],
+    ['ops-1', ['hall', 'ops-*'], true],
+    ['ops-*', ['ops-*'], true],
+    ['ops-1*', ['ops-*'], true],
+    ['ops*', ['ops-*'], false],
+    ['*', ['ops-*'], false],
+    ['*', ['o*', '*s', '*-*'], false],
+    ['a*', ['a*b'], false],
+    ['a*c*b', ['a*b'], true],
+    ['**', ['*'], true],
+    ['*', ['**'], true],
+    ['*', ['*'], true],
+    ['Lobby', ['lobby'], false],
+    ['lobby', [], false],
+  ])('says whether %s is covered by %j: %s', (target, rooms, isCovered) => {
+    const publishers = tokenCheck([{ name: 'kiosk', role: 'publisher', rooms, sha256: sha256('s3cret') }]);
+    expect(publishers('s3cret')?.covers(target)).toBe(isCovered);
+  });
+
+  it('covers no room for other roles', () => {
+    for (const token of ['s3cret', 'look'])
+      for (const room of ['lobby', '*']) expect(check(token)?.covers(room)).toBe(false);
   });
 
   it('takes a token in UTF-8 as its bytes arrive in a header', () => {

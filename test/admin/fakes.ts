@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Hono } from 'hono';
 import { z } from 'zod';
-import { tokenCheck } from '../../src/access/tokens.ts';
+import { tokenCheck, type TokenEntry } from '../../src/access/tokens.ts';
 import { type AdminParts, createAdmin } from '../../src/admin/app.ts';
 import { FailedAttempts } from '../../src/admin/guard.ts';
 import type {
@@ -279,6 +279,13 @@ function page(names: ReadonlySet<string>, { after = '' }: RoomsQuery | Connectio
   return [...names].sort().filter((name) => name > after);
 }
 
+const TOKENS: readonly TokenEntry[] = [
+  { name: 'ops', role: 'operator', sha256: sha256('operator-token') },
+  { name: 'wall', role: 'viewer', sha256: sha256('viewer-token') },
+  { name: 'kiosk', role: 'publisher', rooms: ['lobby', 'ops-*'], sha256: sha256('publisher-token') },
+  { name: 'siren', role: 'publisher', rooms: ['*'], sha256: sha256('every-room-token') },
+];
+
 export interface Call {
   readonly body?: string | Uint8Array<ArrayBuffer> | FormData | ReadableStream<Uint8Array> | null;
   readonly headers?: Record<string, string>;
@@ -297,10 +304,7 @@ export class FakeServer {
   readonly parts: AdminParts;
   readonly broadcasts: WaitingBroadcasts;
   readonly settings = {
-    tokens: tokenCheck([
-      { name: 'ops', role: 'operator', sha256: sha256('operator-token') },
-      { name: 'wall', role: 'viewer', sha256: sha256('viewer-token') },
-    ]),
+    tokens: tokenCheck(TOKENS),
     limits: { maxBodyBytes: 1_048_576, eventBytes: 65_536 },
     server: { openMetrics: false },
   };
@@ -353,6 +357,11 @@ export class FakeServer {
     // Node's `Request` wants to be told that a stream is sent before the answer comes.
     const init = { method, body, headers: { ...authorization, ...headers }, duplex: 'half' as const };
     return this.#app.request(path, init);
+  }
+
+  /** One more token, as a reload adds it; it takes the place of the one that is the same. */
+  addToken(token: string, entry: Omit<TokenEntry, 'sha256'>): void {
+    this.settings.tokens = tokenCheck([{ ...entry, sha256: sha256(token) }, ...TOKENS]);
   }
 
   /** A page of a list. */

@@ -29,6 +29,7 @@ interface Operation {
   readonly description?: string;
   readonly parameters?: readonly Parameter[];
   readonly security: object[];
+  readonly 'x-roles'?: readonly string[];
   readonly responses: Record<string, Answer>;
   readonly requestBody?: { readonly content: Record<string, Content> };
 }
@@ -267,22 +268,30 @@ describe('real answers', () => {
     await expectAsDeclared(id, response);
   });
 
-  it.each(admin)('$call turns strangers and viewers away as declared', async ({ call, operation }) => {
-    const request = call
-      .replace('{room}', 'lobby')
-      .replace('{id}', 'q8d1-01')
-      .replace('{name}', 'clock')
-      .replace('{key}', 'lunch');
-    const server = new FakeServer();
-    await expectAsDeclared(operation.operationId, await server.call(request, { token: null }));
-    const asViewer = await server.call(request, { token: 'viewer-token' });
-    expect(asViewer.status).toBe(call.startsWith('GET') ? 200 : 403);
-    await expectAsDeclared(operation.operationId, asViewer);
-    for (let attempt = 0; attempt < 10; attempt++) await server.call(request, { token: 'wrong' });
-    const limited = await server.call(request, { token: 'wrong' });
-    expect(limited.status).toBe(429);
-    await expectAsDeclared(operation.operationId, limited);
-  });
+  it.each(admin)(
+    '$call turns strangers, viewers and publishers away as declared',
+    async ({ call, operation }) => {
+      const request = call
+        .replace('{room}', 'lobby')
+        .replace('{id}', 'q8d1-01')
+        .replace('{name}', 'clock')
+        .replace('{key}', 'lunch');
+      const server = new FakeServer();
+      await expectAsDeclared(operation.operationId, await server.call(request, { token: null }));
+      const asViewer = await server.call(request, { token: 'viewer-token' });
+      expect(asViewer.status).toBe(call.startsWith('GET') ? 200 : 403);
+      await expectAsDeclared(operation.operationId, asViewer);
+      const asPublisher = await server.call(request, { token: 'publisher-token' });
+      expect(asPublisher.status).toBe(
+        { 'POST /rooms/{room}': 200, 'POST /admin/broadcast': 400 }[call] ?? 403,
+      );
+      await expectAsDeclared(operation.operationId, asPublisher);
+      for (let attempt = 0; attempt < 10; attempt++) await server.call(request, { token: 'wrong' });
+      const limited = await server.call(request, { token: 'wrong' });
+      expect(limited.status).toBe(429);
+      await expectAsDeclared(operation.operationId, limited);
+    },
+  );
 
   it('are tried for every call and status that is declared, but for 401, 403, 429 and what others say', () => {
     const tried = new Set(TRIED.map(([id, status]) => `${id} ${status}`));

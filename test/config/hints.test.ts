@@ -119,7 +119,7 @@ describe('an example', () => {
   /** A file in which all places exist that the feed's kind has. */
   const whole = (feed: object) => ({
     server: { allowedOrigins: ['null'], trustProxy: ['::1'] },
-    admin: { tokens: [{ name: 'a', token: 'x' }] },
+    admin: { tokens: [{ name: 'a', token: 'x', role: 'publisher', rooms: ['a'] }] },
     rooms: [{ match: 'a' }],
     schedules: [{ ...entry, rooms: ['a'], feed }],
   });

@@ -118,8 +118,30 @@ const BROKEN: readonly [string, unknown, ...string[]][] = [
   [
     'a misspelt role and a name used twice',
     tokens({ name: 'a', token: 'x' }, { name: 'a', token: 'y', role: 'oprator' }),
-    'admin.tokens[1].role: "oprator" is not one of "viewer", "operator": did you mean "operator"?',
+    'admin.tokens[1].role: "oprator" is not one of "viewer", "operator", "publisher": did you mean "operator"?',
     'admin.tokens[1].name: "a" is the name of entry 0 already: write another',
+  ],
+  [
+    'a publisher without rooms, with none, and with what is no room',
+    tokens(
+      { name: 'a', token: 'x', role: 'publisher' },
+      { name: 'b', token: 'x', role: 'publisher', rooms: [] },
+      { name: 'c', token: 'x', role: 'publisher', rooms: 'lobby' },
+      { name: 'd', token: 'x', role: 'publisher', rooms: ['lobby', 'a b'] },
+    ),
+    'admin.tokens[0].rooms: is missing: write the rooms that the publisher may send to, such as ["lobby","ops-*"]',
+    'admin.tokens[1].rooms: is empty: name at least one room or pattern, such as ["ops-*"]',
+    'admin.tokens[2].rooms: "lobby" is not a list [ … ]: write ["lobby"]',
+    'admin.tokens[3].rooms[1]: "a b" is not a room pattern: write a room name in which * stands for any run of characters',
+  ],
+  [
+    'rooms of another role',
+    tokens(
+      { name: 'a', token: 'x', rooms: ['lobby'] },
+      { name: 'b', token: 'x', role: 'operator', rooms: ['*'] },
+    ),
+    'admin.tokens[0].rooms: is for the role "publisher" only, and the role here is "viewer": leave it out, or write that role',
+    'admin.tokens[1].rooms: is for the role "publisher" only, and the role here is "operator": leave it out, or write that role',
   ],
   [
     'a room rule with nothing right',
@@ -451,11 +473,13 @@ describe('parseConfig > tokens', () => {
       { name: 'a', token: 'abc' },
       { name: 'b', tokenEnv: 'ABC', role: 'operator' },
       { name: 'c', sha256: SHA256_OF_ABC.toUpperCase() },
+      { name: 'd', token: 'abc', role: 'publisher', rooms: ['ops-*'] },
     );
     expect(parse(document, { ABC: 'abc' }).admin.tokens).toEqual([
       { name: 'a', role: 'viewer', sha256: SHA256_OF_ABC },
       { name: 'b', role: 'operator', sha256: SHA256_OF_ABC },
       { name: 'c', role: 'viewer', sha256: SHA256_OF_ABC },
+      { name: 'd', role: 'publisher', rooms: ['ops-*'], sha256: SHA256_OF_ABC },
     ]);
   });
 

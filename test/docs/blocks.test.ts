@@ -45,7 +45,7 @@ describe('the blocks of the documents', () => {
   });
 
   test('show configurations without faults', () => {
-    const env = { OPS_TOKEN: 'a', MONITOR_TOKEN: 'b', PRICES_TOKEN: 'c' };
+    const env = { OPS_TOKEN: 'a', MONITOR_TOKEN: 'b', PRICES_TOKEN: 'c', KIOSK_TOKEN: 'd' };
     for (const text of blocks('json config')) {
       expect(() => parseConfig(JSON.parse(text), { feedKinds, env })).not.toThrow();
     }
