@@ -1,8 +1,9 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { Refusal } from '../hub/errors.ts';
 import type { Administration } from '../hub/hub.ts';
+import { type AuditParts, auditEntry } from './audit.ts';
 import type { BodyLimits } from './body.ts';
 import { addBroadcast, type BroadcastParts, broadcastRoute } from './broadcast.ts';
 import { addConnections, connectionRoutes } from './connections.ts';
@@ -16,7 +17,7 @@ import { addServer, type ServerAdministration, serverRoutes } from './server.ts'
 import { addWaiting, waitingRoutes } from './waiting.ts';
 
 /** What the admin API is made of. */
-export interface AdminParts extends GuardParts, BroadcastParts {
+export interface AdminParts extends GuardParts, BroadcastParts, AuditParts {
   readonly hub: Administration;
   readonly schedules: ScheduleAdministration;
   readonly server: ServerAdministration;
@@ -60,8 +61,8 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   const { hub, schedules, server, metrics, settings } = parts;
   const app = new OpenAPIHono<AdminEnv>({ defaultHook: refuseInput });
   const guarded = guard(parts);
-  app.use('/admin/*', counted(parts.onCalled), guarded, newlineAtEnd);
-  app.post(publishRoute.getRoutingPath(), counted(parts.onCalled), guarded, newlineAtEnd);
+  app.use('/admin/*', reported(parts), guarded, newlineAtEnd);
+  app.post(publishRoute.getRoutingPath(), reported(parts), guarded, newlineAtEnd);
   addRooms(app, hub);
   addConnections(app, hub);
   addRetained(app, hub);
@@ -84,24 +85,36 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   return app;
 }
 
-const operations: ReadonlyMap<string, string> = new Map(
-  adminRoutes.map((route) => [`${route.method.toUpperCase()} ${route.getRoutingPath()}`, route.operationId]),
+const calls: ReadonlyMap<string, (typeof adminRoutes)[number]> = new Map(
+  adminRoutes.map((route) => [`${route.method.toUpperCase()} ${route.getRoutingPath()}`, route]),
 );
 
-/** The router has found the call already, also for a request that is refused before its handler runs. */
-function counted(onCalled: AdminParts['onCalled']): MiddlewareHandler {
+/** Counts each call, and tells those that act and that the guard has let in. */
+function reported(parts: Pick<AdminParts, 'onCalled'> & AuditParts): MiddlewareHandler<AdminEnv> {
   return async (c, next) => {
+    const beganAtMs = parts.clock.now();
+    c.set('notes', {});
     await next();
-    const call = matchedRoutes(c).find(({ method, path }) => operations.has(`${method} ${path}`));
-    onCalled((call && operations.get(`${call.method} ${call.path}`)) ?? 'unknown', c.res.status);
+    const call = callOf(c);
+    parts.onCalled(call?.operationId ?? 'unknown', c.res.status);
+    const acts = call && !call['x-roles'].includes('viewer');
+    if (acts && c.var.holder) parts.onActed(auditEntry(c, call, parts, beganAtMs));
   };
 }
 
+/** The router has found the call already, also for a request that is refused before its handler runs. */
+function callOf(c: Context): (typeof adminRoutes)[number] | undefined {
+  const route = matchedRoutes(c).find(({ method, path }) => calls.has(`${method} ${path}`));
+  return route && calls.get(`${route.method} ${route.path}`);
+}
+
 /** Adds a newline to an answer in JSON, for terminals and line-based tools. */
-const newlineAtEnd: MiddlewareHandler = async (c, next) => {
+const newlineAtEnd: MiddlewareHandler<AdminEnv> = async (c, next) => {
   await next();
   if (c.res.headers.get('content-type') !== 'application/json') return;
-  c.res = new Response(`${await c.res.text()}\n`, c.res);
+  const answer = await c.res.text();
+  c.var.notes.answer = answer;
+  c.res = new Response(`${answer}\n`, c.res);
 };
 
 function noSuchCall(method: string, path: string): Refusal {

@@ -200,6 +200,7 @@ export function addBroadcast(
       dryRun = false,
       ...target
     } = body;
+    Object.assign(c.var.notes, { target, dryRun });
     checkTargetOf(c.var.holder, target);
     const publication = { target, event, data: JSON.stringify(data), key, ttlMs, dryRun };
     const when = { atMs: at, inMs, missedWithinMs: missedWithin };

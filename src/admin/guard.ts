@@ -7,9 +7,23 @@ import { Refusal, shown } from '../hub/errors.ts';
 import { type Target, targetRooms } from '../hub/event.ts';
 import { isLoopback } from '../loopback.ts';
 
-/** What the guard adds to a request: the owner of its token. */
+/** What is known of a request. */
 export interface AdminEnv {
-  Variables: { holder: TokenHolder };
+  Variables: {
+    /** The owner of its token, once the guard has let it in. */
+    holder: TokenHolder;
+    notes: CallNotes;
+  };
+}
+
+/** What only the handler of a call knows, for the log. */
+export interface CallNotes {
+  target?: Target;
+  dryRun?: boolean;
+  /** The same request had come before with its `Idempotency-Key`. */
+  repeated?: boolean;
+  /** The answer, JSON. */
+  answer?: string;
 }
 
 export interface GuardParts {

@@ -31,7 +31,7 @@ export const usedKey = refused(
  * is what was sent: the same JSON written in another way is another request. Throws a 400 `Refusal` for a
  * header that is no key, a 422 for a key of another request.
  */
-export function once<Answer>(
+export async function once<Answer>(
   c: Context<AdminEnv>,
   body: Buffer,
   keys: Pick<IdempotencyKeys, 'once'>,
@@ -44,5 +44,11 @@ export function once<Answer>(
   if (!isDeviceName(key)) throw Refusal.invalid(HEADER, `${shown(key)} is not a key: ${DEVICE_ACCEPTS}`);
   const { pathname, search } = new URL(c.req.url);
   const hash = createHash('sha256').update(`${pathname}${search}\n`).update(body).digest('base64url');
-  return keys.once({ sender: c.var.holder.sha256, key, hash }, act);
+  let isRepeated = true;
+  const answer = await keys.once<Answer>({ sender: c.var.holder.sha256, key, hash }, (recordsOf) => {
+    isRepeated = false;
+    return act(recordsOf);
+  });
+  c.var.notes.repeated = isRepeated;
+  return answer;
 }

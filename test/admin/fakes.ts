@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import { tokenCheck, type TokenEntry } from '../../src/access/tokens.ts';
 import { type AdminParts, createAdmin } from '../../src/admin/app.ts';
+import type { AuditEntry } from '../../src/admin/audit.ts';
 import { FailedAttempts } from '../../src/admin/guard.ts';
 import type {
   Explanation,
@@ -301,6 +302,7 @@ export class FakeServer {
   readonly service = new FakeServerAdministration();
   readonly clock = new ManualClock();
   readonly called: string[] = [];
+  readonly acted: AuditEntry[] = [];
   readonly parts: AdminParts;
   readonly broadcasts: WaitingBroadcasts;
   readonly settings = {
@@ -339,10 +341,12 @@ export class FakeServer {
       schedules: this.schedules,
       server: this.service,
       metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'belfry_rooms 1\n' },
+      clock,
       attempts: new FailedAttempts(this.clock),
       addressOf: () => this.address,
       settings: { current: this.settings },
       onCalled: (operation, status) => this.called.push(`${operation} ${status}`),
+      onActed: (entry) => this.acted.push(entry),
     };
     this.#app.route('/', createAdmin(this.parts));
     this.#app.onError((error) => {
