@@ -23,8 +23,8 @@ export interface ReloadsParts extends SettingsParts {
   readonly document: unknown;
   readonly source: DocumentSource | undefined;
   readonly kinds: readonly FeedKind[];
-  /** Throws a `ConfigError`. */
-  readonly parse: (document: unknown) => Config;
+  /** Throws a `ConfigError`. `boundHost`: where the server listens already. */
+  readonly parse: (document: unknown, boundHost: string | undefined) => Config;
   readonly settings: SettingsHolder;
   readonly lifecycle: Pick<Lifecycle, 'phase'>;
   /** Applies the schedules in force; all of them or, where it throws, none. */
@@ -82,8 +82,8 @@ export class Reloads {
     const before = settings.current;
     try {
       const document = source.read();
-      const read = this.#parts.parse(document);
       // Before the start no port is bound.
+      const read = this.#parts.parse(document, phase === 'new' ? undefined : before.server.host);
       const { host, port } = phase === 'new' ? read.server : before.server;
       // The log is made with the server.
       const inForce = { ...read, server: { ...read.server, host, port }, store: before.config.store };

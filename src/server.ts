@@ -145,7 +145,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     document,
     source: options.source,
     kinds,
-    parse: (read) => parseConfig(read, { feedKinds: kinds, env, baseDirectory }),
+    parse: (read, boundHost) => parseConfig(read, { feedKinds: kinds, env, baseDirectory, boundHost }),
     settings,
     lifecycle,
     applySchedules,

@@ -148,6 +148,16 @@ describe('a reload', () => {
 describe('a file that is broken', () => {
   const scheduled = (more: object) => ({ ...FIRST, schedules: [CLOCK, { ...MARKET, ...more }] });
 
+  it('has a token too short for where the server listens, whatever address it names', async () => {
+    await server.stop();
+    const short = { ...FIRST, admin: { tokens: [{ ...OPS, token: 'fifteen-letters' }] } };
+    const source = { label: 'belfry.json', read: () => short };
+    server = await startServer({ ...FIRST, server: { host: '0.0.0.0' } }, { source });
+    await expect(server.belfry.reload()).rejects.toThrow(
+      'admin.tokens[0].token: is too short for server.host "0.0.0.0"',
+    );
+  });
+
   it.each<[string, unknown, string]>([
     ['is empty', '', ''],
     ['is half written', '{"schedules":[{"name":"clo', ''],

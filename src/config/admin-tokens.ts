@@ -41,7 +41,9 @@ export const adminToken = z
     // Without the value, which the usual message about a wrong type repeats.
     token: checkedString(tokenFault, 'is not a string')
       .optional()
-      .describe('The token itself. Better not kept in this file: see tokenEnv and sha256.'),
+      .describe(
+        'The token itself. Better not kept in this file: see tokenEnv and sha256. At least 16 characters where server.host is not a loopback address.',
+      ),
     tokenEnv: z
       .string({ error: 'is not a string' })
       .optional()
@@ -76,6 +78,9 @@ function roomsFault(role: Role, rooms: readonly string[] | undefined): string | 
   return undefined;
 }
 
+/** Name of the token in BELFRY_ADMIN_TOKEN. */
+const OWN_NAME = 'env';
+
 /** The tokens in force: the entries of the file, and BELFRY_ADMIN_TOKEN. For entries without a fault. */
 export function adminTokens(
   entries: readonly z.output<typeof adminToken>[],
@@ -88,43 +93,77 @@ export function adminTokens(
     sha256: sha256?.toLowerCase() ?? sha256Of(token ?? variable(tokenEnv ?? '', env)),
   }));
   const own = env.BELFRY_ADMIN_TOKEN;
-  return own ? [...tokens, { name: 'env', role: 'operator', sha256: sha256Of(own) }] : tokens;
+  return own ? [...tokens, { name: OWN_NAME, role: 'operator', sha256: sha256Of(own) }] : tokens;
+}
+
+/** What others can reach is found by those who try tokens. */
+const MIN_CHARACTERS = 16;
+
+interface TokenFault {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
 }
 
 /**
  * What is wrong with the tokens of a document because of the environment, or because others can reach the
- * server. A document with other faults is checked as well.
+ * server. A document with other faults is checked as well. `boundHost`: where the server listens already,
+ * whatever the document says.
  */
-export function tokenFaults(
-  document: unknown,
-  env: NodeJS.ProcessEnv,
-): { readonly path: readonly PropertyKey[]; readonly message: string }[] {
+export function tokenFaults(document: unknown, env: NodeJS.ProcessEnv, boundHost?: string): TokenFault[] {
   const tokens = ['admin', 'tokens'].reduce<unknown>(valueAt, document);
-  const faults = (Array.isArray(tokens) ? tokens : []).flatMap((entry, index) => {
-    const name = isObject(entry) ? entry.tokenEnv : undefined;
-    if (typeof name !== 'string') return [];
-    const value = variable(name, env);
-    const fault = value === '' ? 'is not set' : tokenFault(value);
-    const message = `the environment variable ${shownVariable(name, env)} ${fault}`;
-    return fault === undefined ? [] : [{ path: ['admin', 'tokens', index, 'tokenEnv'], message }];
-  });
+  const written = ['server', 'host'].reduce<unknown>(valueAt, document) ?? DEFAULT_HOST;
+  const openHost = [boundHost, written].find(isOpen);
+  const faults = (Array.isArray(tokens) ? tokens : []).flatMap((entry, index) =>
+    entryFaults(entry, env, openHost).map(({ path, message }) => ({
+      path: ['admin', 'tokens', index, ...path],
+      message,
+    })),
+  );
   const own = env.BELFRY_ADMIN_TOKEN ?? '';
-  const ownFault = own === '' ? undefined : tokenFault(own);
+  const ownFault = own === '' ? undefined : (tokenFault(own) ?? lengthFault(own, openHost));
   if (ownFault !== undefined)
     faults.push({ path: [], message: `the environment variable BELFRY_ADMIN_TOKEN ${ownFault}` });
 
   // Where tokens of a wrong form stand, they have faults of their own.
   const isConfigured =
     own !== '' || (tokens !== undefined && !(Array.isArray(tokens) && tokens.length === 0));
-  const written = ['server', 'host'].reduce<unknown>(valueAt, document) ?? DEFAULT_HOST;
-  if (isConfigured || typeof written !== 'string') return faults;
-  const host = plainHost(written);
-  if (hostFault(host) === undefined && !isLoopback(host))
+  if (!isConfigured && openHost !== undefined)
     faults.push({
       path: ['admin', 'tokens'],
-      message: `a token is needed when server.host is "${host}", which others can reach: add one here or set BELFRY_ADMIN_TOKEN`,
+      message: `a token is needed when server.host is "${openHost}", which others can reach: add one here or set BELFRY_ADMIN_TOKEN`,
     });
   return faults;
+}
+
+function entryFaults(entry: unknown, env: NodeJS.ProcessEnv, openHost: string | undefined): TokenFault[] {
+  if (!isObject(entry)) return [];
+  const { name, token, tokenEnv } = entry;
+  const faults: TokenFault[] = [];
+  const add = (path: string, message: string | undefined, about = '') => {
+    if (message !== undefined) faults.push({ path: [path], message: `${about}${message}` });
+  };
+  if (name === OWN_NAME && env.BELFRY_ADMIN_TOKEN)
+    add('name', `"${OWN_NAME}" is the name of BELFRY_ADMIN_TOKEN, which is set: write another`);
+  // One of a wrong form has a fault already.
+  if (typeof token === 'string' && tokenFault(token) === undefined)
+    add('token', lengthFault(token, openHost));
+  if (typeof tokenEnv === 'string') {
+    const value = variable(tokenEnv, env);
+    const fault = value === '' ? 'is not set' : (tokenFault(value) ?? lengthFault(value, openHost));
+    add('tokenEnv', fault, `the environment variable ${shownVariable(tokenEnv, env)} `);
+  }
+  return faults;
+}
+
+/** Without the number of characters that it has: messages end up in logs. */
+function lengthFault(token: string, openHost: string | undefined): string | undefined {
+  if (openHost === undefined || [...token].length >= MIN_CHARACTERS) return undefined;
+  return `is too short for server.host "${openHost}", which others can reach: write at least ${MIN_CHARACTERS} characters`;
+}
+
+/** Whether others can reach a server there. */
+function isOpen(host: unknown): host is string {
+  return typeof host === 'string' && hostFault(plainHost(host)) === undefined && !isLoopback(plainHost(host));
 }
 
 /** Own properties only: every object has a `constructor`. */

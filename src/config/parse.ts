@@ -22,6 +22,8 @@ export interface ParseOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Where the path of a key file starts. Default: the working directory. */
   readonly baseDirectory?: string;
+  /** Where the server listens already: its tokens must be fit for it, whatever address the document has. */
+  readonly boundHost?: string | undefined;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface ParseOptions {
  */
 export function parseConfig(
   document: unknown,
-  { feedKinds, env, baseDirectory = process.cwd() }: ParseOptions,
+  { feedKinds, env, baseDirectory = process.cwd(), boundHost }: ParseOptions,
 ): Config {
   const references = new References(env);
   const secrets = new Secrets(feedKinds);
@@ -45,7 +47,7 @@ export function parseConfig(
   const { key, fault } = accessKey(document, env, baseDirectory);
   const issues = [
     ...(result.error?.issues ?? []),
-    ...tokenFaults(document, env),
+    ...tokenFaults(document, env, boundHost),
     ...(fault === undefined ? [] : [fault]),
   ];
   for (const issue of issues) {

@@ -466,6 +466,7 @@ describe('parseConfig', () => {
 });
 
 describe('parseConfig > tokens', () => {
+  const LONG = '0123456789abcdef';
   const SHA256_OF_ABC = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
 
   it('keeps only hashes, however the token is given, and lets them read unless told otherwise', () => {
@@ -484,8 +485,11 @@ describe('parseConfig > tokens', () => {
   });
 
   it('takes BELFRY_ADMIN_TOKEN for an operator named env, on any host', () => {
-    const config = parse({ server: { host: '0.0.0.0' } }, { BELFRY_ADMIN_TOKEN: 'abc' });
-    expect(config.admin.tokens).toEqual([{ name: 'env', role: 'operator', sha256: SHA256_OF_ABC }]);
+    const [config, open] = ['::1', '0.0.0.0'].map((host) =>
+      parse({ server: { host } }, { BELFRY_ADMIN_TOKEN: host === '::1' ? 'abc' : LONG }),
+    );
+    expect(config?.admin.tokens).toEqual([{ name: 'env', role: 'operator', sha256: SHA256_OF_ABC }]);
+    expect(open?.admin.tokens).toMatchObject([{ name: 'env', role: 'operator' }]);
   });
 
   it('takes an empty BELFRY_ADMIN_TOKEN for none', () => {
@@ -508,7 +512,50 @@ describe('parseConfig > tokens', () => {
 
   it.each(['0.0.0.0', '::', '192.168.0.7', 'wall.example.com'])('needs one on %s', (host) => {
     expect(faultsOf(() => parse({ server: { host } })).map(({ path }) => path)).toEqual(['admin.tokens']);
-    expect(parse({ server: { host }, ...tokens({ name: 'a', token: 'abc' }) }).server.host).toBe(host);
+    expect(parse({ server: { host }, ...tokens({ name: 'a', token: LONG }) }).server.host).toBe(host);
+  });
+
+  it('takes short ones on a loopback address only, and does not repeat them', () => {
+    const document = (host: string) => ({
+      server: { host },
+      ...tokens(
+        { name: 'a', token: LONG.slice(1) },
+        { name: 'b', tokenEnv: 'SHORT' },
+        { name: 'c', token: LONG },
+        { name: 'd', tokenEnv: 'FITS' },
+        { name: 'e', sha256: SHA256_OF_ABC },
+        { name: 'f', token: '' },
+      ),
+    });
+    const env = { SHORT: 'abc', FITS: 'é'.repeat(16), BELFRY_ADMIN_TOKEN: 'é'.repeat(15) };
+    const local = faultsOf(() => parse(document('localhost'), env));
+    expect(local.map(({ path }) => path)).toEqual(['admin.tokens[5].token']);
+    const short =
+      'is too short for server.host "wall.example.com", which others can reach: write at least 16 characters';
+    expect(faultsOf(() => parse(document('wall.example.com'), env))).toEqual([
+      { path: 'admin.tokens[5].token', message: 'is empty' },
+      { path: 'admin.tokens[0].token', message: short },
+      { path: 'admin.tokens[1].tokenEnv', message: `the environment variable SHORT ${short}` },
+      { path: '', message: `the environment variable BELFRY_ADMIN_TOKEN ${short}` },
+    ]);
+  });
+
+  it('counts characters, not bytes', () => {
+    const fits = (token: string) =>
+      parse({ server: { host: '0.0.0.0' }, ...tokens({ name: 'a', token }) }).admin.tokens.length;
+    expect(fits('😀'.repeat(16))).toBe(1);
+    expect(() => fits('😀'.repeat(15))).toThrow(/too short/);
+  });
+
+  it('has one holder of the name env where BELFRY_ADMIN_TOKEN is set', () => {
+    const document = tokens({ name: 'env', token: 'abc' });
+    expect(parse(document).admin.tokens).toHaveLength(1);
+    expect(faultsOf(() => parse(document, { BELFRY_ADMIN_TOKEN: 'abc' }))).toEqual([
+      {
+        path: 'admin.tokens[0].name',
+        message: '"env" is the name of BELFRY_ADMIN_TOKEN, which is set: write another',
+      },
+    ]);
   });
 });
 

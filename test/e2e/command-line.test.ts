@@ -38,7 +38,7 @@ describe('what serve prints', () => {
   test('says what the way to open it leads to', async () => {
     const { banner, url } = await serve({
       args: ['--host', '0.0.0.0'],
-      env: { BELFRY_ADMIN_TOKEN: 't0ken' },
+      env: { BELFRY_ADMIN_TOKEN: 'sixteen-or-more-t0ken' },
     });
     expect(banner).toContain('Any machine that reaches 0.0.0.0 can connect.');
     expect((await fetch(`${url}/livez`)).status).toBe(200);
@@ -103,7 +103,7 @@ describe('what keeps serve from starting', () => {
 
   test('an address of another machine: one line that names --host, and exit code 1', async () => {
     const { code, stderr } = await outcome(['--port', '0', '--host', '192.0.2.1'], {
-      env: { BELFRY_ADMIN_TOKEN: 'any' },
+      env: { BELFRY_ADMIN_TOKEN: 'any-of-sixteen-letters' },
     });
     expect(stderr).toEqual(['192.0.2.1 is not an address of this machine: choose another with --host']);
     expect(code).toBe(1);
@@ -153,6 +153,15 @@ describe('what keeps serve from starting', () => {
     const { code, stderr } = await outcomeOf(['--host', '0.0.0.0', '--port', '0']);
     expect(stderr).toHaveLength(1);
     expect(stderr[0]).toContain('BELFRY_ADMIN_TOKEN');
+    expect(code).toBe(2);
+  });
+
+  test('an address that others can reach, with a token that is too short', async () => {
+    const env = { BELFRY_ADMIN_TOKEN: 'fifteen-letters' };
+    const { code, stderr } = await outcomeOf(['--host', '0.0.0.0', '--port', '0'], { env });
+    expect(stderr).toEqual([
+      'the built-in default: the environment variable BELFRY_ADMIN_TOKEN is too short for server.host "0.0.0.0", which others can reach: write at least 16 characters',
+    ]);
     expect(code).toBe(2);
   });
 
