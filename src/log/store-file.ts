@@ -140,20 +140,24 @@ export class StoreFile {
     });
   }
 
-  /** Removes messages of one room, of which it is said that they are lost. */
-  removeMessages(room: string, positions: readonly number[]): Promise<void> {
+  /**
+   * Removes messages, by room, of which it is said that they are lost; and messages that are damaged and name no
+   * room.
+   */
+  removeMessages(
+    removed: ReadonlyMap<string, readonly number[]>,
+    damaged: readonly number[] = [],
+  ): Promise<void> {
     return this.#commit(() => {
-      for (const position of positions) {
-        void this.#messages.remove(position);
-        void this.#index.remove([room, position]);
+      for (const position of damaged) void this.#messages.remove(position);
+      for (const [room, positions] of removed) {
+        for (const position of positions) {
+          void this.#messages.remove(position);
+          void this.#index.remove([room, position]);
+        }
+        void this.#lost.put(room, Math.max(this.lostOf(room), ...positions));
       }
-      void this.#lost.put(room, Math.max(this.lostOf(room), ...positions));
     });
-  }
-
-  /** Removes a message that is damaged and names no room. */
-  removeMessage(position: number): Promise<void> {
-    return this.#commit(() => void this.#messages.remove(position));
   }
 
   /** Rooms that have lost nothing above `position` are forgotten; then all rooms may have lost something below it. */

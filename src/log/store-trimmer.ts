@@ -23,6 +23,9 @@ const SLICE_MS = 5;
 /** So many messages are removed by one transaction. */
 const REMOVALS_PER_SLICE = 200;
 
+/** The same where each may be of another room, which takes twice as long. */
+const OLDEST_PER_SLICE = 100;
+
 /** Between two looks at what is too old, too many or too large. */
 const PAUSE_MS = 1000;
 
@@ -149,18 +152,21 @@ export class StoreTrimmer {
   #removeOldest(): boolean {
     const { file } = this.#options;
     const removed = new Map<string, number[]>();
+    const damaged: number[] = [];
     for (const { position, room } of file.oldest()) {
-      if (room === undefined) this.#commits(file.removeMessage(position));
-      else removed.set(room, [...(removed.get(room) ?? []), position]);
-      if (this.#isSliceOver(1)) break;
+      if (room === undefined) damaged.push(position);
+      else mapped(removed, room).push(position);
+      if (this.#isSliceOver(1) || this.#removals >= OLDEST_PER_SLICE) break;
     }
+    if (this.#removals === 0) return false;
+    this.#commits(file.removeMessages(removed, damaged));
     for (const [room, positions] of removed) {
-      this.#commits(file.removeMessages(room, positions));
+      if (!this.#added.has(room)) continue;
       // A room without messages is not among those that are looked at, where it would be forgotten.
       const isEmpty = file.entriesAfter(room, positions.at(-1) ?? 0, 1).length === 0;
       if (isEmpty) this.#added.delete(room);
     }
-    return this.#removals > 0;
+    return true;
   }
 
   /** Removes what is too many or too old for the room. */
@@ -177,7 +183,7 @@ export class StoreTrimmer {
       const entries = file.entriesAfter(room, after, limit);
       const kept = entries.findIndex(({ position, atMs }) => position > tooMany && atMs >= oldestMs);
       const removed = (kept === -1 ? entries : entries.slice(0, kept)).map(({ position }) => position);
-      if (removed.length > 0) this.#commits(file.removeMessages(room, removed));
+      if (removed.length > 0) this.#commits(file.removeMessages(new Map([[room, removed]])));
       if (this.#isSliceOver(removed.length)) await this.#endSlice();
       if (removed.length < limit) return;
       after = removed.at(-1) ?? 0;
@@ -244,4 +250,11 @@ export class StoreTrimmer {
     await nextIteration();
     await this.#beginSlice();
   }
+}
+
+/** The list of a room, which is made where it is missing. */
+function mapped(lists: Map<string, number[]>, room: string): number[] {
+  const list = lists.get(room) ?? [];
+  lists.set(room, list);
+  return list;
 }

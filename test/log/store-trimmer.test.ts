@@ -142,7 +142,7 @@ describe('StoreTrimmer', () => {
     await append(1, 'new');
     await log.close();
     const file = new StoreFile(folder);
-    for (let n = 1; n <= 50_001; n++) void file.removeMessages(`room-${n}`, [n]);
+    for (let n = 1; n <= 50_001; n++) void file.removeMessages(new Map([[`room-${n}`, [n]]]));
     await file.putState({ epoch: 'e', reserved: 60_000 });
     await file.close();
     await open();
