@@ -19,6 +19,12 @@ const FORMAT = 1;
 /** Stands for all rooms in the table `lost`. No room has this name. */
 export const ANY_ROOM = '';
 
+/** Stands in the table `lost` for each room, also for those that are there. No room has this name either. */
+const EACH_ROOM = '*';
+
+/** Of so many rooms it is known one by one that commits have failed: each commit that follows stores all of them. */
+const MAX_UNSTORED_ROOMS = 1000;
+
 /** Of LMDB, at the beginning of the file. */
 const META_PAGES = 2;
 
@@ -75,7 +81,8 @@ export interface IndexEntry {
  *     (root)    "state"          → StoreState
  *     messages  position         → when it was numbered, and its event
  *     index     [room, position] → when it was numbered
- *     lost      room             → the newest position of the room that was removed or lost; "" is for all other rooms
+ *     lost      room             → the newest position of the room that was removed or lost; "" is for all other rooms,
+ *                                  "*" for each of them
  *     records   [kind, key]      → JSON
  */
 export class StoreFile {
@@ -170,7 +177,9 @@ export class StoreFile {
 
   /** A message of the room could not be stored, which the next commit stores. */
   lose(room: string, position: number): void {
-    this.#unstored.set(room, Math.max(this.#unstored.get(room) ?? 0, position));
+    const isKnown = this.#unstored.has(room) || this.#unstored.size < MAX_UNSTORED_ROOMS;
+    const key = isKnown ? room : EACH_ROOM;
+    this.#unstored.set(key, Math.max(this.#unstored.get(key) ?? 0, position));
   }
 
   async #commit(write: () => void): Promise<void> {
@@ -221,12 +230,15 @@ export class StoreFile {
 
   /** A position that is not below that of the newest message of the room that is not stored any more. */
   lostOf(room: string): number {
-    return Math.max(this.#lost.get(room) ?? this.#lost.get(ANY_ROOM) ?? 0, this.#unstored.get(room) ?? 0);
+    return Math.max(this.gapOf(room), this.#lost.get(room) ?? this.#lost.get(ANY_ROOM) ?? 0);
   }
 
   /** The same where it is known of the room itself; otherwise 0. */
   gapOf(room: string): number {
-    return Math.max(this.#lost.get(room) ?? 0, this.#unstored.get(room) ?? 0);
+    const gaps = [room, EACH_ROOM].map((key) =>
+      Math.max(this.#lost.get(key) ?? 0, this.#unstored.get(key) ?? 0),
+    );
+    return Math.max(...gaps);
   }
 
   get lostCount(): number {
@@ -235,7 +247,9 @@ export class StoreFile {
 
   /** What rooms have lost, by their names, which come after `room`. */
   lostAfter(room: string, limit: number): { room: string; position: number }[] {
-    const lost = [...this.#lost.getRange({ start: room, exclusiveStart: true, limit })];
+    // The two that stand for many come before the names of rooms.
+    const start = room === ANY_ROOM ? EACH_ROOM : room;
+    const lost = [...this.#lost.getRange({ start, exclusiveStart: true, limit })];
     return lost.map(({ key, value }) => ({ room: key, position: value }));
   }
 

@@ -135,6 +135,25 @@ describe('LmdbLog', () => {
     },
   );
 
+  test('tells of the gap also where very many rooms lost a message', async () => {
+    const rooms = Array.from({ length: 1100 }, (_, index) => `room-${index}`);
+    const entries = rooms.map((room) => ({ ...entry(1), room }));
+    await (await log.append(entries)).stored;
+    const id = log.idAt(entries.length);
+    const put = vi.spyOn(StoreFile.prototype, 'put').mockRejectedValueOnce(new Error('no space'));
+    await expect((await log.append(entries)).stored).rejects.toThrow('no space');
+    put.mockRestore();
+    for (let start = 0; start < 2; start++) {
+      const histories = [...(await log.since(rooms, id, () => 10)).values()];
+      expect(histories.filter(({ resumed }) => resumed !== false)).toEqual([]);
+      expect(new Set(histories.map(({ messages }) => messages.length))).toEqual(new Set([1]));
+      // What is lost is stored by the next commit.
+      await append(1);
+      await log.close();
+      log = await restart(0);
+    }
+  });
+
   test('takes no more where very much waits for the disk, until that is done', async () => {
     let end = () => {};
     const committed = new Promise<void>((resolve) => {
