@@ -100,6 +100,10 @@ function banner({ label, host, port, config, next, madeToken }: BannerParts): st
   const open = isLoopback(host)
     ? 'Only this machine can connect. To open it: --host 0.0.0.0, with BELFRY_ADMIN_TOKEN set.'
     : `Any machine that reaches ${host} can connect.`;
+  const names =
+    isLoopback(host) || config.server.publicUrl !== undefined
+      ? []
+      : ['Browsers use an IP address or the name of this machine; for another name set server.publicUrl.'];
   const token = madeToken
     ? ['A token for the admin API, made for this run:', `  export BELFRY_ADMIN_TOKEN=${madeToken}`]
     : ['The admin API takes the tokens that are configured; the lines below use BELFRY_ADMIN_TOKEN.'];
@@ -109,6 +113,7 @@ function banner({ label, host, port, config, next, madeToken }: BannerParts): st
     `Configuration: ${label}`,
     `Belfry rings at ${base}/rooms/lobby`,
     open,
+    ...names,
     next ? `Next tick: "${next.schedule}" at ${instant(next.due)}` : `No tick is due: ${none}.`,
     ...token,
     `  curl ${bearer} ${local}/admin/rooms`,

@@ -40,7 +40,10 @@ describe('what serve prints', () => {
       args: ['--host', '0.0.0.0'],
       env: { BELFRY_ADMIN_TOKEN: 'sixteen-or-more-t0ken' },
     });
-    expect(banner).toContain('Any machine that reaches 0.0.0.0 can connect.');
+    expect(banner.slice(2, 4)).toEqual([
+      'Any machine that reaches 0.0.0.0 can connect.',
+      'Browsers use an IP address or the name of this machine; for another name set server.publicUrl.',
+    ]);
     expect((await fetch(`${url}/livez`)).status).toBe(200);
   });
 
