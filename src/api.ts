@@ -203,12 +203,12 @@ export function clientAction(action: Action): ClientAction {
 
 /** `Belfry.publish`. */
 export async function publishMessage(
-  { hub, lifecycle }: { hub: Pick<Hub, 'publish'>; lifecycle: Pick<Lifecycle, 'isServing' | 'closed'> },
+  { hub, lifecycle }: { hub: Pick<Hub, 'publish'>; lifecycle: Pick<Lifecycle, 'isServing' | 'checkOpen'> },
   { target = {}, event = 'message', data, key, ttl }: Parameters<Belfry['publish']>[0],
 ): Promise<Published> {
   const text: string | undefined = JSON.stringify(data);
   if (text === undefined) throw new Refusal(400, `data is ${typeof data}: give what JSON can hold`);
-  if (!lifecycle.isServing) throw lifecycle.closed;
+  if (!lifecycle.isServing) lifecycle.checkOpen();
   return hub.publish({ target, event, data: text, key, ttlMs: ttlMsOf(ttl) });
 }
 

@@ -17,7 +17,7 @@ import { pageHeaders, SECURITY_HEADERS } from './transport/security-headers.ts';
 export interface HttpParts {
   readonly rooms: Omit<RoomsRouteParts, 'page'>;
   readonly admin: AdminParts;
-  readonly lifecycle: Pick<Lifecycle, 'isServing' | 'closed'>;
+  readonly lifecycle: Pick<Lifecycle, 'isServing' | 'checkOpen'>;
   /** Called with the reason of each request that was refused. */
   readonly onRefused: (reason: RefusalReason) => void;
   /** Called with every error that is no refusal. */
@@ -33,7 +33,7 @@ const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 /** Everything that is answered over plain HTTP. Every refusal is formatted and counted here. */
 export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
   const checkServing = () => {
-    if (!lifecycle.isServing) throw lifecycle.closed;
+    if (!lifecycle.isServing) lifecycle.checkOpen();
   };
   const app = new Hono<NodeEnv>();
   app.onError((error) => {
@@ -62,8 +62,7 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
   app.get('/', (c) => c.redirect('rooms/lobby'));
   app.get('/livez', (c) => c.text('ok\n'));
   app.get('/readyz', (c) => {
-    const { closed } = lifecycle;
-    if (closed) throw closed;
+    lifecycle.checkOpen();
     return c.text('ok\n');
   });
   app.get('/openapi.yaml', etag(), describing());

@@ -1,7 +1,8 @@
+import type { ConnectionLimiter } from './access/connection-limits.ts';
 import type { Clock } from './clock.ts';
 import { inSlices } from './hub/backpressure.ts';
 import type { Connection } from './hub/connection.ts';
-import { Refusal, retryAfterMs } from './hub/errors.ts';
+import { Refusal } from './hub/errors.ts';
 import type { Hub } from './hub/hub.ts';
 import type { Limits } from './limits.ts';
 import { CLOSE } from './protocol/close-reason.ts';
@@ -12,7 +13,7 @@ export type Phase = 'new' | 'starting' | 'running' | 'draining' | 'stopped';
 export interface LifecycleParts {
   readonly clock: Clock;
   readonly settings: { readonly current: { readonly server: { readonly drainSeconds: number } } };
-  readonly hub: Pick<Hub, 'connectionCount'>;
+  readonly connections: Pick<ConnectionLimiter, 'returnAfterMs'>;
   /** Prepares what `begin` needs, such as a log on disk. */
   prepare(): Promise<void>;
   /** Starts all parts or, where it throws, none. */
@@ -39,6 +40,9 @@ const WHY_CLOSED: Readonly<Record<Exclude<Phase, 'running'>, string>> = {
   stopped: 'the server has stopped',
 };
 
+/** No client comes back earlier after the end of a drain: the next process needs about as long to start. */
+const RESTART_MS = 1000;
+
 /** The phase of a server, and the changes from one to the next. */
 export class Lifecycle {
   readonly #parts: LifecycleParts;
@@ -63,13 +67,18 @@ export class Lifecycle {
     return this.#phase === 'running' || this.#phase === 'draining';
   }
 
-  /** Why no client is admitted at the moment; `undefined`: clients are admitted. */
-  get closed(): Refusal | undefined {
-    if (this.#phase === 'running') return undefined;
-    const { clock, hub } = this.#parts;
+  /** Whether clients are admitted. */
+  get isOpen(): boolean {
+    return this.#phase === 'running';
+  }
+
+  /** Throws a 503 `Refusal` where no client is admitted. */
+  checkOpen(): void {
+    if (this.#phase === 'running') return;
+    const { clock, connections } = this.#parts;
     const drainLeftMs = this.#phase === 'draining' ? Math.max(this.#drainEndsAtMs - clock.monotonic(), 0) : 0;
-    const after = retryAfterMs(drainLeftMs, hub.connectionCount);
-    return new Refusal(503, `${WHY_CLOSED[this.#phase]}: come back in a moment`, {
+    const after = connections.returnAfterMs(drainLeftMs + RESTART_MS);
+    throw new Refusal(503, `${WHY_CLOSED[this.#phase]}: come back in a moment`, {
       reason: 'draining',
       retryAfterMs: after,
       closing: { ...CLOSE.restart, retryAfterMs: after },
@@ -152,6 +161,7 @@ export interface ShutDownParts {
   readonly clock: Clock;
   readonly settings: { readonly current: { readonly limits: Pick<Limits, 'fanoutSliceMs'> } };
   readonly hub: Pick<Hub, 'close' | 'stop'>;
+  readonly connections: Pick<ConnectionLimiter, 'returnAfterMs'>;
   readonly heartbeat: {
     readonly clients: Iterable<{ readonly connection: Connection; readonly socket: OpenSocket }>;
     stop(): void;
@@ -164,9 +174,9 @@ export interface ShutDownParts {
 
 /** Closes the clients over `drainMs`, then ends every other part; at once when `signal` aborts. */
 export async function shutDown(parts: ShutDownParts, drainMs: number, signal: AbortSignal): Promise<void> {
-  const { clock, settings, hub, heartbeat, upgrades, listener, schedules, metrics } = parts;
+  const { clock, settings, hub, connections, heartbeat, upgrades, listener, schedules, metrics } = parts;
   const sliceMs = settings.current.limits.fanoutSliceMs;
-  await drain({ clients: heartbeat.clients, hub, clock, drainMs, sliceMs, signal });
+  await drain({ clients: heartbeat.clients, connections, hub, clock, drainMs, sliceMs, signal });
   heartbeat.stop();
   const cut = () => listener.cut();
   signal.addEventListener('abort', cut);
@@ -183,11 +193,12 @@ export async function shutDown(parts: ShutDownParts, drainMs: number, signal: Ab
 const DRAIN_STEP_MS = 50;
 
 /**
- * Closes every client with 1012, spread over `drainMs`, and tells each another time after the drain to
+ * Closes every client with 1012, spread over `drainMs`, and tells each a time of its own after the drain to
  * reconnect at, so that they do not reconnect all at once. Resolves when all are closed, or `signal` aborts.
  */
 export async function drain(options: {
   clients: Iterable<{ readonly connection: Connection }>;
+  connections: Pick<ConnectionLimiter, 'returnAfterMs'>;
   hub: Pick<Hub, 'close'>;
   clock: Clock;
   drainMs: number;
@@ -195,22 +206,22 @@ export async function drain(options: {
   sliceMs: number;
   signal: AbortSignal;
 }): Promise<void> {
-  const { hub, clock, drainMs, sliceMs, signal } = options;
-  const connections = [...options.clients].map(({ connection }) => connection);
+  const { connections, hub, clock, drainMs, sliceMs, signal } = options;
+  const open = [...options.clients].map(({ connection }) => connection);
   const startedAt = clock.monotonic();
   let closed = 0;
-  while (closed < connections.length && !signal.aborted) {
+  while (closed < open.length && !signal.aborted) {
     const passedMs = clock.monotonic() - startedAt;
     const due = passedMs >= drainMs ? 1 : (passedMs + DRAIN_STEP_MS) / (drainMs + DRAIN_STEP_MS);
     const leftMs = Math.max(drainMs - passedMs, 0);
-    const step = connections.slice(closed, Math.ceil(due * connections.length));
+    const step = open.slice(closed, Math.ceil(due * open.length));
     const close = (connection: Connection) => {
-      const after = retryAfterMs(leftMs, connections.length);
+      const after = connections.returnAfterMs(leftMs + RESTART_MS, open.length);
       if (!signal.aborted) hub.close(connection, { ...CLOSE.restart, retryAfterMs: after });
     };
     await inSlices(step, close, { clock, sliceMs });
     closed += step.length;
-    if (closed < connections.length) {
+    if (closed < open.length) {
       await new Promise<void>((resolve) => clock.after(DRAIN_STEP_MS, resolve));
     }
   }

@@ -21,6 +21,10 @@ const SECONDS = { max: 86_400, isWhole: false } as const;
 export const LIMITS = {
   connections: { byDefault: 20_000, description: 'Connections at the same time.' },
   connectionsPerAddress: { byDefault: 1000, description: 'Connections at the same time from one address.' },
+  connectsPerSecond: {
+    byDefault: 1000,
+    description: 'New connections of all clients together in a second.',
+  },
   connectsPerSecondPerAddress: {
     byDefault: 100,
     description: 'New connections from one address in a second.',

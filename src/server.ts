@@ -110,10 +110,11 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   // From start to stop
 
+  const connections = new ConnectionLimiter({ settings, clock });
   const lifecycle = new Lifecycle({
     clock,
     settings,
-    hub,
+    connections,
     async prepare() {
       await log.open();
       await hub.start();
@@ -135,7 +136,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     async end(drainMs, signal) {
       broadcasts.stop();
       settings.current.remoteKeys?.stop();
-      const parts = { clock, settings, hub, heartbeat, upgrades, listener, schedules, metrics };
+      const parts = { clock, settings, hub, connections, heartbeat, upgrades, listener, schedules, metrics };
       await shutDown(parts, drainMs, signal);
       await log.close();
     },
@@ -155,7 +156,6 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   // Who may connect
 
   const refusedOrigins = new RefusedOrigins(clock, (detail) => logger?.warn(detail));
-  const connections = new ConnectionLimiter({ settings, clock });
   const roomLimiter = new RoomLimiter({ settings, hub });
   const admission = new Admission({
     settings,

@@ -11,7 +11,7 @@ describe('Lifecycle', () => {
     const lifecycle = new Lifecycle({
       clock: systemClock,
       settings: { current: { server: { drainSeconds: 0 } } },
-      hub: { connectionCount: 0 },
+      connections: { returnAfterMs: () => 0 },
       prepare: async () => {},
       begin() {
         throw new Error('a fault');

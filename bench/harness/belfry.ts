@@ -51,10 +51,14 @@ export async function checkBelfry(config: BelfryConfig): Promise<string> {
   return (await checked.finally(remove)).stdout;
 }
 
-function writeConfig({ server, ...config }: BelfryConfig): { file: string; remove: () => void } {
+/** Connecting is measured as well, and thousands of subscribers are wanted at once. */
+const UNLIMITED = { connectsPerSecond: 0 };
+
+function writeConfig({ server, limits, ...config }: BelfryConfig): { file: string; remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'belfry-bench-'));
   const file = join(folder, 'belfry.json');
-  writeFileSync(file, JSON.stringify({ server: { ...QUIET, ...server }, ...config }));
+  const all = { server: { ...QUIET, ...server }, limits: { ...UNLIMITED, ...limits }, ...config };
+  writeFileSync(file, JSON.stringify(all));
   return { file, remove: () => rmSync(folder, { recursive: true }) };
 }
 

@@ -63,8 +63,10 @@ export interface AdmissionParts {
   readonly rooms: RoomLimiter;
   readonly hub: Pick<Hub, 'refusalOf'>;
   readonly lifecycle: {
-    /** Why no client is admitted at the moment. */
-    readonly closed: Refusal | undefined;
+    /** Whether clients are admitted. */
+    readonly isOpen: boolean;
+    /** Throws a 503 `Refusal` where they are not. */
+    checkOpen(): void;
   };
   /** Called for each refused origin. */
   readonly onOriginRefused: (origin: string, detail: string) => void;
@@ -78,9 +80,10 @@ const MAX_USER_AGENT_CHARACTERS = 256;
 const NO_HEADERS: HeaderSource = { header: () => undefined };
 
 /**
- * The one decision that guards rooms, for all representations. Checks in the order in which the answers
- * matter: names (400), host (421), origin (403), a token (401), the room's rule (401, 403), and last what
- * passes by itself (503, 423). Every call throws a `Refusal`.
+ * The one decision that guards rooms, for all representations. First, before any work for a client, whether
+ * the server is draining, full, or asked for connections too fast (503); then in the order in which the
+ * answers matter: names (400), host (421), origin (403), a token (401), the room's rule (401, 403), its lock
+ * (423) and the limits of the client's address (429). Every call throws a `Refusal`.
  *
  * A client without a token is decided on at once. With one the decision takes a promise, which rejects with
  * the `Refusal`; what is cheaper than a signature is decided first.
@@ -94,13 +97,20 @@ export class Admission {
     this.#parts = parts;
   }
 
-  /** Why no client is admitted at the moment. */
-  get closed(): Refusal | undefined {
-    return this.#parts.lifecycle.closed;
+  /** Whether clients are admitted at the moment. */
+  get isOpen(): boolean {
+    return this.#parts.lifecycle.isOpen;
+  }
+
+  /** Throws a 503 `Refusal` where no client can stay connected at the moment, whatever it asks for. */
+  checkCapacity(): void {
+    this.#parts.lifecycle.checkOpen();
+    this.#parts.connections.check();
   }
 
   /** For a request that is answered at once, without a subscription. */
   check(caller: Caller): Admitted | Promise<Admitted> {
+    this.#parts.lifecycle.checkOpen();
     const asked = this.#asked(caller);
     const { token } = asked;
     return token === undefined ? this.#admit(asked, undefined) : this.#checkToken(asked, token);
@@ -109,6 +119,7 @@ export class Admission {
   /** For a client that subscribes: takes a slot for it. Throws a `Refusal` also where a limit is reached (503, 429). */
   enter(caller: Caller): AdmittedClient | Promise<AdmittedClient> {
     const { connections, rooms: limiter } = this.#parts;
+    this.checkCapacity();
     const asked = this.#asked(caller);
     const { rooms, client, token } = asked;
     if (token !== undefined) return this.#enterWithToken(asked, token);
@@ -192,8 +203,6 @@ export class Admission {
   #admit({ caller, rooms, device, client }: Asked, subscriber: Subscriber | undefined): Admitted {
     const { settings, hub } = this.#parts;
     for (const room of rooms) settings.current.rooms.checkSubscribe(room, subscriber);
-    const { closed } = this;
-    if (closed) throw closed;
     const locks = rooms.flatMap((room) => hub.refusalOf(room) ?? []);
     // A client that asks for several rooms gets those that are open; only where none is, it is refused.
     if (locks.length === rooms.length) throw firstToOpen(locks);
@@ -214,8 +223,6 @@ export class Admission {
   }
 
   async #checkToken(asked: Asked, token: string): Promise<Admitted> {
-    const { closed } = this;
-    if (closed) throw closed;
     return this.#admit(asked, await this.#verify(token));
   }
 
@@ -223,8 +230,6 @@ export class Admission {
   async #enterWithToken(asked: Asked, token: string): Promise<AdmittedClient> {
     const { connections, rooms: limiter } = this.#parts;
     const { rooms, client } = asked;
-    const { closed } = this;
-    if (closed) throw closed;
     const slot = connections.take(client);
     try {
       const admitted = this.#admit(asked, await this.#verify(token));
@@ -237,7 +242,11 @@ export class Admission {
   }
 
   async #verify(token: string): Promise<Subscriber | undefined> {
-    return this.#parts.settings.current.subscribers?.verify(token);
+    const { settings, lifecycle } = this.#parts;
+    const subscriber = await settings.current.subscribers?.verify(token);
+    // The server may have been stopped meanwhile.
+    lifecycle.checkOpen();
+    return subscriber;
   }
 
   /** As much of a `User-Agent` as is kept with a connection. */

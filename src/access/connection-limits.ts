@@ -1,11 +1,12 @@
 import ipaddr from 'ipaddr.js';
 import type { Clock } from '../clock.ts';
-import { Refusal, retryAfterMs } from '../hub/errors.ts';
+import { Refusal, type RefusalReason } from '../hub/errors.ts';
 import type { Limits } from '../limits.ts';
 import { isLoopback } from '../loopback.ts';
 import { CLOSE } from '../protocol/close-reason.ts';
 import type { ClientAddress, ClientAddresses } from './client-address.ts';
-import { SweptMap, TokenBucket } from './rate-limits.ts';
+import { SecondWindow, SweptMap, TokenBucket } from './rate-limits.ts';
+import { ReturnTimes } from './return-times.ts';
 
 /** What a limit per address needs to know of a client. */
 export type LimitedClient = Pick<ClientAddress, 'address' | 'isLocal'>;
@@ -17,7 +18,7 @@ export interface Slot {
 
 export type ConnectionLimits = Pick<
   Limits,
-  'connections' | 'connectionsPerAddress' | 'connectsPerSecondPerAddress'
+  'connections' | 'connectionsPerAddress' | 'connectsPerSecond' | 'connectsPerSecondPerAddress'
 >;
 
 /** What the limiter reads of the configuration in force. */
@@ -26,7 +27,7 @@ export interface ConnectionLimiterSettings {
   readonly addresses: ClientAddresses;
 }
 
-/** A client that is told that the server is full tries again after this, and a time at random. */
+/** A client that is told that the server is full does not come back earlier. */
 const FULL_MS = 5000;
 
 /**
@@ -40,13 +41,15 @@ interface Address {
   sockets: number;
   connections: number;
   readonly connects: TokenBucket;
+  /** Made with the first refusal: most addresses never have one. */
+  returns: ReturnTimes | undefined;
 }
 
 const UNCOUNTED: Slot = { release() {} };
 
 /**
- * Counts connections, all together and for each address, how fast an address brings new ones, and its TCP
- * sockets, since one that sends nothing takes a descriptor as well. It is asked before anything costly is
+ * Counts connections and how fast new ones come, all together and for each address, and the TCP sockets of an
+ * address, since one that sends nothing takes a descriptor as well. It is asked before anything costly is
  * done for a client. An address is forgotten when it has nothing open and could connect as fast as one that
  * was never seen.
  */
@@ -54,6 +57,8 @@ export class ConnectionLimiter {
   readonly #settings: { readonly current: ConnectionLimiterSettings };
   readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #byAddress = new SweptMap<Address>();
+  readonly #connects = new SecondWindow();
+  readonly #returns = new ReturnTimes();
   #taken = 0;
 
   constructor(parts: {
@@ -75,26 +80,43 @@ export class ConnectionLimiter {
   }
 
   /**
-   * Takes a connection slot. Throws a 503 `Refusal` where the server is full, a 429 where this address has
-   * enough connections or connects too fast. This machine is not limited, unless it is a trusted proxy.
+   * When a client that is sent away should come back, in milliseconds: not before `notBeforeMs`, and each at a
+   * time of its own, so that they do not come faster than they are let in. `clients`: how many are known to
+   * be sent away.
+   */
+  returnAfterMs(notBeforeMs: number, clients = 0): number {
+    const { connectsPerSecond: perSecond } = this.#settings.current.limits;
+    return this.#returns.next({ notBeforeMs, perSecond, nowMs: this.#clock.monotonic(), clients });
+  }
+
+  /** Throws a 503 `Refusal` where the server is full or clients connect too fast. Costs less than all else. */
+  check(): void {
+    const { connections, connectsPerSecond } = this.#settings.current.limits;
+    if (this.#taken >= connections) {
+      // Without the number, which would tell a stranger how many clients there are.
+      const detail = 'all places are taken (limits.connections)';
+      throw full(503, detail, CLOSE.full.reason, this.returnAfterMs(FULL_MS));
+    }
+    if (!this.#connects.hasRoom(connectsPerSecond, this.#clock.monotonic())) {
+      const detail = `clients connect more than ${connectsPerSecond} times a second (limits.connectsPerSecond)`;
+      throw full(503, detail, 'too many connects', this.returnAfterMs(SecondWindow.MS), 'rate');
+    }
+  }
+
+  /**
+   * Takes a connection slot. Throws as `check` does, and a 429 where this address has enough connections or
+   * connects too fast. This machine is not limited, unless it is a trusted proxy.
    */
   take(client: LimitedClient): Slot {
+    this.check();
     const now = this.#clock.monotonic();
     this.#byAddress.sweep((address) => isForgettable(address, now));
     const { limits } = this.#settings.current;
-    if (this.#taken >= limits.connections) {
-      // Without the number, which would tell a stranger how many clients there are.
-      throw full(
-        503,
-        'all places are taken (limits.connections)',
-        CLOSE.full.reason,
-        retryAfterMs(FULL_MS, this.#taken),
-      );
-    }
     const perAddress = Math.min(limits.connectionsPerAddress, limits.connectsPerSecondPerAddress);
     const isLimited = !client.isLocal && perAddress < Number.POSITIVE_INFINITY;
     const address = isLimited ? this.#connect(client.address, limits, now) : undefined;
     this.#taken++;
+    this.#connects.count(now);
     return new ConnectionSlot(this, address);
   }
 
@@ -136,6 +158,7 @@ export class ConnectionLimiter {
         sockets: 0,
         connections: 0,
         connects: new TokenBucket(),
+        returns: undefined,
       }
     );
   }
@@ -146,13 +169,16 @@ export class ConnectionLimiter {
     const { name, connections, connects } = address;
     if (connections >= connectionsPerAddress) {
       const detail = `${name} has ${connectionsPerAddress} connections (limits.connectionsPerAddress)`;
-      const retryMs = retryAfterMs(FULL_MS, connections);
+      address.returns ??= new ReturnTimes();
+      const retryMs = address.returns.next({ notBeforeMs: FULL_MS, perSecond, nowMs: now });
       throw full(429, detail, 'too many connections from this address', retryMs);
     }
     const rate = { perSecond, burst: perSecond };
     if (!connects.take(rate, now)) {
       const detail = `${name} connects more than ${perSecond} times a second (limits.connectsPerSecondPerAddress)`;
-      const retryMs = retryAfterMs(connects.waitMs(rate, now), perSecond);
+      address.returns ??= new ReturnTimes();
+      const notBeforeMs = connects.waitMs(rate, now);
+      const retryMs = address.returns.next({ notBeforeMs, perSecond, nowMs: now });
       throw full(429, detail, 'too many connects from this address', retryMs);
     }
     address.connections++;
@@ -203,10 +229,16 @@ export function countedAs(address: string): string {
   return `${[a, b, c, d].map((part) => part.toString(16)).join(':')}::/64`;
 }
 
-function full(status: 429 | 503, detail: string, reason: string, retryMs: number): Refusal {
+function full(
+  status: 429 | 503,
+  detail: string,
+  closing: string,
+  retryMs: number,
+  reason: RefusalReason = status === 429 ? 'address' : 'full',
+): Refusal {
   return new Refusal(status, `${detail}: come back in a moment`, {
-    reason: status === 429 ? 'address' : 'full',
+    reason,
     retryAfterMs: retryMs,
-    closing: { ...CLOSE.full, reason, retryAfterMs: retryMs },
+    closing: { ...CLOSE.full, reason: closing, retryAfterMs: retryMs },
   });
 }

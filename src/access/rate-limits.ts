@@ -39,6 +39,48 @@ export class TokenBucket {
   }
 }
 
+/** A second is counted in so many slices. */
+const SLICES = 20;
+const SLICE_MS = 1000 / SLICES;
+
+/**
+ * Lets a number of things happen in any second, wherever the second begins. A token bucket would let twice as
+ * many happen in the second after a pause. Keeps a count for each slice of a second, and one for a slice more,
+ * since the oldest one is over only in part.
+ */
+export class SecondWindow {
+  /** After so long nothing that was counted before makes a difference. */
+  static readonly MS = 1000 + SLICE_MS;
+  readonly #counts = new Uint32Array(SLICES + 1);
+  #total = 0;
+  /** Number of the newest slice. */
+  #slice = 0;
+
+  /** Whether fewer than `max` were counted in the last second. */
+  hasRoom(max: number, nowMs: number): boolean {
+    this.#forget(nowMs);
+    return this.#total < max;
+  }
+
+  count(nowMs: number): void {
+    this.#forget(nowMs);
+    this.#total++;
+    const at = this.#slice % this.#counts.length;
+    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
+  }
+
+  #forget(nowMs: number): void {
+    const slice = Math.floor(nowMs / SLICE_MS);
+    const passed = Math.min(slice - this.#slice, this.#counts.length);
+    for (let next = 1; next <= passed; next++) {
+      const at = (this.#slice + next) % this.#counts.length;
+      this.#total -= this.#counts[at] ?? 0;
+      this.#counts[at] = 0;
+    }
+    this.#slice = Math.max(slice, this.#slice);
+  }
+}
+
 /**
  * A map whose entries are forgotten when they make no difference any more. There is no timer: each call of
  * `sweep` looks at two entries, more than one call can add, so that the map shrinks.

@@ -27,6 +27,7 @@ export const problemField = z
     status: z.int(),
     detail: z.string(),
     errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+    retryAfterMs: z.int().optional(),
   })
   .openapi('Problem', { description: 'Error of a request (RFC 9457).' });
 

@@ -27,12 +27,13 @@ export function problem(error: unknown): Problem {
     'Cache-Control': 'no-store',
     ...details.headers,
   };
-  if (details.retryAfterMs !== undefined)
-    headers['Retry-After'] = String(Math.max(1, Math.ceil(details.retryAfterMs / 1000)));
+  const { errors, retryAfterMs } = details;
+  if (retryAfterMs !== undefined)
+    headers['Retry-After'] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
   return {
     status,
     headers,
-    body: `${JSON.stringify({ type: 'about:blank', title, status, detail, errors: details.errors })}\n`,
+    body: `${JSON.stringify({ type: 'about:blank', title, status, detail, errors, retryAfterMs })}\n`,
   };
 }
 

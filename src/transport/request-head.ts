@@ -100,14 +100,19 @@ function headerText(header: string | undefined): string {
   return header === undefined ? 'missing' : shown(header);
 }
 
-/** An upgrade request as access control sees it. Throws a 400 `Refusal` for a malformed address. */
+/** An upgrade request as access control sees it. */
 export class UpgradeCaller implements Caller {
-  readonly url: RequestTarget;
   readonly #request: IncomingMessage;
+  #url: RequestTarget | undefined;
 
   constructor(request: IncomingMessage) {
-    this.url = targetOf(request.url ?? '');
     this.#request = request;
+  }
+
+  /** Read when it is asked for, since most refusals need none. Throws a 400 `Refusal` for a malformed address. */
+  get url(): RequestTarget {
+    this.#url ??= targetOf(this.#request.url ?? '');
+    return this.#url;
   }
 
   get peerAddress(): string | undefined {

@@ -237,7 +237,7 @@ function written(socket: Duplex): Promise<void> {
 }
 
 export interface WebSocketGateParts {
-  readonly admission: Pick<Admission, 'closed' | 'enter'>;
+  readonly admission: Pick<Admission, 'isOpen' | 'enter'>;
   readonly clients: WebSocketClientParts & UpgradeParts;
   readonly onRefused: UpgradeGateParts['onRefused'];
 }
@@ -246,7 +246,7 @@ export interface WebSocketGateParts {
 export function webSocketGate({ admission, clients, onRefused }: WebSocketGateParts): UpgradeGate {
   const accept = websocketUpgrades(clients, (websocket, { socket, entry }) =>
     // The server may have been stopped since the client was admitted.
-    admission.closed ? undefined : new WebSocketClient(websocket, socket, entry, clients),
+    admission.isOpen ? new WebSocketClient(websocket, socket, entry, clients) : undefined,
   );
   return new UpgradeGate({ admission, accept, onRefused, onFault: clients.onFault });
 }

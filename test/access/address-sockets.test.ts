@@ -4,7 +4,12 @@ import { ConnectionLimiter } from '../../src/access/connection-limits.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 function sockets(connectionsPerAddress: number, trustProxy: string[] = []) {
-  const limits = { connections: 10, connectionsPerAddress, connectsPerSecondPerAddress: 10 };
+  const limits = {
+    connections: 10,
+    connectionsPerAddress,
+    connectsPerSecond: 10,
+    connectsPerSecondPerAddress: 10,
+  };
   const settings = { current: { limits, addresses: new ClientAddresses(trustProxy) } };
   return { limits, it: new ConnectionLimiter({ settings, clock: new ManualClock() }) };
 }

@@ -65,7 +65,7 @@ function accessRules(more: Partial<AccessRules> = {}): AccessRules & { refused: 
     roomLimits: roomLimits(),
     slots: slots(),
     hub: { refusalOf: () => undefined },
-    lifecycle: { closed: undefined },
+    lifecycle: { isOpen: true, checkOpen: () => {} },
     onOriginRefused: (origin) => refused.push(origin),
     refused,
     ...more,
@@ -84,8 +84,13 @@ function roomLimits({ roomCount = 0, roomsPerAddress = 10 } = {}): RoomLimiter {
   });
 }
 
-function slots({ connections = 10 } = {}): ConnectionLimiter {
-  const limits = { connections, connectionsPerAddress: 1, connectsPerSecondPerAddress: 10 };
+function slots({ connections = 10, connectsPerSecond = 10 } = {}): ConnectionLimiter {
+  const limits = {
+    connections,
+    connectionsPerAddress: 1,
+    connectsPerSecond,
+    connectsPerSecondPerAddress: 10,
+  };
   const settings = { current: { limits, addresses: new ClientAddresses([]) } };
   return new ConnectionLimiter({ clock: new ManualClock(), settings });
 }
@@ -190,16 +195,45 @@ describe('admit', () => {
     },
   );
 
-  it('looks at the names first, then host, origin, rule, and last at what passes by itself', () => {
+  it('looks at the names first, then host, origin, rule, and last at the lock, which passes by itself', () => {
     const evil = { host: 'evil.example', origin: 'https://evil.example' };
-    const closed = accessRules({ lifecycle: { closed: new Refusal(503, 'draining') } });
-    expect(refusal(() => ask('/rooms/-', evil, closed)).status).toBe(400);
-    expect(refusal(() => ask('/rooms/cellar?device=%00', evil, closed)).status).toBe(400);
-    expect(refusal(() => ask('/rooms/cellar', evil, closed)).status).toBe(421);
-    expect(refusal(() => ask('/rooms/cellar', { origin: 'https://evil.example' }, closed)).status).toBe(403);
-    expect(refusal(() => ask('/rooms/cellar', {}, closed)).message).toMatch(/rooms\[0\]\.subscribe/);
-    expect(refusal(() => ask('/rooms/vault', {}, closed)).status).toBe(401);
-    expect(refusal(() => ask('/rooms/lobby', {}, closed)).status).toBe(503);
+    const locked = accessRules({ hub: { refusalOf: () => new Refusal(423, 'locked') } });
+    expect(refusal(() => ask('/rooms/-', evil, locked)).status).toBe(400);
+    expect(refusal(() => ask('/rooms/cellar?device=%00', evil, locked)).status).toBe(400);
+    expect(refusal(() => ask('/rooms/cellar', evil, locked)).status).toBe(421);
+    expect(refusal(() => ask('/rooms/cellar', { origin: 'https://evil.example' }, locked)).status).toBe(403);
+    expect(refusal(() => ask('/rooms/cellar', {}, locked)).message).toMatch(/rooms\[0\]\.subscribe/);
+    expect(refusal(() => ask('/rooms/vault', {}, locked)).status).toBe(401);
+    expect(refusal(() => ask('/rooms/lobby', {}, locked)).status).toBe(423);
+  });
+
+  it('refuses before it has read anything of a request while the server drains, is full or asked too fast', () => {
+    const unread = {
+      get url(): URL {
+        throw new Error('the address was read');
+      },
+      header: () => {
+        throw new Error('a header was read');
+      },
+      peerAddress: '10.0.0.9',
+    };
+    const draining = accessRules({
+      lifecycle: {
+        isOpen: false,
+        checkOpen() {
+          throw new Refusal(503, 'draining');
+        },
+      },
+    });
+    expect(refusal(() => enter(unread, draining)).message).toBe('draining');
+    expect(refusal(() => admit(unread, draining)).message).toBe('draining');
+    const full = accessRules({ slots: slots({ connections: 0 }) });
+    expect(refusal(() => enter(unread, full)).message).toContain('limits.connections');
+    const tooFast = accessRules({ slots: slots({ connectsPerSecond: 1 }) });
+    enter(caller('/rooms/lobby'), tooFast);
+    expect(refusal(() => enter(unread, tooFast)).message).toContain('limits.connectsPerSecond');
+    // What is answered at once takes no connection.
+    expect(admit(caller('/rooms/lobby'), tooFast).rooms).toEqual(['lobby']);
   });
 
   it('hears of each origin that was turned away, and of nothing else', () => {

@@ -13,6 +13,7 @@ function slots(limits: Partial<ConnectionLimits>) {
   const all = {
     connections: NONE,
     connectionsPerAddress: NONE,
+    connectsPerSecond: NONE,
     connectsPerSecondPerAddress: NONE,
     ...limits,
   };
@@ -71,6 +72,54 @@ describe('connection slots', () => {
     clock.advance(200);
     it.take(at('192.0.2.1'));
     refusalOf(() => it.take(at('192.0.2.1')));
+  });
+
+  test('are refused with 503 while all clients together come too fast, whichever second is looked at', () => {
+    const { clock, it } = slots({ connectsPerSecond: 100 });
+    const taken: number[] = [];
+    for (let ms = 0; ms < 5000; ms++) {
+      clock.advance(1);
+      if (ms % 1700 === 300) clock.advance(2000);
+      for (let come = 0; come < 3; come++) {
+        try {
+          it.take(at(`10.${ms >> 8}.${ms & 255}.${come}`)).release();
+          taken.push(clock.monotonic());
+        } catch (error) {
+          expect(error).toMatchObject({ status: 503, reason: 'rate' });
+        }
+      }
+    }
+    for (const [index, atMs] of taken.entries()) {
+      const inSecond = taken.slice(index, index + 101).filter((later) => later < atMs + 1000);
+      expect(inSecond.length).toBeLessThanOrEqual(100);
+    }
+    // Five seconds in which they come and three pauses, and a second is counted as 1,050 ms.
+    expect(taken.length).toBeGreaterThanOrEqual(700);
+  });
+
+  test('that are refused because all come too fast are told times at which all of them are let in', () => {
+    const { clock, it } = slots({ connectsPerSecond: 50 });
+    const comeBack: number[] = [];
+    let next = 0;
+    const come = () => {
+      try {
+        it.take(at(`10.0.${next >> 8}.${next++ & 255}`));
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        const { details } = error;
+        expect(details.closing).toMatchObject({ code: 1013, retryAfterMs: details.retryAfterMs });
+        comeBack.push(clock.monotonic() + (details.retryAfterMs ?? 0));
+      }
+    };
+    for (let first = 0; first < 500; first++) come();
+    const told = comeBack.splice(0);
+    expect(told).toHaveLength(450);
+    for (const atMs of told) {
+      clock.advance(atMs - clock.monotonic());
+      come();
+    }
+    expect(comeBack).toEqual([]);
+    expect(it.taken).toBe(500);
   });
 
   test('that were refused count for nothing', () => {
@@ -132,7 +181,12 @@ describe('connection slots', () => {
     );
     fc.assert(
       fc.property(steps, (all) => {
-        const limits = { connections: 8, connectionsPerAddress: 3, connectsPerSecondPerAddress: 4 };
+        const limits = {
+          connections: 8,
+          connectionsPerAddress: 3,
+          connectsPerSecond: 20,
+          connectsPerSecondPerAddress: 4,
+        };
         const { clock, it } = slots(limits);
         const taken: { slot: Slot; from: number; isLeft: boolean }[] = [];
         for (const { from, leaves, passesMs } of all) {
@@ -161,7 +215,12 @@ describe('connection slots', () => {
 
 test('connection slots follow limits that change, as a reload of the configuration does', () => {
   const addresses = new ClientAddresses([]);
-  const limits = { connections: 1, connectionsPerAddress: NONE, connectsPerSecondPerAddress: 1 };
+  const limits = {
+    connections: 1,
+    connectionsPerAddress: NONE,
+    connectsPerSecond: NONE,
+    connectsPerSecondPerAddress: 1,
+  };
   const settings = { current: { limits, addresses } };
   const clock = new ManualClock();
   const it = new ConnectionLimiter({ settings, clock });

@@ -349,6 +349,7 @@ describe('parseConfig', () => {
       limits: {
         connections: 20_000,
         connectionsPerAddress: 1000,
+        connectsPerSecond: 1000,
         connectsPerSecondPerAddress: 100,
         sockets: 25_000,
         headersSeconds: 10,

@@ -158,6 +158,7 @@ describe('a parser never fails, whatever it reads:', () => {
       limits: {
         connections: few,
         connectionsPerAddress: few,
+        connectsPerSecond: few,
         connectsPerSecondPerAddress: few,
         rooms: few,
         roomsPerConnection: few,
@@ -170,7 +171,7 @@ describe('a parser never fails, whatever it reads:', () => {
       connections: new ConnectionLimiter({ settings: { current }, clock: new ManualClock() }),
       rooms: new RoomLimiter({ settings: { current }, hub }),
       hub,
-      lifecycle: { closed: undefined },
+      lifecycle: { isOpen: true, checkOpen: () => {} },
       onOriginRefused: () => {},
     });
     const part = fc.oneof(

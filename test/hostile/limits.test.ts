@@ -305,6 +305,7 @@ describe('limits', () => {
     const limits = {
       connections: 0,
       connectionsPerAddress: 0,
+      connectsPerSecond: 0,
       connectsPerSecondPerAddress: 0,
       messagesPerSecond: 0,
       messageBurst: 0,
