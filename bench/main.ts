@@ -6,6 +6,7 @@ import { attacks } from './scenarios/attacks.ts';
 import { fanouts } from './scenarios/fanout.ts';
 import { idle } from './scenarios/idle.ts';
 import { lateness } from './scenarios/lateness.ts';
+import { refused } from './scenarios/refused.ts';
 import { stalled } from './scenarios/stalled.ts';
 import { start } from './scenarios/start.ts';
 import { store } from './scenarios/store.ts';
@@ -16,6 +17,7 @@ const SCENARIOS: readonly Scenario[] = [
   idle,
   start,
   storm,
+  refused,
   stalled,
   admin,
   lateness,
