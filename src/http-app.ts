@@ -13,6 +13,7 @@ import { problem, problemResponse } from './transport/problem.ts';
 import { headFault } from './transport/request-head.ts';
 import { type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
 import { pageHeaders, SECURITY_HEADERS } from './transport/security-headers.ts';
+import type { StreamGate } from './transport/stream-gate.ts';
 
 export interface HttpParts {
   readonly rooms: Omit<RoomsRouteParts, 'page'>;
@@ -99,13 +100,14 @@ function describing(): Handler {
 }
 
 /**
- * A listener for Node's server that hands requests to a Hono app. It refuses those that are ambiguous, or that
- * no `Request` can be made of. The promise resolves when all of the answer has been written, or a stream of
+ * A listener for Node's server that hands requests to a Hono app. It refuses those that are ambiguous, that
+ * no `Request` can be made of, or that `streams` refuses. The promise resolves when all of the answer has been written, or a stream of
  * events has begun.
  */
 export function requestListener(
   fetch: Parameters<typeof getRequestListener>[0],
   onRefused: (reason: RefusalReason) => void = () => {},
+  streams: Pick<StreamGate, 'refuses'> = { refuses: () => false },
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const listener = getRequestListener(fetch, {
     overrideGlobalObjects: false,
@@ -114,7 +116,7 @@ export function requestListener(
   });
   return async (request, response) => {
     const fault = headFault(request);
-    if (!fault) return listener(request, response);
+    if (!fault) return streams.refuses(request, response) ? undefined : listener(request, response);
     onRefused(fault.reason);
     const { status, headers, body } = problem(fault);
     response.shouldKeepAlive = false;

@@ -35,6 +35,7 @@ import { ActionTable } from './transport/action-table.ts';
 import { Heartbeat } from './transport/client.ts';
 import { Listener } from './transport/http-server.ts';
 import { clientAddressOf } from './transport/rooms-route.ts';
+import { StreamGate } from './transport/stream-gate.ts';
 import { webSocketGate } from './transport/websocket.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -206,7 +207,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     onFault,
   });
   const listener = new Listener({
-    request: requestListener(app.fetch, onRefused),
+    request: requestListener(app.fetch, onRefused, new StreamGate({ admission, settings, onRefused })),
     upgrade: upgrades.onUpgrade,
     clock,
     settings,

@@ -312,7 +312,8 @@ function delayAfter(ending: Ending, failures: number): number | undefined {
   if (ending.how === 'closed') return reconnectDelayMs(ending.code, ending.closing, failures);
   const leastMs = backOffMs(failures);
   if (ending.how === 'failed') return leastMs;
-  if (ending.retryAfterMs !== undefined) return Math.max(ending.retryAfterMs, leastMs);
+  // The server gives each client a time of its own: a longer back-off would undo that.
+  if (ending.retryAfterMs !== undefined) return Math.max(ending.retryAfterMs, backOffMs(0));
   // Locked, and no time to come back. Any other refusal may end with a change of the configuration.
   return ending.status === 423 ? undefined : leastMs;
 }

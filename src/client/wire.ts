@@ -68,14 +68,16 @@ export interface Wire {
 /** Opens a connection. `address` is the client's, with the `since` to resume from. */
 export type OpenWire = (address: URL, listener: WireListener) => Wire;
 
-/** Reads a refusal: the status line, `Retry-After`, and the body as far as it is JSON. */
+/** Reads a refusal: the status line, `Retry-After`, and the body where it is JSON. */
 export function refusedBy(
   answer: { status: number; statusText: string; retryAfter: string | null | undefined },
   body: unknown,
 ): Refused {
-  const { title = answer.statusText, detail } = members(body);
+  const { title = answer.statusText, detail, retryAfterMs } = members(body);
   const { status } = answer;
   const text = `${status} ${title}${typeof detail === 'string' ? `: ${detail}` : ''}`;
+  // The body says it exactly, and to each client something else; the header has whole seconds.
+  if (typeof retryAfterMs === 'number') return { status, text, retryAfterMs };
   const seconds = Number(answer.retryAfter ?? Number.NaN);
   return Number.isNaN(seconds) ? { status, text } : { status, text, retryAfterMs: seconds * 1000 };
 }

@@ -78,7 +78,11 @@ export class Refusal extends Error {
   readonly details: RefusalDetails;
 
   constructor(status: number, message: string, details: RefusalDetails = {}) {
+    // A refusal names its cause, and its stack is read nowhere. Without one it takes 1 µs instead of 9.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message, { cause: details.cause });
+    Error.stackTraceLimit = stackTraceLimit;
     this.status = status;
     this.details = details;
   }

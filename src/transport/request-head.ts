@@ -100,8 +100,8 @@ function headerText(header: string | undefined): string {
   return header === undefined ? 'missing' : shown(header);
 }
 
-/** An upgrade request as access control sees it. */
-export class UpgradeCaller implements Caller {
+/** A request of Node's server as access control sees it. */
+export class RequestCaller implements Caller {
   readonly #request: IncomingMessage;
   #url: RequestTarget | undefined;
 

@@ -17,6 +17,7 @@ import { eventText } from '../hub/frame.ts';
 import type { Hub } from '../hub/hub.ts';
 import type { CurrentTicks } from '../hub/join.ts';
 import type { ClientParts } from './client.ts';
+import { roomHeaders } from './room-headers.ts';
 import { SseClient, streamHeaders, streamRefusal } from './sse.ts';
 
 /** What Hono hands on of the Node request below it. */
@@ -170,18 +171,9 @@ function upgradeLost(): Refusal {
   );
 }
 
-/** What every representation carries; a page of an allowed origin may read it, refusals too. */
-function headersFor(c: Context<NodeEnv>, { origins, addresses }: AccessSettings): Record<string, string> {
-  const { protocol } = clientAddressOf(c, addresses);
-  const origin = origins.readableBy(c.req.header('origin'), c.req.header('host'), protocol);
-  return {
-    'Cache-Control': 'no-store',
-    Vary: 'Accept, Origin',
-    ...(origin !== undefined && {
-      'Access-Control-Allow-Origin': origin,
-      'Access-Control-Expose-Headers': 'Retry-After',
-    }),
-  };
+function headersFor(c: Context<NodeEnv>, settings: AccessSettings): Record<string, string> {
+  const caller = { peerAddress: peerAddressOf(c), header: (name: string) => c.req.header(name) };
+  return roomHeaders(caller, settings);
 }
 
 /** The request as access control sees it. */

@@ -101,11 +101,25 @@ export function streamRefusal(
   const { closing } = details;
   if (!closing) return undefined;
   if (!closing.reconnect) return new Response(null, { status: 204, headers });
-  const body =
-    retryField(closing.retryAfterMs ?? RETRY_MS) + sseFormat.encode(closingText(closing)).toString();
   // A client that reconnects later needs no socket until then. After HEAD other requests may follow on it.
   const connection = method === 'HEAD' ? undefined : { Connection: 'close' };
-  return new Response(body, { headers: { ...HEADERS, ...headers, ...connection } });
+  return new Response(refusalBody(closing), { headers: { ...HEADERS, ...headers, ...connection } });
+}
+
+/** Writes a refusal that passes by itself, and ends the connection. */
+export function writeStreamRefusal(
+  response: ServerResponse,
+  closing: CloseReason,
+  headers: Readonly<Record<string, string>>,
+): void {
+  const body = refusalBody(closing);
+  response.shouldKeepAlive = false;
+  response.writeHead(200, { ...HEADERS, ...headers, 'Content-Length': Buffer.byteLength(body) });
+  response.end(body);
+}
+
+function refusalBody(closing: CloseReason): string {
+  return retryField(closing.retryAfterMs ?? RETRY_MS) + sseFormat.encode(closingText(closing)).toString();
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Admission, AdmittedClient } from '../access/admission.ts';
 import { Refusal, type RefusalReason, reasonOf } from '../hub/errors.ts';
 import { writeProblem } from './problem.ts';
-import { checkHandshake, UpgradeCaller } from './request-head.ts';
+import { checkHandshake, RequestCaller } from './request-head.ts';
 
 /** A request of an admitted client, with a valid WebSocket handshake. */
 export interface Upgrade {
@@ -55,7 +55,7 @@ export class UpgradeGate {
     }
     try {
       checkHandshake(request);
-      const entry = admission.enter(new UpgradeCaller(request));
+      const entry = admission.enter(new RequestCaller(request));
       if (!(entry instanceof Promise)) {
         this.#accept({ request, socket, head, entry });
         return;
