@@ -1,21 +1,12 @@
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { get, type IncomingMessage, request } from 'node:http';
-import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { PATIENCE } from '../feed/upstream.ts';
-import { requireTool } from '../helpers/browser.ts';
 import { type Embedded, embedded } from './embedded.ts';
 import { isTick, visit } from './listeners.ts';
-import { emptyFolder, start } from './process.ts';
+import { DOCUMENTED, freePort, NGINX, startNginx } from './nginx.ts';
 
-/** Elsewhere than on Linux `127.0.0.2` is not an address of every machine. */
-const NGINX = process.platform === 'linux' ? requireTool('nginx') : undefined;
-const PAGE = readFileSync(new URL('../../docs/proxies.md', import.meta.url), 'utf8');
-/** The lines that it tells to write. */
-const DOCUMENTED = /^```nginx\n([\s\S]*?)^```$/m.exec(PAGE)?.[1] ?? '';
 const PLAIN = 'location / {\n    proxy_pass http://127.0.0.1:8080;\n}\n';
 /** Who comes from another machine than the proxy's. */
 const ELSEWHERE = '127.0.0.2';
@@ -173,41 +164,6 @@ async function behind(
       for (const text of arrivals) expect(text.match(/"tick"/g)).toHaveLength(1);
     },
   };
-}
-
-async function startNginx(port: number, lines: string): Promise<void> {
-  const folder = emptyFolder();
-  mkdirSync(join(folder, 'logs'));
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (name) => `${name}_temp_path ${folder}/${name};`,
-  );
-  const config = `
-    daemon off; master_process off; pid ${folder}/pid; error_log stderr;
-    events {}
-    http { access_log off; ${temporary.join(' ')} server { listen 127.0.0.1:${port}; ${lines} } }`;
-  writeFileSync(join(folder, 'nginx.conf'), config);
-  const running = start(NGINX ?? '', ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr']);
-  let code: number | string | undefined;
-  void running.ended.then((ended) => {
-    code = ended;
-  });
-  await vi.waitUntil(async () => {
-    if (code !== undefined) throw new Error(`nginx ended with ${code}: ${running.stderr.all.join('\n')}`);
-    return fetch(`http://127.0.0.1:${port}/livez`).then(
-      () => true,
-      () => false,
-    );
-  }, PATIENCE);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('not a TCP address');
-  server.close();
-  await once(server, 'close');
-  return address.port;
 }
 
 async function bodyOf(response: IncomingMessage): Promise<string> {
