@@ -98,7 +98,7 @@ export class ConnectionLimiter {
       throw full(503, detail, CLOSE.full.reason, this.returnAfterMs(FULL_MS));
     }
     if (!this.#connects.hasRoom(connectsPerSecond, this.#clock.monotonic())) {
-      const detail = `clients connect more than ${connectsPerSecond} times a second (limits.connectsPerSecond)`;
+      const detail = 'clients connect too fast (limits.connectsPerSecond)';
       throw full(503, detail, 'too many connects', this.returnAfterMs(SecondWindow.MS), 'rate');
     }
   }
