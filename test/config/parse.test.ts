@@ -278,27 +278,6 @@ const BROKEN: readonly [string, unknown, ...string[]][] = [
     'schedules[0].every: "5" is not a duration: write "5s"',
   ],
   [
-    'an event that no connection could hold',
-    { limits: { eventBytes: 2_000_000 } },
-    'limits.eventBytes: 2000000 is more than maxBufferedBytes, so that one event could close every client that it is sent to: write at most 1048576, or a larger maxBufferedBytes',
-  ],
-  [
-    'a buffer that is full before ticks are conflated',
-    { limits: { conflateAboveBytes: 8000, maxBufferedBytes: 7999, eventBytes: 100 } },
-    'limits.conflateAboveBytes: 8000 is more than maxBufferedBytes, so that clients would be closed before they get fewer ticks: write at most 7999, or a larger maxBufferedBytes',
-  ],
-  [
-    'limits that do not go together, one of them wrong in itself',
-    { limits: { conflateAboveBytes: 8000, maxBufferedBytes: 7999, eventBytes: -1 } },
-    'limits.eventBytes: -1 is too small: write at least 0',
-    'limits.conflateAboveBytes: 8000 is more than maxBufferedBytes, so that clients would be closed before they get fewer ticks: write at most 7999, or a larger maxBufferedBytes',
-  ],
-  [
-    'a slice that is too long',
-    { limits: { fanoutSliceMs: 1001 } },
-    'limits.fanoutSliceMs: 1001 is too large: write at most 1000',
-  ],
-  [
     'a word for a feed',
     scheduled({ feed: 'time' }),
     'schedules[0].feed: a string is not an object { … }: write one such as {"type":"time"}',
@@ -314,13 +293,6 @@ const BROKEN: readonly [string, unknown, ...string[]][] = [
     { schedules: [5, null] },
     'schedules[0]: a number is not an object { … }: write one such as {"name":"clock","every":"3s","feed":{"type":"time"}}',
     'schedules[1]: null is not an object { … }: write one such as {"name":"clock","every":"3s","feed":{"type":"time"}}',
-  ],
-  [
-    'limits out of bounds',
-    { limits: { eventBytes: -1, maxBodyBytes: '1', maxPayloadBytes: 1.5 } },
-    'limits.maxPayloadBytes: 1.5 is not a whole number',
-    'limits.maxBodyBytes: "1" is not a number: write 1',
-    'limits.eventBytes: -1 is too small: write at least 0',
   ],
 ];
 
@@ -424,13 +396,6 @@ describe('parseConfig', () => {
     const { schedules } = parse(scheduled({ when: 'changed', missed: 'skip', staleAfter: '5m' }));
     expect(schedules[0]).toMatchObject({ when: 'changed', missed: 'skip', staleAfterMs: 300_000 });
   });
-
-  it.each(['eventBytes', 'conflateAboveBytes', 'maxBufferedBytes', 'fanoutSliceMs'] as const)(
-    'takes 0 for limits.%s as none, beside any other',
-    (key) => {
-      expect(parse({ limits: { [key]: 0 } }).limits[key]).toBe(Number.POSITIVE_INFINITY);
-    },
-  );
 
   it('lets values of a calendar be stale when it likes', () => {
     const entry = scheduled({ every: undefined, cron: '0 9 * * 1', staleAfter: '1s' });

@@ -8,7 +8,6 @@ import { feedKinds } from '../../src/feed/kinds.ts';
 import type { RefusalReason } from '../../src/hub/errors.ts';
 import { RECORD_KINDS } from '../../src/log/log.ts';
 import { STORE_FILE } from '../../src/log/store-file.ts';
-import { CLOSE } from '../../src/protocol/close-reason.ts';
 import { REASONS } from '../../src/protocol/status.ts';
 import { embedded } from '../e2e/embedded.ts';
 import { visit } from '../e2e/listeners.ts';
@@ -143,16 +142,6 @@ describe('docs/storage.md', () => {
 });
 
 describe('docs/delivery.md', () => {
-  test('has each close code, with its reason and whether to reconnect', () => {
-    expect(table(DELIVERY, 'code')).toEqual(
-      Object.values(CLOSE).map(({ code, reason, reconnect }) => [
-        String(code),
-        reason,
-        reconnect ? 'yes' : 'no',
-      ]),
-    );
-  });
-
   test('has each reason that a status can give', () => {
     const told = table(DELIVERY, '`reason`').map(([reason]) => reason);
     expect(told.sort()).toEqual(
