@@ -36,6 +36,15 @@ export class Backpressure {
       this.#passed++;
       return undefined;
     }
+    return this.later();
+  }
+
+  /**
+   * To be awaited in the midst of a piece of work that has taken its share of this iteration: resolves in a
+   * later one, behind the work that waits already.
+   */
+  later(): Promise<void> {
+    this.#schedule();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -73,6 +82,9 @@ export class Backpressure {
 
 /** How many steps are taken between two looks at the clock. */
 const STEPS_PER_LOOK = 32;
+
+/** A piece of work in steps, none of which takes longer than some milliseconds; most take microseconds. */
+export type Steps<Result> = Generator<undefined, Result>;
 
 /** How long a piece of work may hold the event loop. */
 export interface Slice {

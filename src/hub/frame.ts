@@ -254,6 +254,11 @@ const MAX_REPLAY_PART = 1 / 8;
 export class ReplayFrames {
   readonly #encodings = new Map<RoomEvent, { encoding: Encoding; bytes: number }>();
   readonly #settings: CurrentSettings;
+  /**
+   * Goes on where the last dropped event was: a new iterator would pass the places of all events that were
+   * dropped before, 5,000 of them for each new frame.
+   */
+  #oldestFirst = this.#encodings.keys();
   #bytes = 0;
 
   constructor(settings: CurrentSettings) {
@@ -280,10 +285,17 @@ export class ReplayFrames {
     this.#bytes += bytes;
     const { totalBufferedBytes } = this.#settings.current.limits;
     const maxBytes = Math.min(MAX_REPLAY_BYTES, totalBufferedBytes * MAX_REPLAY_PART);
-    for (const [oldest, kept] of this.#encodings) {
-      if (this.#bytes <= maxBytes) return;
+    while (this.#bytes > maxBytes) this.#dropOldest();
+  }
+
+  #dropOldest(): void {
+    const { value: oldest } = this.#oldestFirst.next();
+    const kept = oldest && this.#encodings.get(oldest);
+    if (kept) {
       this.#encodings.delete(oldest);
       this.#bytes -= kept.bytes;
+    } else {
+      this.#oldestFirst = this.#encodings.keys();
     }
   }
 }

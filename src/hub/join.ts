@@ -1,11 +1,11 @@
 import { instant } from '../clock.ts';
 import type { History } from '../log/log.ts';
 import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
-import { Backpressure } from './backpressure.ts';
+import { Backpressure, type Steps } from './backpressure.ts';
 import { type Connection, closingText } from './connection.ts';
 import type { Refusal } from './errors.ts';
 import type { RoomEvent } from './event.ts';
-import { Encoding, type Frame, type ReplayFrames } from './frame.ts';
+import { Encoding, type EncodingOptions, type Frame, type ReplayFrames, type WireFormat } from './frame.ts';
 import { firstToOpen } from './lock.ts';
 import type { Publisher, PublisherOptions } from './publisher.ts';
 import { parseSince, type Replay, replay } from './replay.ts';
@@ -42,6 +42,19 @@ export type Resumed = Readonly<Record<string, boolean | null>>;
  */
 const MAX_WAITING_JOINS_PER_ITERATION = 4;
 
+/** What a client is sent of a room's schedules, before it is encoded. */
+interface Current {
+  readonly statuses: readonly RoomEvent[];
+  readonly ticks: readonly RoomEvent[];
+  readonly encoding: EncodingOptions;
+}
+
+/** What a client that has become a member is sent first. */
+interface Entered {
+  readonly current: readonly Frame[];
+  readonly missed: Replay;
+}
+
 export interface JoinsOptions extends Omit<PublisherOptions, 'connections' | 'perform'> {
   readonly currentTicks: CurrentTicks;
   /** Name of the server, for `hello`. */
@@ -60,11 +73,11 @@ export class Joins {
 
   constructor(options: JoinsOptions) {
     this.#options = options;
-    const { settings, scheduler } = options;
+    const { scheduler } = options;
     this.#backpressure = new Backpressure({
       maxPerIteration: Number.POSITIVE_INFINITY,
       maxWaitingPerIteration: MAX_WAITING_JOINS_PER_ITERATION,
-      isBlocked: () => this.#joinedMs > settings.current.limits.fanoutSliceMs / 2 || scheduler.isBacklogged,
+      isBlocked: () => this.#isSliceOver || scheduler.isBacklogged,
       onIteration: () => {
         this.#joinedMs = 0;
       },
@@ -98,7 +111,9 @@ export class Joins {
     }
     const { log, publisher } = this.#options;
     const newestId = publisher.fanout.newest.id;
-    const { current, missed } = await this.#enter(connection, open, since);
+    const entered = await this.#enter(connection, open, since);
+    if (!entered) return;
+    const { current, missed } = entered;
     const { resumed, firstPosition } = missed;
     // A client that is cut off in the middle of its replay comes back with the last id it has seen, and
     // gets the rest. Where any room resumes, the rest begins behind `since`.
@@ -115,15 +130,20 @@ export class Joins {
     );
   }
 
-  /** Makes a connection a member of one more room; throws the room's `Refusal` where it is locked. */
+  /**
+   * Makes a connection a member of one more room; throws the room's `Refusal` where it is locked. Resolves to
+   * nothing where the connection is closed meanwhile.
+   */
   async subscribe(connection: Connection, room: string, since: string | undefined): Promise<Resumed> {
     const ready = this.#backpressure.ready();
     if (ready) await ready;
     while (this.#retaining) await this.#retaining;
     const refusal = this.#options.rooms.refusalOf(room);
     if (refusal) throw refusal;
-    const { current, missed } = await this.#enter(connection, [room], since);
-    connection.outbox.release([...current, ...missed.frames]);
+    const entered = await this.#enter(connection, [room], since);
+    if (!entered) return {};
+    const { current, missed } = entered;
+    this.#timed(() => connection.outbox.release([...current, ...missed.frames]));
     return missed.resumed;
   }
 
@@ -142,14 +162,14 @@ export class Joins {
 
   /**
    * Makes the connection a member at once and holds its outbox; resolves to the frames to release it with:
-   * what is current in the rooms that are new to it, and what it missed. Where that fails the connection is
-   * closed, since its outbox would be held for ever.
+   * what is current in the rooms that are new to it, and what it missed. `undefined`: it was closed meanwhile.
+   * Where that fails the connection is closed, since its outbox would be held for ever.
    */
   async #enter(
     connection: Connection,
     rooms: readonly string[],
     since: string | undefined,
-  ): Promise<{ current: readonly Frame[]; missed: Replay }> {
+  ): Promise<Entered | undefined> {
     const { log, publisher, settings, frames, close } = this.#options;
     const upTo = publisher.fanout.newest.position;
     const maxBytes = settings.current.limits.maxBufferedBytes / 2;
@@ -157,26 +177,28 @@ export class Joins {
     const position = seen && log.positionOf(seen.id);
     const limitOf = (room: string) =>
       seen ? settings.current.retentionOf(room).messages : settings.current.joinHistoryOf(room);
+    const { format } = connection.outbox;
     connection.served = upTo;
     connection.outbox.hold();
     try {
-      const current = this.#timed(() => {
+      const currents = this.#timed(() => {
         const entered = rooms.filter((room) => !connection.rooms.has(room));
         for (const room of entered) this.#add(connection, room);
-        return this.#currentFrames(connection, entered);
+        return entered.map((room) => this.#current(connection, room));
       });
       const histories = await this.#histories(rooms, seen?.id, limitOf);
-      const { format } = connection.outbox;
-      const missed = this.#timed(() =>
-        replay(histories, {
+      const framesOf = function* (): Steps<Entered> {
+        const current = yield* currentFrames(currents, format, frames);
+        const missed = yield* replay(histories, {
           upTo,
           since: position === undefined ? undefined : { position, room: seen?.room },
           maxBytes,
-          retainedOf: (room) => publisher.retained.of(room),
+          retainedOf: (room, isWanted) => publisher.retained.of(room, isWanted),
           frameOf: (event) => frames.of(event, format),
-        }),
-      );
-      return { current, missed };
+        });
+        return { current, missed };
+      };
+      return await this.#inSlices(framesOf(), connection);
     } catch (error) {
       close(connection, CLOSE.internal);
       throw error;
@@ -216,24 +238,18 @@ export class Joins {
     }
   }
 
-  /** The statuses and the current ticks of the rooms; ticks that must be read first are sent when they come. */
-  #currentFrames(connection: Connection, rooms: readonly string[]): Frame[] {
+  /** The statuses and the current ticks of a room; ticks that must be read first are sent when they come. */
+  #current(connection: Connection, room: string): Current {
     const { currentTicks, settings, frames } = this.#options;
-    const { format } = connection.outbox;
-    const statuses: Frame[] = [];
-    const ticks: Frame[] = [];
-    for (const room of rooms) {
-      const current = currentTicks.request(room);
-      const options = { mayConflate: settings.current.conflates(room), isDataKept: true };
-      for (const status of current.statuses) statuses.push(new Encoding(status).in(format));
-      for (const tick of current.ticks) ticks.push(frames.of(tick, format, options));
-      for (const coming of current.coming) {
-        void coming.then((tick) => {
-          if (tick && connection.rooms.has(room)) connection.outbox.push(frames.of(tick, format, options));
-        });
-      }
+    const { statuses, ticks, coming } = currentTicks.request(room);
+    const encoding = { mayConflate: settings.current.conflates(room), isDataKept: true };
+    for (const each of coming) {
+      void each.then((tick) => {
+        const { outbox } = connection;
+        if (tick && connection.rooms.has(room)) outbox.push(frames.of(tick, outbox.format, encoding));
+      });
     }
-    return [...statuses, ...ticks];
+    return { statuses, ticks, encoding };
   }
 
   #hello(connection: Connection, rooms: readonly string[], resumed: Resumed, id: string): RoomEvent {
@@ -243,6 +259,35 @@ export class Joins {
     return { event: 'hello', id, time: instant(clock.now()), data };
   }
 
+  /**
+   * Does the work of a join as far as this iteration of the event loop has time for it, and the rest in later
+   * ones, in turns with other joins. `undefined`: the connection was closed meanwhile.
+   */
+  async #inSlices<Result>(steps: Steps<Result>, connection: Connection): Promise<Result | undefined> {
+    const { clock } = this.#options;
+    while (!connection.closed) {
+      if (this.#isSliceOver) await this.#backpressure.later();
+      const { done, value } = this.#timed(() => {
+        const endsAtMs = clock.monotonic() + this.#sliceMs;
+        for (;;) {
+          const step = steps.next();
+          if (step.done || clock.monotonic() >= endsAtMs) return step;
+        }
+      });
+      if (done) return value;
+    }
+    return undefined;
+  }
+
+  /** Joins may hold an iteration of the event loop for half of what a delivery may. */
+  get #sliceMs(): number {
+    return this.#options.settings.current.limits.fanoutSliceMs / 2;
+  }
+
+  get #isSliceOver(): boolean {
+    return this.#joinedMs > this.#sliceMs;
+  }
+
   #timed<Result>(work: () => Result): Result {
     const { clock } = this.#options;
     const begunAtMs = clock.monotonic();
@@ -250,4 +295,20 @@ export class Joins {
     this.#joinedMs += clock.monotonic() - begunAtMs;
     return result;
   }
+}
+
+/** The frames of all statuses, then those of all ticks. */
+function* currentFrames(
+  currents: readonly Current[],
+  format: WireFormat,
+  frames: ReplayFrames,
+): Steps<readonly Frame[]> {
+  const statusFrames: Frame[] = [];
+  const tickFrames: Frame[] = [];
+  for (const { statuses, ticks, encoding } of currents) {
+    for (const status of statuses) statusFrames.push(new Encoding(status).in(format));
+    for (const tick of ticks) tickFrames.push(frames.of(tick, format, encoding));
+    yield;
+  }
+  return [...statusFrames, ...tickFrames];
 }

@@ -31,13 +31,19 @@ interface Retained {
   readonly messages: Map<string, RetainedMessage>;
 }
 
-/** What a room retains of one key: a message, or the event that says that it was withdrawn or has ended. */
-export interface RetainedMessage extends Message {
-  readonly key: string;
-  /** Its publication has the positions from here to `position`. */
-  readonly first: number;
+/** The positions that a publication with a key took in the log. */
+export type RetainedPlace = Pick<RetainedRecord, 'key' | 'first' | 'last'>;
+
+/**
+ * What a room retains of one key: a message, or the event that says that it was withdrawn or has ended. Its
+ * position is `last`.
+ */
+export interface RetainedMessage extends Message, RetainedPlace {
   readonly isOver: boolean;
 }
+
+/** Tells whether a message is to be made of what is retained. */
+export type IsWanted = (place: RetainedPlace, isOver: boolean) => boolean;
 
 /** What was published with a key. */
 export interface Retaining {
@@ -205,13 +211,21 @@ export class RetainedMessages {
     return [...removed.map(removalOf), ...this.#bound(), ...records.map(changeOf)];
   }
 
-  /** The newest message of each key for a room, as its clients get it, in the order of the positions. */
-  of(room: string): RetainedMessage[] {
+  /**
+   * The newest message of each key for a room, as its clients get it, in the order of the positions. A client
+   * of a hundred rooms needs few of a hundred thousand, so that none is made but those that are wanted.
+   */
+  of(room: string, isWanted: IsWanted = () => true): RetainedMessage[] {
     const found: RetainedMessage[] = [];
-    for (const key of new Set([...(this.#keysOfRoom.get(room) ?? []), ...this.#keysForPatterns])) {
+    const add = (key: string) => {
       const newest = this.#byKey.get(key)?.in(room);
-      if (newest) found.push(messageFor(room, this.#isOver(newest) ? overOf(newest) : newest));
-    }
+      if (!newest) return;
+      const isOver = this.#isOver(newest);
+      if (isWanted(newest.record, isOver)) found.push(messageFor(room, isOver ? overOf(newest) : newest));
+    };
+    const own = this.#keysOfRoom.get(room);
+    own?.forEach(add);
+    for (const key of this.#keysForPatterns) if (!own?.has(key)) add(key);
     return found.sort((a, b) => a.position - b.position);
   }
 
@@ -330,9 +344,9 @@ function coverage(patterns: readonly string[]): (others: readonly string[]) => b
 function messageFor(room: string, { record, messages }: Retained): RetainedMessage {
   const known = messages.get(room);
   if (known) return known;
-  const { key, first, last: position, event, isOver } = record;
+  const { key, first, last, event, isOver } = record;
   const id = event.room === undefined ? `${event.id}.${room}` : (event.id ?? '');
-  const message = { key, first, position, id, event: { ...event, id, room }, isOver };
+  const message = { key, first, last, position: last, id, event: { ...event, id, room }, isOver };
   if (messages.size === MAX_COPIES) messages.clear();
   messages.set(room, message);
   return message;

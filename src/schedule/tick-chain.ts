@@ -158,8 +158,10 @@ export class CurrentTick {
   readonly dueMs: number;
   /** When the tick stops being the current one; null for never. */
   untilMs: number | null;
-  /** By room, all with `#replayedNextMs` as what is next. */
+  /** By room, all with `#replayedTick`. */
   readonly #replays = new Map<string, RoomEvent>();
+  /** The tick with `#replayedNextMs` as what is next. */
+  #replayedTick: Tick;
   #replayedNextMs: number | null | undefined;
 
   /** `atMs`: when the value came. Throws a `FeedError` where the data has more than `maxBytes`. */
@@ -178,6 +180,7 @@ export class CurrentTick {
     this.data = data;
     this.dueMs = dueMs;
     this.untilMs = untilMs;
+    this.#replayedTick = tick;
   }
 
   /**
@@ -187,11 +190,14 @@ export class CurrentTick {
    */
   replay(room: string, isOver: boolean): RoomEvent {
     const nextMs = isOver ? null : this.untilMs;
-    if (nextMs !== this.#replayedNextMs) this.#replays.clear();
-    this.#replayedNextMs = nextMs;
+    if (nextMs !== this.#replayedNextMs) {
+      this.#replays.clear();
+      this.#replayedNextMs = nextMs;
+      this.#replayedTick = { ...this.event.tick, next: instantOrNull(nextMs) };
+    }
     const known = this.#replays.get(room);
     if (known) return known;
-    const tick = { ...this.event.tick, next: instantOrNull(nextMs) };
+    const tick = this.#replayedTick;
     const event: RoomEvent = { room, ...this.event, data: inRoom(this.data, room), tick, replay: true };
     if (typeof this.data === 'string' && this.#replays.size < MAX_REPLAYS) this.#replays.set(room, event);
     return event;
