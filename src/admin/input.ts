@@ -89,7 +89,7 @@ export const duration = parsedField(callDurationMs, 'a duration', DURATION_ACCEP
 /** The same, more than nothing. */
 export const someTime = parsedField(someCallDurationMs, 'a duration', SOME_TIME_ACCEPTS);
 
-/** The same, a second or more. */
+/** The same, a second or more: a timer may be late by less. */
 export const secondOrMore = parsedField(
   (text) => {
     const ms = callDurationMs(text);

@@ -32,6 +32,8 @@ export class Fanout {
   #newest: Position = { position: 0, id: '' };
   /** Of messages that were delivered and are not written yet, for all connections together. */
   #dueBytes = 0;
+  /** From then on delivery waits for the next iteration of the event loop, on the monotonic clock. */
+  #sliceEndsAtMs = 0;
   #delivered = 0;
 
   constructor(options: FanoutOptions, audience: Audience) {
@@ -54,6 +56,12 @@ export class Fanout {
     return this.#delivered;
   }
 
+  /** To be called before publications are delivered: a thousand of them with one message each share a slice. */
+  beginSlice(): void {
+    const { clock, settings } = this.#options;
+    this.#sliceEndsAtMs = clock.monotonic() + settings.current.limits.fanoutSliceMs;
+  }
+
   /**
    * Resolves when the messages are in the outboxes of their members. Waits for the sockets before a message
    * where too much is unwritten.
@@ -68,17 +76,15 @@ export class Fanout {
     for (const { id, outbox } of this.#audience.directly(publication.target, rooms)) {
       if (!except.has(id)) outbox.push(encoding.in(outbox.format));
     }
-    const sliceMs = this.#options.settings.current.limits.fanoutSliceMs;
-    let endsAtMs = clock.monotonic() + sliceMs;
     for (const message of messages) {
       if (!scheduler.isDue) this.#dueBytes = 0;
       if (this.#dueBytes >= MAX_DUE_BYTES || (this.#dueBytes > 0 && scheduler.isBacklogged)) {
         await scheduler.written();
         this.#dueBytes = 0;
       }
-      if (clock.monotonic() >= endsAtMs) {
+      if (clock.monotonic() >= this.#sliceEndsAtMs) {
         await nextIteration();
-        endsAtMs = clock.monotonic() + sliceMs;
+        this.beginSlice();
       }
       this.#deliverToRoom(message, except, dataBytes);
     }

@@ -248,6 +248,7 @@ export class Publisher {
       const { messages, stored } = isEmpty ? NOTHING_APPENDED : await log.append(entries.flat(), changesOf);
       stored.catch((error) => onFault('messages could not be stored', error));
       if (group.some(({ isStoredFirst }) => isStoredFirst)) await stored;
+      this.fanout.beginSlice();
       for (const [index, own] of shares(messages, entries).entries()) {
         const pending = group[index];
         if (!pending) continue;

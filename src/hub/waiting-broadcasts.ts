@@ -15,7 +15,7 @@ export interface When {
   readonly atMs?: number | undefined;
   /** Milliseconds from now. */
   readonly inMs?: number | undefined;
-  /** A broadcast that is later than this is not sent any more. Default: a minute. */
+  /** A broadcast that is later than this is not sent any more; 1000 or more. Default: a minute. */
   readonly missedWithinMs?: number | undefined;
 }
 
@@ -64,8 +64,6 @@ export interface WaitingBroadcastsOptions {
 }
 
 const DEFAULT_MISSED_WITHIN_MS = 60_000;
-/** A timer may be late by less. */
-const MIN_MISSED_WITHIN_MS = 1000;
 /** An instant that has passed by no more is now: a request takes some time, and clocks differ. */
 const MAX_PAST_MS = 1000;
 /** A later time is probably a mistake. */
@@ -128,9 +126,6 @@ export class WaitingBroadcasts {
     const nowMs = this.#options.clock.now();
     if (atMs !== undefined && inMs !== undefined) {
       throw Refusal.invalid('in', 'at and in exclude each other: give one of them');
-    }
-    if (missedWithinMs < MIN_MISSED_WITHIN_MS) {
-      throw Refusal.invalid('missedWithin', `${missedWithinMs} ms are too short: give "1s" or more`);
     }
     const dueMs = atMs ?? Math.ceil(nowMs + (inMs ?? 0));
     if (dueMs < nowMs - MAX_PAST_MS) {

@@ -124,18 +124,37 @@ describe('a retained message', () => {
     expect((await visit('b', {}, 'x-1')).sink.seen.map(({ event }) => event)).toEqual(['hello']);
   });
 
-  test('reaches a room that begins while it is published, once', async () => {
-    const { hub, log, visit, connect } = await stage({ history: 0 });
-    await visit('a');
-    log.beforeAppend.shut();
-    const published = hub.publish(notice(['*'], 'lunch'));
-    await quiet();
-    const late = connect();
-    const joined = hub.join(late.connection, ['b'], 'x-1');
-    log.beforeAppend.open();
-    await Promise.all([published, joined]);
-    await quiet();
-    expect(dataOf(late.sink.seen)).toEqual(['lunch']);
+  test.each(['join', 'subscribe'] as const)(
+    'reaches a room that begins while it is published, once, by %s',
+    async (how) => {
+      const { hub, log, visit } = await stage({ history: 0 });
+      const late = await visit('a');
+      log.beforeAppend.shut();
+      const published = hub.publish(notice(['*', 'a'], 'lunch'));
+      await quiet();
+      const joined =
+        how === 'join'
+          ? hub.join(late.connection, ['b'], 'x-1')
+          : hub.subscribe(late.connection, 'b', undefined);
+      log.beforeAppend.open();
+      await Promise.all([published, joined]);
+      await quiet();
+      const inB = late.sink.seen.filter(({ room }) => room === 'b');
+      expect(dataOf(inB)).toEqual(['lunch']);
+    },
+  );
+
+  test('that is sent when it is stored, and cannot be stored, leaves what was retained before', async () => {
+    const { hub, log, visit } = await stage({ history: 0 });
+    await hub.publish(notice(['a'], 'breakfast'));
+    const before = await log.records('retained');
+    log.storedFailure = new Error('disk full');
+    log.records = async () => before;
+    await expect(hub.publish(notice(['a'], 'lunch'), { isStoredFirst: true })).rejects.toMatchObject({
+      status: 503,
+    });
+    expect((await hub.retained('a')).map(({ data }) => data)).toEqual(['"breakfast"']);
+    expect(dataOf((await visit('a', {}, 'x-1')).sink.seen)).toEqual(['breakfast']);
   });
 });
 
