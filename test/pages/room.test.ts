@@ -250,11 +250,25 @@ describe.skipIf(!chromium)('the room page', () => {
     const connection = await join();
     connection.send(message(42, { text: 'first' }, { key: 'door' }));
     connection.send(message(43, { text: 'second' }, { key: 'door' }));
-    connection.send(message(44, { text: 'over' }, { key: 'other', until: '2026-11-20T18:00:05.000Z' }));
+    connection.send(message(44, { text: 'over' }, { key: 'other', until: '2026-11-20T17:59:59.000Z' }));
     await sees('#messages .body', 'second');
     expect(await page.locator('#messages .body').allTextContents()).toEqual(['second']);
     connection.send(message(45, { key: 'door' }, { event: 'withdrawn' }));
     await expect.poll(() => page.locator('#messages .body').count()).toBe(0);
+  });
+
+  it('takes a retained message away by itself when it ends by the server’s clock', async () => {
+    const connection = await join();
+    const serverNow = Date.parse('2031-05-01T12:00:00.000Z');
+    const at = (ms: number) => new Date(serverNow + ms).toISOString();
+    connection.send({ ...hello(), time: at(0) });
+    connection.send(message(42, { text: 'over' }, { key: 'over', until: at(-1) }));
+    connection.send(message(43, { text: 'ends soon' }, { key: 'soon', until: at(2500) }));
+    connection.send(message(44, { text: 'stays' }, { key: 'stays', until: at(3_600_000) }));
+    await sees('#messages', 'stays');
+    expect(await page.locator('#messages .body').allTextContents()).toEqual(['stays', 'ends soon']);
+    const shown = () => page.locator('#messages .body').allTextContents();
+    await expect.poll(shown, { timeout: 15_000 }).toEqual(['stays']);
   });
 
   it('stays away from SSE where `closing` says so', async () => {

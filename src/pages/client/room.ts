@@ -107,7 +107,7 @@ function reasonText({ reason, silentMs }: Closed): string {
 }
 
 function show(received: Received): void {
-  const { reply, error, tick, event, id, data } = received;
+  const { reply, error, tick, event, id, data, time } = received;
   if (error) {
     log.add('failed', `${reply}: ${error.status} ${error.title}: ${error.detail}`);
     return;
@@ -115,8 +115,10 @@ function show(received: Received): void {
   if (tick) {
     if (!ticks.tick(tick, received)) log.add('failed', `chain of ${tick.schedule} broken before ${tick.due}`);
   } else if (event === 'status') ticks.status(data);
-  else if (event === 'hello') warnOfGap(members(members(data).resumed));
-  else if (reply === 'subscribe') warnOfGap(members(data));
+  else if (event === 'hello') {
+    if (time !== undefined) messages.setTime(time);
+    warnOfGap(members(members(data).resumed));
+  } else if (reply === 'subscribe') warnOfGap(members(data));
   else if (id !== undefined || (event !== undefined && !SERVER_EVENTS.has(event))) messages.add(received);
   log.add('received', summary(received));
 }
