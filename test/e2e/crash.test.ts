@@ -8,11 +8,14 @@ const KILLS = Number(process.env.CRASH_KILLS ?? 6);
 const ROOMS = ['a', 'b', 'c'];
 const KEYS = ['k1', 'k2', 'k3'];
 const LOCKED = ['l1', 'l2', 'l3'];
+/** Once a day: they are only paused and resumed. */
+const SCHEDULES = ['s1', 's2', 's3'];
 const env = { BELFRY_ADMIN_TOKEN: 'an-operators-token' };
 const CONFIG = {
   store: {},
   rooms: [{ match: '*', history: 100_000 }],
   limits: { maxBufferedBytes: 64 * 1_048_576, totalHistoryBytes: 1_048_576, retained: 10 },
+  schedules: SCHEDULES.map((name) => ({ name, every: '1d', feed: { type: 'time' } })),
 };
 
 interface Message {
@@ -47,6 +50,8 @@ class Crashing {
   readonly #unanswered = new Map<string, object>();
   readonly retained = new Map(KEYS.map((key) => [key, new Attempts<number | null>()]));
   readonly locks = new Map(LOCKED.map((room) => [room, new Attempts<boolean>()]));
+  /** Of schedules: whether they are paused. */
+  readonly pauses = new Map(SCHEDULES.map((name) => [name, new Attempts<boolean>()]));
 
   get url(): string {
     return this.#server?.url ?? '';
@@ -55,6 +60,16 @@ class Crashing {
   async start(): Promise<void> {
     const args = ['serve', '--port', '0', '--config', this.#config];
     this.#server = await ready(belfry(args, { env }), { env });
+  }
+
+  /** After a kill each schedule is as its last answer said, or as one of the calls meant that got none. */
+  async checkPauses(): Promise<void> {
+    for (const [name, attempts] of this.pauses) {
+      const { state } = await answerOf(`${this.url}/admin/schedules/${name}`);
+      const isPaused = state === 'paused';
+      expect(attempts.possible.map(Boolean), name).toContain(isPaused);
+      Object.assign(attempts, { acknowledged: isPaused, open: [] });
+    }
   }
 
   async kill(): Promise<void> {
@@ -70,7 +85,7 @@ class Crashing {
   /** Resolves when the server is gone. */
   async load(): Promise<void> {
     const all = [this.#publishing(), this.#publishing(), this.#retrying(), this.#waiting()];
-    await Promise.all([...all, this.#retaining(), this.#locking()]);
+    await Promise.all([...all, this.#retaining(), this.#locking(), this.#pausing()]);
   }
 
   /** `undefined`: no answer came. */
@@ -157,6 +172,19 @@ class Crashing {
       if (attempts) Object.assign(attempts, { acknowledged: isLocked, open: [] });
     }
   }
+  async #pausing(): Promise<void> {
+    for (;;) {
+      const number = ++this.#number;
+      const name = SCHEDULES[number % SCHEDULES.length] ?? '';
+      const isPaused = number % 2 === 0;
+      const attempts = this.pauses.get(name);
+      attempts?.open.push(isPaused);
+      const answered = await this.#call('POST', `/schedules/${name}/${isPaused ? 'pause' : 'resume'}`);
+      if (!answered) return;
+      expect(answered.status).toBe(200);
+      if (attempts) Object.assign(attempts, { acknowledged: isPaused, open: [] });
+    }
+  }
 }
 
 /** A client that keeps the last id and comes back with it. */
@@ -203,6 +231,7 @@ test(
     const wall = new Wall();
     for (let kill = 0; kill < KILLS; kill++) {
       await crashing.start();
+      await crashing.checkPauses();
       await wall.come(crashing.url);
       const over = crashing.load();
       // On a busy machine the first answer takes long.
@@ -213,6 +242,7 @@ test(
       wall.leave();
     }
     await crashing.start();
+    await crashing.checkPauses();
     await wall.come(crashing.url);
     // What waited is sent by then.
     await sleep(1500);
@@ -282,7 +312,7 @@ test(
   KILLS * 10_000 + 60_000,
 );
 
-async function answerOf(url: string): Promise<{ items?: Message[]; locked?: object }> {
+async function answerOf(url: string): Promise<{ items?: Message[]; locked?: object; state?: string }> {
   const response = await fetch(url, { headers: { authorization: `Bearer ${env.BELFRY_ADMIN_TOKEN}` } });
   return JSON.parse(await response.text());
 }
