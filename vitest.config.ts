@@ -26,6 +26,8 @@ export default defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    // A second, the default, is short on a machine that does other things as well.
+    expect: { poll: { timeout: 15_000 } },
     sequence: { sequencer: PureLast },
     pool: 'forks',
     /**

@@ -132,47 +132,63 @@ export class MessageRate {
   }
 }
 
-/** What the rates of rooms read of the configuration in force. */
-export interface RoomRateSettings {
-  readonly limits: Pick<Limits, 'roomMessagesPerSecond'>;
-}
-
-/**
- * Rate at which all clients together may publish in one room. Limited because each message is delivered to
- * every member. A room is forgotten when its bucket is full again.
- */
-export class RoomMessageRates {
-  readonly #settings: { readonly current: RoomRateSettings };
+/** Rates of publishing, one for each name. A name is forgotten when its bucket is full again. */
+abstract class PublishRates<Limited extends Partial<Limits>> {
+  readonly #settings: { readonly current: { readonly limits: Limited } };
   readonly #clock: Pick<Clock, 'monotonic'>;
-  readonly #byRoom = new SweptMap<TokenBucket>();
+  readonly #byName = new SweptMap<TokenBucket>();
 
-  constructor(settings: { readonly current: RoomRateSettings }, clock: Pick<Clock, 'monotonic'>) {
+  constructor(settings: { readonly current: { readonly limits: Limited } }, clock: Pick<Clock, 'monotonic'>) {
     this.#settings = settings;
     this.#clock = clock;
   }
 
-  /** How many rooms are remembered. */
+  protected abstract rateOf(limits: Limited): Rate;
+  /** Whom the limit is for, and which key of the configuration it is. */
+  protected abstract detailOf(name: string, rate: Rate): string;
+
+  /** How many names are remembered. */
   get size(): number {
-    return this.#byRoom.size;
+    return this.#byName.size;
   }
 
-  /** Counts a message. Throws a 429 `Refusal` where the room is above its rate. */
-  take(room: string): void {
+  /** Counts a message. Throws a 429 `Refusal` where the name is above its rate. */
+  take(name: string): void {
     const now = this.#clock.monotonic();
-    this.#byRoom.sweep((bucket) => bucket.isFull(now));
-    const { roomMessagesPerSecond: perSecond } = this.#settings.current.limits;
-    if (perSecond === Number.POSITIVE_INFINITY) return;
-    const rate = { perSecond, burst: perSecond };
-    const bucket = this.#byRoom.get(room) ?? new TokenBucket();
+    this.#byName.sweep((bucket) => bucket.isFull(now));
+    const rate = this.rateOf(this.#settings.current.limits);
+    if (rate.perSecond === Number.POSITIVE_INFINITY) return;
+    const bucket = this.#byName.get(name) ?? new TokenBucket();
     if (bucket.take(rate, now)) {
-      this.#byRoom.set(room, bucket);
+      this.#byName.set(name, bucket);
       return;
     }
     const waitMs = Math.ceil(bucket.waitMs(rate, now));
-    throw new Refusal(
-      429,
-      `room "${room}" takes ${perSecond} messages a second from all its clients together (limits.roomMessagesPerSecond): wait ${waitMs} ms`,
-      { retryAfterMs: waitMs },
-    );
+    throw new Refusal(429, `${this.detailOf(name, rate)}: wait ${waitMs} ms`, { retryAfterMs: waitMs });
+  }
+}
+
+/**
+ * Rate at which all clients together may publish in one room. Limited because each message is delivered to
+ * every member.
+ */
+export class RoomMessageRates extends PublishRates<Pick<Limits, 'roomMessagesPerSecond'>> {
+  protected rateOf({ roomMessagesPerSecond: perSecond }: Pick<Limits, 'roomMessagesPerSecond'>): Rate {
+    return { perSecond, burst: perSecond };
+  }
+
+  protected detailOf(room: string, { perSecond }: Rate): string {
+    return `room "${room}" takes ${perSecond} messages a second from all its clients together (limits.roomMessagesPerSecond)`;
+  }
+}
+
+/** Rate at which one user may publish over plain HTTP: that of one client, whatever number of requests. */
+export class UserMessageRates extends PublishRates<MessageLimits> {
+  protected rateOf({ messagesPerSecond: perSecond, messageBurst: burst }: MessageLimits): Rate {
+    return { perSecond, burst };
+  }
+
+  protected detailOf(_user: string, { perSecond }: Rate): string {
+    return `you may publish ${perSecond} messages a second (limits.messagesPerSecond)`;
   }
 }

@@ -89,16 +89,20 @@ export class RoomRules {
     throw new Refusal(403, `the claim "rooms" of the token does not cover room "${room}": ${line}`);
   }
 
-  /** Throws a 403 `Refusal`, naming the config line or the claim that would allow it, where members may not publish. */
-  checkPublish(room: string, subscriber?: Subscriber): void {
+  /**
+   * Throws a 403 `Refusal`, naming the config line or the claim that would allow it, where the client may not
+   * publish. A client that is no member publishes with a token alone.
+   */
+  checkPublish(room: string, subscriber?: Subscriber, isMember = true): void {
     const found = this.#find(room);
-    if (found?.rule.publish === 'members') return;
-    if (found?.rule.publish === 'token') {
+    const publish = found?.rule.publish ?? DEFAULT_RULE.publish;
+    if (publish === 'members' && isMember) return;
+    if (found && publish !== 'nobody') {
       if (subscriber?.mayPublish(room)) return;
       const missing = subscriber ? 'the claim "publish" of the token does not cover it' : 'it takes a token';
       throw new Refusal(
         403,
-        `you may not publish in room "${room}": rooms[${found.index}].publish is "token", and ${missing}`,
+        `you may not publish in room "${room}": rooms[${found.index}].publish is "${publish}", and ${missing}`,
       );
     }
     const remedy = found

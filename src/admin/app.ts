@@ -9,6 +9,7 @@ import { addBroadcast, type BroadcastParts, broadcastRoute } from './broadcast.t
 import { addConnections, connectionRoutes } from './connections.ts';
 import { type AdminEnv, type GuardParts, guard } from './guard.ts';
 import { refuseInput } from './input.ts';
+import { type ListenerParts, listenerGuard } from './listener-guard.ts';
 import { addPublish, publishRoute } from './publish.ts';
 import { addRetained, retainedRoutes } from './retained.ts';
 import { addRooms, roomRoutes } from './rooms.ts';
@@ -17,13 +18,13 @@ import { addServer, type ServerAdministration, serverRoutes } from './server.ts'
 import { addWaiting, waitingRoutes } from './waiting.ts';
 
 /** What the admin API is made of. */
-export interface AdminParts extends GuardParts, BroadcastParts, AuditParts {
+export interface AdminParts extends GuardParts, BroadcastParts, AuditParts, ListenerParts {
   readonly hub: Administration;
   readonly schedules: ScheduleAdministration;
   readonly server: ServerAdministration;
   readonly metrics: Exposition;
   /** `current` is read for each request; a reload replaces it. */
-  readonly settings: GuardParts['settings'] & { readonly current: AdminSettings };
+  readonly settings: ListenerParts['settings'] & { readonly current: AdminSettings };
   /** Called after each call under `/admin`, with its operation in openapi.yaml; `unknown`: there is none. */
   readonly onCalled: (operation: string, status: number) => void;
 }
@@ -62,7 +63,7 @@ export function createAdmin(parts: AdminParts): OpenAPIHono<AdminEnv> {
   const app = new OpenAPIHono<AdminEnv>({ defaultHook: refuseInput });
   const guarded = guard(parts);
   app.use('/admin/*', reported(parts), guarded, newlineAtEnd);
-  app.post(publishRoute.getRoutingPath(), reported(parts), guarded, newlineAtEnd);
+  app.post(publishRoute.getRoutingPath(), reported(parts), listenerGuard(parts, guarded), newlineAtEnd);
   addRooms(app, hub);
   addConnections(app, hub);
   addRetained(app, hub);

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { countedAs } from '../access/connection-limits.ts';
 import { type Role, type TokenCheck, type TokenHolder, tokenHolder } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
+import type { Subscriber } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { type Target, targetRooms } from '../hub/event.ts';
 import { isLoopback } from '../loopback.ts';
@@ -12,6 +13,8 @@ export interface AdminEnv {
   Variables: {
     /** The owner of its token, once the guard has let it in. */
     holder: TokenHolder;
+    /** Set where it came with the token of a listener. */
+    subscriber?: Subscriber;
     notes: CallNotes;
   };
 }

@@ -5,6 +5,7 @@ import { bodyOf, dataOf } from './body.ts';
 import { type PublishParts, published, publishedExample, tooManyRetained } from './broadcast.ts';
 import { type AdminEnv, checkTargetOf } from './guard.ts';
 import { keyName, sentEvent, someTime } from './input.ts';
+import type { ListenerParts } from './listener-guard.ts';
 import { once, onceHeaders, usedKey } from './once.ts';
 import { roomParams } from './rooms.ts';
 import { adminCall, json, refusals, refusedInput, SENDING } from './schemas.ts';
@@ -17,7 +18,7 @@ export const publishRoute = adminCall('Broadcast', 'publish', 'post', '/rooms/{r
   'x-roles': SENDING,
   summary: 'Send a message to one room',
   description:
-    'The body becomes `data`: JSON where it is JSON, otherwise a string, whatever the content type. The room keeps the message in its history also when it is empty. A publisher names a room that one of its patterns covers.',
+    'The body becomes `data`: JSON where it is JSON, otherwise a string, whatever the content type. The room keeps the message in its history also when it is empty. A publisher names a room that one of its patterns covers. A listener whose token has the claim `publish` for the room may send as well, unless nobody may publish there; `from` then holds its user, and its rates are limited as those of a client.',
   request: {
     headers: onceHeaders,
     params: roomParams,
@@ -48,18 +49,27 @@ export const publishRoute = adminCall('Broadcast', 'publish', 'post', '/rooms/{r
   },
 });
 
-export function addPublish(app: OpenAPIHono<AdminEnv>, { hub, settings, idempotency }: PublishParts): void {
+export function addPublish(
+  app: OpenAPIHono<AdminEnv>,
+  { hub, settings, idempotency, countMessage }: PublishParts & ListenerParts,
+): void {
   // The framework would read the body by its content type.
   const { params, query } = publishRoute.request;
   app.openapi({ ...publishRoute, request: { params, query } }, async (c) => {
-    const target = { rooms: [c.req.valid('param').room] };
-    checkTargetOf(c.var.holder, target);
+    const { room } = c.req.valid('param');
+    const target = { rooms: [room] };
+    const { holder, subscriber } = c.var;
+    if (subscriber) settings.current.rooms.checkPublish(room, subscriber, false);
+    else checkTargetOf(holder, target);
     const { event = 'message', key, ttl: ttlMs } = c.req.valid('query');
     const { limits } = settings.current;
     const bytes = await bodyOf(c.req.raw, limits);
-    const publication = { target, event, data: dataOf(bytes, limits), key, ttlMs };
+    const user = subscriber?.user;
+    const from = subscriber && { from: user === undefined ? {} : { user } };
+    const publication = { target, event, data: dataOf(bytes, limits), key, ttlMs, ...from };
+    const beforehand = subscriber && { beforehand: () => countMessage(room, user) };
     const answer = await once<Published>(c, bytes, idempotency, (changesOf) =>
-      hub.publish(publication, { changesOf }),
+      hub.publish(publication, { changesOf, ...beforehand }),
     );
     return c.json(answer, 200);
   });

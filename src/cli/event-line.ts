@@ -32,7 +32,7 @@ export function eventLine(received: Received, receivedAtMs: number, unbroken: bo
     if (tick.manual) parts.push('by hand');
     if (!unbroken) parts.push(`MISSED what was due ${tick.previous}`);
   }
-  if (from) parts.push(`from ${from.user ?? from.device ?? from.connection}`);
+  if (from) parts.push(`from ${from.user ?? from.device ?? from.connection ?? 'a client'}`);
   if (replay) parts.push('sent again');
   if (conflated) parts.push(`in place of ${conflated} more`);
   if (event === 'status') parts.push(statusWords(data));

@@ -19,7 +19,8 @@ export interface Tick {
 
 /** Who published: present on what a client published, absent on what the server or an administrator sent. */
 export interface Sender {
-  readonly connection: string;
+  /** Absent where it came over plain HTTP, from a user with a token. */
+  readonly connection?: string;
   readonly device?: string;
   readonly user?: string;
 }

@@ -309,6 +309,7 @@ export class FakeServer {
     tokens: tokenCheck(TOKENS),
     limits: { maxBodyBytes: 1_048_576, eventBytes: 65_536 },
     server: { openMetrics: false },
+    rooms: { checkPublish() {} },
   };
   /** Where the next call comes from. */
   address = '192.0.2.7';
@@ -345,6 +346,7 @@ export class FakeServer {
       attempts: new FailedAttempts(this.clock),
       addressOf: () => this.address,
       settings: { current: this.settings },
+      countMessage: () => {},
       onCalled: (operation, status) => this.called.push(`${operation} ${status}`),
       onActed: (entry) => this.acted.push(entry),
     };

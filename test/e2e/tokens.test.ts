@@ -180,6 +180,63 @@ it('knows the user of several connections: as target, as filter, in what it publ
   ]);
 });
 
+it('lets a listener publish over HTTP where its token covers the room, and nobody else', async () => {
+  const { url, token, visit, clock } = await guarded();
+  const guest = await visit('lobby');
+  const claims = { sub: 'ann', publish: ['lobby', 'attic'] };
+  const post = async (room: string, more: JWTPayload = {}, text = '', query = '') => {
+    const authorization = `Bearer ${text || (await token({ ...claims, ...more }))}`;
+    return fetch(`${url}/rooms/${room}${query}`, { method: 'POST', body: 'hi', headers: { authorization } });
+  };
+  const sent = await post('lobby');
+  expect([sent.status, await sent.json()]).toEqual([
+    200,
+    { id: expect.any(String), rooms: ['lobby'], connections: 1, unreached: [], unknown: [], kept: true },
+  ]);
+  expect(await guest.event('message')).toMatchObject({ data: 'hi', from: { user: 'ann' } });
+  await post('lobby', { sub: undefined });
+  expect(await guest.event('message')).toMatchObject({ data: 'hi', from: {} });
+  // Where its rule asks members for a token, and where no rule lets anyone publish.
+  expect((await post('ops-1', { publish: 'ops-*' })).status).toBe(200);
+  expect((await post('ops-1')).status).toBe(403);
+  expect((await post('attic')).status).toBe(403);
+  expect((await post('lobby', { publish: undefined })).status).toBe(403);
+  expect((await post('lobby', {}, '', '?event=display.blank')).status).toBe(400);
+  expect((await post('lobby', { exp: inSeconds(clock, -60) })).status).toBe(401);
+  expect((await post('lobby', {}, await signed(claims, `${SECRET}!`))).status).toBe(401);
+  expect((await post('lobby', {}, 'nonsense')).status).toBe(401);
+  // Nothing else of the admin API.
+  const authorization = `Bearer ${await token(claims)}`;
+  for (const path of ['/admin/rooms', '/metrics']) {
+    expect((await fetch(url + path, { headers: { authorization } })).status).toBe(401);
+  }
+});
+
+it('limits how fast one user publishes over HTTP, whatever its tokens', async () => {
+  const { url, token } = await guarded({ limits: { messagesPerSecond: 1, messageBurst: 3 } });
+  const post = async (claims: JWTPayload) => {
+    const headers = { authorization: `Bearer ${await token({ publish: '*', ...claims })}` };
+    return fetch(`${url}/rooms/lobby`, { method: 'POST', body: 'hi', headers });
+  };
+  const statuses: number[] = [];
+  for (const rooms of ['a', 'b', 'c', 'd']) statuses.push((await post({ sub: 'ann', rooms })).status);
+  expect(statuses).toEqual([200, 200, 200, 429]);
+  expect((await post({ sub: 'bob' })).status).toBe(200);
+});
+
+it('sends once what a user repeats with a key, and keeps the keys of users apart', async () => {
+  const { url, token } = await guarded();
+  const post = async (sub: string) => {
+    const authorization = `Bearer ${await token({ sub, publish: '*' })}`;
+    const headers = { authorization, 'idempotency-key': 'k' };
+    const answer = await fetch(`${url}/rooms/lobby`, { method: 'POST', body: 'hi', headers });
+    return (await answer.json()) as { id: string }; // as openapi.yaml has it
+  };
+  const { id } = await post('ann');
+  expect((await post('ann')).id).toBe(id);
+  expect((await post('bob')).id).not.toBe(id);
+});
+
 it('looks at no token where none is configured', async () => {
   const { visit, admin } = await guarded({ access: undefined });
   await visit('lobby', 'nonsense');

@@ -35,7 +35,7 @@ export class Messages {
     if (id !== undefined) item.dataset.id = id;
     if (until !== undefined) item.dataset.until = until;
     if (key !== undefined) item.dataset.key = `${room} ${key}`;
-    const who = from ? (from.user ?? from.device ?? from.connection) : 'server';
+    const who = from ? (from.user ?? from.device ?? from.connection ?? 'client') : 'server';
     const head = element('p', 'head');
     head.append(element('time', '', localTime(time ? new Date(time) : new Date())));
     head.append(element('span', 'who', who));
