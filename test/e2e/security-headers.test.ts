@@ -117,38 +117,37 @@ describe('every answer has the security headers:', () => {
     expectGuarded('an upgrade behind another request', behind);
   });
 
-  test('each refusal of a room, as WebSocket, SSE and JSON', async () => {
-    await begin({ rooms, limits: { connections: 1, rooms: 2 } });
-    for (const [room, query] of [
-      ['locked', 'for=1h'],
-      ['gone', 'for=1h&reconnect=false'],
-    ])
-      expect(await server.admin(`/rooms/${room}/lock?${query}`, { method: 'PUT' })).toMatchObject({
-        status: 200,
-      });
-    await visit(`${server.url}/rooms/open`);
-    const cases: [path: string, headers: Record<string, string>, statuses: number[]][] = [
-      ['/rooms/-', {}, [400, 400, 400]],
-      ['/rooms/a/b', {}, [404, 404, 404]],
-      ['/rooms/lobby', { Host: 'evil.example' }, [421, 421, 421]],
-      ['/rooms/lobby', { Origin: 'https://evil.example' }, [403, 403, 403]],
-      ['/rooms/staff', {}, [403, 403, 403]],
-      ['/rooms/locked', {}, [423, 200, 423]],
-      ['/rooms/gone', {}, [423, 204, 423]],
-      ['/rooms/lobby', {}, [503, 200, 200]],
+  /** The statuses of an address as WebSocket, SSE and JSON, all with the headers. */
+  async function statusesOf(path: string, headers: Record<string, string> = {}): Promise<number[]> {
+    const heads = [
+      await headOf(handshake(path, headers)),
+      await headOf(request(path, { ...headers, Accept: 'text/event-stream' })),
+      await headOf(request(path, { ...headers, Accept: 'application/json' })),
     ];
-    for (const [path, headers, statuses] of cases) {
-      const heads = [
-        await headOf(handshake(path, headers)),
-        await headOf(request(path, { ...headers, Accept: 'text/event-stream' })),
-        await headOf(request(path, { ...headers, Accept: 'application/json' })),
-      ];
-      expect([path, heads.map(({ status }) => status)]).toEqual([path, statuses]);
-      for (const head of heads) expectGuarded(`${path} ${JSON.stringify(headers)}`, head);
-    }
+    for (const head of heads) expectGuarded(`${path} ${JSON.stringify(headers)}`, head);
+    return heads.map(({ status }) => status);
+  }
+
+  test('each refusal of a room, as WebSocket, SSE and JSON', async () => {
+    await begin({ rooms });
+    for (const path of ['/rooms/locked/lock?for=1h', '/rooms/gone/lock?for=1h&reconnect=false'])
+      expect(await server.admin(path, { method: 'PUT' })).toMatchObject({ status: 200 });
+    expect(await statusesOf('/rooms/-')).toEqual([400, 400, 400]);
+    expect(await statusesOf('/rooms/a/b')).toEqual([404, 404, 404]);
+    expect(await statusesOf('/rooms/lobby', { Host: 'evil.example' })).toEqual([421, 421, 421]);
+    expect(await statusesOf('/rooms/lobby', { Origin: 'https://evil.example' })).toEqual([403, 403, 403]);
+    expect(await statusesOf('/rooms/staff')).toEqual([403, 403, 403]);
+    expect(await statusesOf('/rooms/locked')).toEqual([423, 200, 423]);
+    expect(await statusesOf('/rooms/gone')).toEqual([423, 204, 423]);
     expectGuarded('406', await headOf(request('/rooms/lobby', { Accept: 'image/png' })));
     for (const headers of [{ 'Sec-WebSocket-Key': 'x' }, { 'Sec-WebSocket-Version': '8' }])
       expectGuarded('a faulty handshake', await headOf(handshake('/rooms/lobby', headers)));
+  });
+
+  test('a server that is full', async () => {
+    await begin({ limits: { connections: 1 } });
+    await visit(`${server.url}/rooms/lobby`);
+    expect(await statusesOf('/rooms/lobby')).toEqual([503, 200, 200]);
   });
 
   test('a stream of events, and what refuses while the server stops', async () => {
