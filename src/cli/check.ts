@@ -67,14 +67,14 @@ function failed(line: string): CommandError {
   return new CommandError(EXIT_FAILED, [line]);
 }
 
-interface CheckedConfig {
+export interface CheckedConfig {
   readonly label: string;
   readonly config: Config;
   readonly baseDirectory: string;
 }
 
 /** The configuration as `serve` would take it. Throws a `CommandError` with all its faults. */
-function checkedConfig(path: string | undefined, terminal: Terminal): CheckedConfig {
+export function checkedConfig(path: string | undefined, terminal: Terminal): CheckedConfig {
   const { document, label, baseDirectory } = orCommandError('', () => findNamed(path, terminal));
   const { env } = terminal;
   const { config } = orCommandError(label, () =>

@@ -5,6 +5,7 @@ import type { ExplainFlags } from './check.ts';
 import { CommandError, DEFAULT_URL, EXIT_FAILED, type Terminal } from './command.ts';
 import type { ServeFlags } from './serve.ts';
 import type { StoreFlags } from './store.ts';
+import type { AdminTokenFlags, SubscriberTokenFlags } from './token.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 
@@ -73,6 +74,7 @@ function commands(terminal: Terminal): Command {
       await explain(schedule, flags, terminal);
     });
   storeCommands(program.command('store').description('look after the messages on disk'), terminal);
+  tokenCommands(program.command('token').description('make a token'), terminal);
   program
     .command('watch [url]')
     .description(`show what a room sends; lines typed are published (default: ${DEFAULT_URL})`)
@@ -103,6 +105,29 @@ function storeCommands(store: Command, terminal: Terminal): void {
     async (folder: string, flags: StoreFlags) =>
       (await import('./store.ts')).storeBackup(folder, flags, terminal),
   );
+}
+
+function tokenCommands(token: Command, terminal: Terminal): void {
+  token
+    .command('admin')
+    .description('make a token of the admin API, and its entry for the configuration')
+    .option('--name <name>', 'whose token it is, for the log (default: the role)')
+    .option('--role <role>', 'viewer, operator or publisher', 'operator')
+    .option('--rooms <patterns...>', 'of a publisher: the rooms that it may send to')
+    .action(async (flags: AdminTokenFlags) => (await import('./token.ts')).adminToken(flags, terminal));
+  token
+    .command('subscriber')
+    .description('sign a token of a listener')
+    .option('--sub <user>', 'its user')
+    .option('--rooms <patterns...>', 'the rooms that it may listen in, of those that need a token')
+    .option('--publish <patterns...>', 'the rooms that it may publish in')
+    .option('--ttl <duration>', 'how long it is valid', '1h')
+    .option('--key <file>', 'a private key, PEM or JWK (default: the secret that the configuration names)')
+    .option('--kid <id>', 'the id of the key, where the server fetches keys')
+    .option('-c, --config <file>', 'the configuration with "access" (default: as for serve)')
+    .action(async (flags: SubscriberTokenFlags) =>
+      (await import('./token.ts')).subscriberToken(flags, terminal),
+    );
 }
 
 /** A closed pipe, as in `check | head -1`, is no fault: the result holds all the same. */
