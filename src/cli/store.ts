@@ -1,11 +1,12 @@
-import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { createBelfry } from '../belfry.ts';
 import { systemClock } from '../clock.ts';
 import { applyOverrides } from '../config/load.ts';
 import { hasContent } from '../log/store.ts';
+import { copyStore, markAsCopy } from '../log/store-backup.ts';
 import { StoreError } from '../log/store-error.ts';
-import { copyStore, STORE_FILE } from '../log/store-file.ts';
+import { STORE_FILE } from '../log/store-file.ts';
 import { StoreLock } from '../log/store-lock.ts';
 import { checkPages } from '../log/store-pages.ts';
 import { CommandError, EXIT_FAILED, findNamed, orCommandError, type Terminal } from './command.ts';
@@ -56,12 +57,17 @@ export async function storeBackup(target: string, flags: StoreFlags, terminal: T
   const copy = join(folder, STORE_FILE);
   if (!hasContent(path)) throw failed(`there is no store in ${dirname(path)}`);
   if (existsSync(copy)) throw failed(`${copy} is there already: name a folder without a store`);
+  let partial: string | undefined;
   try {
     mkdirSync(folder, { recursive: true });
-    await checkedCopy(path, copy);
+    partial = mkdtempSync(join(folder, 'partial-'));
+    await checkedCopy(path, join(partial, STORE_FILE));
+    await markAsCopy(partial);
+    renameSync(join(partial, STORE_FILE), copy);
   } catch (error) {
-    rmSync(copy, { force: true });
     throw asFailure(`the store cannot be copied to ${folder}`, error);
+  } finally {
+    if (partial !== undefined) rmSync(partial, { recursive: true, force: true });
   }
   terminal.stdout.write(`${copy}: ${mibOf(statSync(copy).size)}, checked\n`);
 }

@@ -5,7 +5,7 @@ import { Audience } from './audience.ts';
 import type { Command, Performed } from './commands.ts';
 import { Fanout, type FanoutOptions } from './fanout.ts';
 import { Refusal, shown } from './errors.ts';
-import { isExact, targetRooms } from './event.ts';
+import { isExact, type JsonText, targetRooms } from './event.ts';
 import {
   type ChangesOf,
   checkPublication,
@@ -82,10 +82,14 @@ export class Publisher {
   async start(): Promise<void> {
     const { log, onFault } = this.#options;
     this.fanout.startBehind(await log.head());
-    const changes = this.retained.load(await log.records('retained'));
+    const changes = this.#load(await log.records('retained'));
     if (changes.length === 0) return;
     const { stored } = await log.append([], () => changes);
     stored.catch((error) => onFault('retained messages that are over could not be removed', error));
+  }
+
+  #load(records: ReadonlyMap<string, JsonText>): RecordChange[] {
+    return this.retained.load(records, (position) => this.#options.log.idAt(position));
   }
 
   /** Set while a message that is to be retained looks for its rooms or is delivered; resolves when it is. */
@@ -267,7 +271,7 @@ export class Publisher {
       onFault('messages could not be numbered', cause);
       if (group.some(({ isStoredFirst, publication }) => isStoredFirst && publication.key !== undefined)) {
         // It is retained already, and must not be.
-        this.retained.load(await log.records('retained').catch(() => new Map()));
+        this.#load(await log.records('retained').catch(() => new Map()));
       }
       for (const { reject, isStoredFirst } of group) {
         const what = isStoredFirst ? 'numbered or stored' : 'numbered';

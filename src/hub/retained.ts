@@ -150,14 +150,19 @@ export class RetainedMessages {
     this.#settings = settings;
   }
 
-  /** Takes over the records of the log in place of what is here. Returns how they change by that. */
-  load(records: ReadonlyMap<string, JsonText>): RecordChange[] {
+  /**
+   * Takes over the records of the log in place of what is here. Returns how they change by that. Messages get
+   * the ids that the log has now: those of a backup that was put back are not those of its records.
+   */
+  load(records: ReadonlyMap<string, JsonText>, idAt: (position: number) => string): RecordChange[] {
     this.#byKey.clear();
     this.#keysOfRoom.clear();
     this.#keysForPatterns.clear();
     // Written by `add` alone.
     const all = [...records.values()].map((text): RetainedRecord => JSON.parse(text));
-    const removed = all.sort((a, b) => a.first - b.first).flatMap((record) => this.#put(record));
+    const removed = all
+      .sort((a, b) => a.first - b.first)
+      .flatMap((record) => this.#put({ ...record, event: { ...record.event, id: idAt(record.last) } }));
     return [...removed.map(removalOf), ...this.#bound()];
   }
 

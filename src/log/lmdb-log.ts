@@ -109,7 +109,9 @@ export class LmdbLog implements Log {
     const store = await Store.open(folder, clock);
     try {
       const { file } = store;
-      const { epoch, reserved } = file.readState() ?? { epoch: randomBytes(5).toString('hex'), reserved: 0 };
+      const state = file.readState();
+      const epoch = !state || state.isCopy ? randomBytes(5).toString('hex') : state.epoch;
+      const reserved = state?.reserved ?? 0;
       this.#histories = new RoomHistories(settings);
       this.#position = reserved;
       this.#reserved = reserved + RESERVED_AHEAD;

@@ -49,6 +49,8 @@ interface StoreStats {
 export interface StoreState {
   /** Begins each id; the same as long as the store lives. */
   readonly epoch: string;
+  /** It was copied, and not opened since: see `markAsCopy`. */
+  readonly isCopy?: true;
   /** No position above it has been given to a message. */
   readonly reserved: number;
 }
@@ -358,14 +360,4 @@ function unsealed(value: Buffer | undefined): string | undefined {
   // Of the string, since another view of the bytes takes longer. What is no UTF-8 gives another string.
   const text = value.toString('utf8', CHECKSUM_BYTES);
   return crc32(text) === value.readUInt32LE(0) ? text : undefined;
-}
-
-/** Copies the store as it is at one moment, without its free pages; another process may use it. */
-export async function copyStore(path: string, target: string): Promise<void> {
-  const root = open({ path, readOnly: true, encoding: 'binary' });
-  try {
-    await root.backup(target, true);
-  } finally {
-    await root.close();
-  }
 }

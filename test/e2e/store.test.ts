@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { cpSync, existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createBelfry } from '../../src/belfry.ts';
 import { outcomeOf } from '../helpers/command.ts';
-import { embedded } from './embedded.ts';
+import { embedded, TOKEN as EMBEDDED_TOKEN } from './embedded.ts';
 import { closingOf, visit } from './listeners.ts';
 import { BELFRY, belfry, emptyFolder, fileWith, ready, type Server, start } from './process.ts';
 
@@ -140,6 +140,58 @@ describe('a server with a store', () => {
     expect(hello.data).toMatchObject({ resumed: { lobby: true } });
     expect(await back.received.find(({ data }) => data === 'missed')).toMatchObject({ replay: true });
     expect(back.received.all.some(({ data }) => data === 'seen')).toBe(false);
+  });
+
+  test('gives no id twice where a backup was put back, and tells each client of a gap', async () => {
+    const path = join(emptyFolder(), 'data');
+    const backup = join(emptyFolder(), 'backup');
+    const document = { store: { path }, rooms: CONFIG.rooms };
+    const sent = async (url: string, data: string, fields = {}) => {
+      const response = await fetch(`${url}/admin/broadcast`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${EMBEDDED_TOKEN}`, 'idempotency-key': data },
+        body: JSON.stringify({ rooms: 'lobby', data, ...fields }),
+      });
+      const { id }: { id: string } = JSON.parse(await response.text());
+      return id;
+    };
+    const first = await embedded(document);
+    const before = [
+      await sent(first.url, 'menu', { key: 'menu' }),
+      await sent(first.url, 'for all', { rooms: '*', key: 'all' }),
+      await sent(first.url, 'before'),
+    ];
+    const waiting = await sent(first.url, 'later', { in: '1h' });
+    expect((await outcomeOf(['store', 'backup', backup, '--path', path])).stderr).toEqual([]);
+    const given = [...before, await sent(first.url, 'lost'), await sent(first.url, 'lost too')];
+    await first.belfry.stop(AbortSignal.abort());
+
+    for (const restore of ['first', 'second']) {
+      rmSync(path, { recursive: true });
+      cpSync(backup, path, { recursive: true });
+      const { url, admin, belfry: restored } = await embedded(document);
+      for (const id of given) {
+        const back = await visit(`${url}/rooms/lobby?since=${id}`);
+        const { data } = await back.received.find(({ event }) => event === 'hello');
+        expect(data).toMatchObject({ resumed: { lobby: false } });
+      }
+      // What is kept has ids of the new epoch, which resume.
+      const wall = await visit(`${url}/rooms/lobby`);
+      const kept = [];
+      for (const data of ['menu', 'for all', 'before'])
+        kept.push(await wall.received.find((event) => event.data === data));
+      for (const { id } of kept) {
+        const back = await visit(`${url}/rooms/lobby?since=${id}`);
+        const hello = await back.received.find(({ event }) => event === 'hello');
+        expect(hello.data).toMatchObject({ resumed: { lobby: true } });
+      }
+      expect(await sent(url, 'before')).toBe(before.at(-1));
+      expect((await admin('GET', '/broadcasts')).answer.items).toMatchObject([{ id: waiting }]);
+      given.push(...new Set(kept.map(({ id = '' }) => id)));
+      for (const n of [1, 2, 3]) given.push(await sent(url, `${restore}-${n}`));
+      expect(new Set(given).size).toBe(given.length);
+      await restored.stop(AbortSignal.abort());
+    }
   });
 
   test('refuses a second one on its folder, and names the folder and the process', async () => {
