@@ -64,7 +64,8 @@ export class SubscriberTokens {
       });
       return this.#subscriber(payload);
     } catch (error) {
-      throw error instanceof Refusal ? error : wrongToken(whyWrong(error));
+      // Anything else is a fault of the server.
+      throw error instanceof errors.JOSEError ? wrongToken(whyWrong(error)) : error;
     } finally {
       this.#verifying--;
     }
@@ -100,7 +101,7 @@ function patternsOf(claim: string, value: unknown = []): readonly string[] {
 }
 
 /** What `jose` found wrong, in words that repeat nothing of the token. */
-function whyWrong(error: unknown): string {
+function whyWrong(error: errors.JOSEError): string {
   if (error instanceof errors.JWTExpired) return 'the token has expired: get a new one';
   if (error instanceof errors.JWTClaimValidationFailed) return whyClaimWrong(error);
   if (error instanceof errors.JWSSignatureVerificationFailed) return UNKNOWN_KEY;

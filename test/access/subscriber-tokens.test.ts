@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type KeySource, SubscriberTokens, tokenOf } from '../../src/access/subscriber-tokens.ts';
 import { secretKey, type VerificationKey } from '../../src/access/verification-keys.ts';
@@ -166,6 +167,26 @@ describe('SubscriberTokens', () => {
       expect((await refusal(none, its)).status).toBe(401);
     },
   );
+
+  it('refuses whatever a token is changed to, with 401', async () => {
+    const token = await signed({ ...CLAIMS, sub: 'ann' }, SECRET);
+    const piece = fc.oneof(
+      fc.string({ maxLength: 20 }),
+      fc.base64String({ maxLength: 20 }),
+      fc.json({ maxDepth: 2 }).map((json) => `.${Buffer.from(json).toString('base64url')}.`),
+    );
+    const place = fc.nat({ max: token.length });
+    await fc.assert(
+      fc.asyncProperty(place, place, piece, async (from, to, put) => {
+        const changed = token.slice(0, Math.min(from, to)) + put + token.slice(Math.max(from, to));
+        const result = await tokens.verify(changed).catch((error: unknown) => error);
+        if (result instanceof Refusal) expect(result.status).toBe(401);
+        // The last characters of a part hold bits that are not looked at.
+        else expect(result).toMatchObject({ user: 'ann' });
+      }),
+      { numRuns: 500 },
+    );
+  });
 
   it('refuses more at once than it may have under way, and goes on when they are over', async () => {
     let open = (_key: VerificationKey) => {};

@@ -66,7 +66,7 @@ beforeAll(async () => {
   server = await startServer(
     {
       server: { allowedOrigins: ['https://allowed.example'] },
-      limits: { connectionsPerAddress: 0 },
+      limits: { connectionsPerAddress: 0, connectsPerSecond: 0 },
       access: {
         jwksUrl: `http://127.0.0.1:${(keys.address() as AddressInfo).port}/`, // it listens on TCP
         issuer: 'https://login.example',
