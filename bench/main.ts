@@ -3,6 +3,7 @@ import { Bench } from './harness/bench.ts';
 import { jsonOf, lineOf, type Scenario } from './harness/scenario.ts';
 import { admin } from './scenarios/admin.ts';
 import { attacks } from './scenarios/attacks.ts';
+import { churn } from './scenarios/churn.ts';
 import { fanouts } from './scenarios/fanout.ts';
 import { idle } from './scenarios/idle.ts';
 import { lateness } from './scenarios/lateness.ts';
@@ -23,6 +24,7 @@ const SCENARIOS: readonly Scenario[] = [
   lateness,
   store,
   attacks,
+  churn,
 ];
 
 const string = { type: 'string' } as const;

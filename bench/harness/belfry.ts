@@ -4,9 +4,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import type { Inside } from './inside.ts';
 import { Cost, type Server, TICKED } from './server.ts';
 
 export const TOKEN = 'bench';
+
+/** What the lines begin with that `inside.ts` writes. */
+const INSIDE = 'inside: ';
 
 /** npm runs its scripts in the folder of package.json. */
 const PROGRAM = resolve('dist/main.js');
@@ -25,12 +29,15 @@ export interface BelfryConfig {
   readonly rooms?: readonly object[];
   readonly schedules?: readonly ScheduleConfig[];
   readonly store?: object;
+  readonly access?: object;
   readonly limits?: object;
 }
 
 export interface BelfryOptions {
   /** A line for bash that runs `"$@"`, for example with its log on a full disk. */
   readonly shell?: string;
+  /** Whether `inside` will be asked for. */
+  readonly looksInside?: boolean;
 }
 
 /** Schedules of the time that send nothing until `startTicks`. */
@@ -54,12 +61,19 @@ export async function checkBelfry(config: BelfryConfig): Promise<string> {
 /** Connecting is measured as well, and thousands of subscribers are wanted at once. */
 const UNLIMITED = { connectsPerSecond: 0 };
 
-function writeConfig({ server, limits, ...config }: BelfryConfig): { file: string; remove: () => void } {
+function writeConfig(config: BelfryConfig): { file: string; remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'belfry-bench-'));
   const file = join(folder, 'belfry.json');
-  const all = { server: { ...QUIET, ...server }, limits: { ...UNLIMITED, ...limits }, ...config };
-  writeFileSync(file, JSON.stringify(all));
+  writeFileSync(file, textOf(config));
   return { file, remove: () => rmSync(folder, { recursive: true }) };
+}
+
+function textOf({ server, limits, ...config }: BelfryConfig): string {
+  return JSON.stringify({
+    server: { ...QUIET, ...server },
+    limits: { ...UNLIMITED, ...limits },
+    ...config,
+  });
 }
 
 /** `belfry serve` in a process of its own, driven by its admin API. */
@@ -71,11 +85,15 @@ export class Belfry implements Server {
   /** Rejects with what was written to standard error where the server ends before it listens. */
   readonly listening: Promise<void>;
   readonly #paused: readonly string[];
+  readonly #file: string;
+  #onInside: (inside: Inside) => void = () => {};
 
-  constructor(config: BelfryConfig, { shell }: BelfryOptions) {
+  constructor(config: BelfryConfig, { shell, looksInside = false }: BelfryOptions) {
     const { file, remove } = writeConfig(config);
+    this.#file = file;
     // For example `--cpu-prof`, to see where the time goes.
     const nodeArgs = process.env.BENCH_NODE_ARGS?.split(' ') ?? [];
+    if (looksInside) nodeArgs.push('--expose-gc', '--import', new URL('./inside.js', import.meta.url).href);
     const command = [process.execPath, ...nodeArgs, PROGRAM, 'serve', '--port', '0', '--config', file];
     const [program = '', ...args] = shell === undefined ? command : ['bash', '-c', shell, 'bash', ...command];
     this.child = spawn(program, args, {
@@ -84,7 +102,8 @@ export class Belfry implements Server {
     });
     this.cost = new Cost(this.child.pid ?? 0);
     this.#paused = (config.schedules ?? []).filter(({ paused }) => paused).map(({ name }) => name);
-    this.listening = this.#readPort().finally(remove);
+    this.child.once('exit', remove);
+    this.listening = this.#readPort();
   }
 
   /** Reads standard error to its end, so that the server never blocks on it. */
@@ -93,6 +112,7 @@ export class Belfry implements Server {
       if (!this.child.stderr) throw new Error('spawned without a pipe for standard error');
       const lines: string[] = [];
       createInterface({ input: this.child.stderr }).on('line', (line) => {
+        if (line.startsWith(INSIDE)) this.#onInside(JSON.parse(line.slice(INSIDE.length)));
         lines.push(line);
         const port = /http:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1];
         if (port === undefined || this.port > 0) return;
@@ -117,6 +137,20 @@ export class Belfry implements Server {
 
   async #eachPaused(action: 'resume' | 'pause'): Promise<void> {
     for (const name of this.#paused) await this.request('POST', `/admin/schedules/${name}/${action}`);
+  }
+
+  /** Replaces the configuration file and has it read. */
+  async reload(config: BelfryConfig): Promise<void> {
+    writeFileSync(this.#file, textOf(config));
+    await this.request('POST', '/admin/reload');
+  }
+
+  /** What is open in the process and on its heap; only with `looksInside`. */
+  inside(): Promise<Inside> {
+    return new Promise((resolve) => {
+      this.#onInside = resolve;
+      this.child.kill('SIGUSR2');
+    });
   }
 
   async broadcast(room: string, bytes: number): Promise<void> {

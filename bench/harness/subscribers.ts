@@ -23,6 +23,8 @@ export interface SubscribeOptions {
   readonly readsTimes?: boolean;
   /** Whether each says that it comes through a proxy, from an address of its own. */
   readonly isForwarded?: boolean;
+  /** Sent with each request. */
+  readonly token?: string;
 }
 
 /** What was received since `watch` by the subscribers that read the times. */
@@ -125,7 +127,10 @@ function openOne(options: SubscribeOptions, number: number, localAddress: string
     port,
     path: `/rooms/${prefix}-${(first + number) % rooms}`,
     from: { address: localAddress, port: FIRST_PORT + number },
-    headers: options.isForwarded ? `X-Forwarded-For: 198.18.${number >> 8}.${number & 255}\r\n` : '',
+    headers: [
+      options.isForwarded ? `X-Forwarded-For: 198.18.${number >> 8}.${number & 255}\r\n` : '',
+      options.token === undefined ? '' : `Authorization: Bearer ${options.token}\r\n`,
+    ].join(''),
     ...(isStalled && { isStalled }),
     onEvent: (bytes, start, end) => {
       events++;
