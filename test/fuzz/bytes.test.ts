@@ -2,11 +2,10 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { SocketGuest } from '../helpers/guest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
-import { CASES, Random, SEED, TIMEOUT_MS } from './cases.ts';
+import { casesOf, Random, SEED, TIMEOUT_MS } from './cases.ts';
 import { nearlyRight } from './mutate.ts';
+import { report } from './watch.ts';
 
-/** This fuzzer's part of all cases; the others are much faster. */
-const SHARE = 0.4;
 const AT_ONCE = 50;
 /** Who has said all and hung up is answered long before. */
 const PATIENCE_MS = 5000;
@@ -29,6 +28,7 @@ describe('bytes that are nearly right', () => {
     await witness.event('hello');
   });
   afterAll(async () => {
+    report({ kind: 'bytes', cases: casesOf('bytes') });
     process.off('unhandledRejection', onFailure).off('uncaughtException', onFailure);
     await server.stop();
   });
@@ -36,7 +36,7 @@ describe('bytes that are nearly right', () => {
   test('end neither the process nor its ticks, and get no 5xx but 505', {
     timeout: TIMEOUT_MS,
   }, async () => {
-    const count = Math.ceil(CASES * SHARE);
+    const count = casesOf('bytes');
     const statuses = new Map<string, number>();
     for (let first = 0; first < count; first += AT_ONCE) {
       const cases = Array.from({ length: Math.min(AT_ONCE, count - first) }, (_, index) =>

@@ -17,11 +17,14 @@ import { isRoomName } from '../../src/hub/event.ts';
 import { ActionTable } from '../../src/transport/action-table.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
-import { CASES, SEED, TIMEOUT_MS } from './cases.ts';
+import { casesOf, type Kind, SEED, TIMEOUT_MS } from './cases.ts';
+import { Watch } from './watch.ts';
 
-/** The bytes have four tenths of all cases. */
-const runs = (share: number) => ({ numRuns: Math.ceil(CASES * share), seed: SEED });
+const runs = (kind: Kind) => ({ numRuns: casesOf(kind), seed: SEED });
 const options = { timeout: TIMEOUT_MS };
+
+const OPERATOR = 'an-operators-token';
+const PUBLISHER = 'a-publishers-token';
 
 /**
  * Keys and values that mean something, beside any others. Not `length`: zod measures whatever has
@@ -93,8 +96,10 @@ const sent = fc.record(
   { requiredKeys: [] },
 );
 
-describe('a parser never fails, whatever it reads:', () => {
-  test('a line of a client gets one reply', options, async () => {
+describe('a line of a client', () => {
+  const watch = new Watch('lines');
+
+  test('gets one reply', options, async () => {
     const clock = new ManualClock();
     const faults: unknown[] = [];
     const onFault = (_what: string, error: unknown) => void faults.push(error);
@@ -127,19 +132,25 @@ describe('a parser never fails, whatever it reads:', () => {
     const table = new ActionTable(actions, { clock, onRefused: () => {}, onFault });
     await fc.assert(
       fc.asyncProperty(jsonText(fc.oneof(sent, json)), async (line) => {
-        replies.length = 0;
-        await table.perform(connection, line, 0);
-        expect(faults).toEqual([]);
+        await watch.hold(() => {
+          replies.length = 0;
+          return table.perform(connection, line, 0);
+        });
+        if (faults.length > 0) throw faults[0];
         expect(replies).toHaveLength(1);
         const reply = JSON.parse(replies[0] ?? '');
         expect('data' in reply !== 'error' in reply).toBe(true);
         if (reply.error) expect(reply.error.status).toBeLessThan(500);
       }),
-      runs(0.25),
+      runs('lines'),
     );
   });
+});
 
-  test('an address is rooms that may be, or refused with a reason', options, () => {
+describe('an address', () => {
+  const watch = new Watch('addresses');
+
+  test('is rooms that may be, or refused with a reason', options, async () => {
     const few = 20;
     const current = {
       addresses: new ClientAddresses(['10.0.0.0/8']),
@@ -200,8 +211,8 @@ describe('a parser never fails, whatever it reads:', () => {
       fc.string(),
       fc.webUrl(),
     );
-    fc.assert(
-      fc.property(fc.array(part, { maxLength: 8 }), header, header, (parts, host, origin) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(part, { maxLength: 8 }), header, header, async (parts, host, origin) => {
         const address = `http://localhost/${parts.join('').replace(/^\//, '')}`;
         if (!URL.canParse(address)) return;
         const headers: Record<string, string | undefined> = { host, origin };
@@ -210,24 +221,30 @@ describe('a parser never fails, whatever it reads:', () => {
           header: (name: string) => headers[name],
           peerAddress: '10.0.0.1',
         };
-        try {
-          const admitted = admission.check(caller);
-          if (admitted instanceof Promise) throw new Error('no token is looked at here');
-          const { rooms } = admitted;
-          expect(rooms.length).toBeGreaterThan(0);
-          expect(rooms.every(isRoomName)).toBe(true);
-          expect(rooms).not.toContain('closed');
-        } catch (error) {
-          if (!(error instanceof Refusal)) throw error;
-          expect([400, 403, 404, 421]).toContain(error.status);
-          expect(error.message.length).toBeLessThan(500);
-        }
+        await watch.hold(() => {
+          try {
+            const admitted = admission.check(caller);
+            if (admitted instanceof Promise) throw new Error('no token is looked at here');
+            const { rooms } = admitted;
+            expect(rooms.length).toBeGreaterThan(0);
+            expect(rooms.every(isRoomName)).toBe(true);
+            expect(rooms).not.toContain('closed');
+          } catch (error) {
+            if (!(error instanceof Refusal)) throw error;
+            expect([400, 403, 404, 421]).toContain(error.status);
+            expect(error.message.length).toBeLessThan(500);
+          }
+        });
       }),
-      runs(0.15),
+      runs('addresses'),
     );
   });
+});
 
-  test('a configuration is accepted, or its faults are named', options, () => {
+describe('a configuration', () => {
+  const watch = new Watch('configs');
+
+  test('is accepted, or its faults are named', options, async () => {
     const almost = fc.record(
       {
         server: fc.oneof(
@@ -275,83 +292,103 @@ describe('a parser never fails, whatever it reads:', () => {
       },
       { requiredKeys: [] },
     );
-    fc.assert(
-      fc.property(fc.oneof(almost, json), (some) => {
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(almost, json), async (some) => {
         // As it comes from a file: without prototypes of its own, and with `__proto__` as any key.
         const document = JSON.parse(JSON.stringify(some));
         const before = JSON.stringify(document);
-        try {
-          parseConfig(document, { feedKinds, env: { X: 'x' } });
-        } catch (error) {
-          if (!(error instanceof ConfigError)) throw error;
-          expect(error.faults.length).toBeGreaterThan(0);
-          for (const { message } of error.faults) expect(message).toMatch(/\S/);
-        }
+        await watch.hold(() => {
+          try {
+            parseConfig(document, { feedKinds, env: { X: 'x' } });
+          } catch (error) {
+            if (!(error instanceof ConfigError)) throw error;
+            expect(error.faults.length).toBeGreaterThan(0);
+            for (const { message } of error.faults) expect(message).toMatch(/\S/);
+          }
+        });
         expect(JSON.stringify(document)).toBe(before);
       }),
-      runs(0.05),
+      runs('configs'),
     );
   });
+});
 
-  test('the text of a configuration is JSON, or it is said where it is not', options, () => {
-    fc.assert(
-      fc.property(jsonText(json), (text) => {
+describe('the text of a configuration', () => {
+  const watch = new Watch('config texts');
+
+  test('is JSON, or it is said where it is not', options, async () => {
+    await fc.assert(
+      fc.asyncProperty(jsonText(json), async (text) => {
         let expected: { value: unknown } | undefined;
         try {
           expected = { value: JSON.parse(text) };
         } catch {
           // not JSON
         }
-        try {
-          // Never more than what JSON is; a key that stands twice and depth are refused besides.
-          expect({ value: parseJson(text) }).toEqual(expected);
-        } catch (error) {
-          if (!(error instanceof Error) || !/^line \d+, column \d+: /.test(error.message)) throw error;
-          if (expected) expect(error.message).toMatch(/stands twice|levels deep/);
-        }
+        let read: { value: unknown } | undefined;
+        await watch.hold(() => {
+          try {
+            read = { value: parseJson(text) };
+          } catch (error) {
+            if (!(error instanceof Error) || !/^line \d+, column \d+: /.test(error.message)) throw error;
+            if (expected) expect(error.message).toMatch(/stands twice|levels deep/);
+          }
+        });
+        // Never more than what JSON is; a key that stands twice and depth are refused besides.
+        if (read) expect(read).toEqual(expected);
       }),
-      runs(0.1),
+      runs('config texts'),
     );
   });
+});
 
-  describe('a body', () => {
-    let server: TestServer;
-    beforeAll(async () => {
-      server = await startServer();
-    });
-    afterAll(() => server.stop());
+describe('an admin body', () => {
+  const watch = new Watch('admin bodies');
+  let server: TestServer;
+  beforeAll(async () => {
+    const publisher = { name: 'wall', token: PUBLISHER, role: 'publisher', rooms: ['ops-*', 'lobby'] };
+    const operator = { name: 'ops', token: OPERATOR, role: 'operator' };
+    server = await startServer({ admin: { tokens: [operator, publisher] } });
+  });
+  afterAll(() => server.stop());
 
-    test('is a broadcast, or refused with a problem', options, async () => {
-      const { belfry, logged } = server;
-      const body = fc.record(
-        {
-          rooms: fc.oneof(word, json),
-          devices: json,
-          connections: json,
-          users: json,
-          except: json,
-          event: fc.oneof(word, json),
-          data: json,
-          dryRun: json,
-        },
-        { requiredKeys: [] },
-      );
-      await fc.assert(
-        fc.asyncProperty(jsonText(fc.oneof(body, json)), async (text) => {
-          const request = new Request('http://127.0.0.1/admin/broadcast', {
+  test('is a broadcast, or refused with a problem', options, async () => {
+    const { belfry, logged } = server;
+    const body = fc.record(
+      {
+        rooms: fc.oneof(word, json),
+        devices: json,
+        connections: json,
+        users: json,
+        except: json,
+        event: fc.oneof(word, json),
+        data: json,
+        dryRun: json,
+      },
+      { requiredKeys: [] },
+    );
+    const token = fc.constantFrom(OPERATOR, OPERATOR, PUBLISHER);
+    const room = fc.constantFrom('', 'ops-1', 'lobby', 'elsewhere');
+    await fc.assert(
+      fc.asyncProperty(jsonText(fc.oneof(body, json)), token, room, async (text, authorized, to) => {
+        // Without a room it is a broadcast. What is published to a room is any text.
+        const path = to === '' ? '/admin/broadcast' : `/rooms/${to}`;
+        await watch.hold(async () => {
+          const request = new Request(`http://127.0.0.1${path}`, {
             method: 'POST',
             body: text,
-            headers: { authorization: `Bearer ${belfry.madeToken}`, host: '127.0.0.1' },
+            headers: { authorization: `Bearer ${authorized}`, host: '127.0.0.1' },
           });
           const response = await belfry.fetch(request);
-          expect([200, 400, 413]).toContain(response.status);
+          expect([200, 400, 403, 413]).toContain(response.status);
+          if (authorized === OPERATOR) expect(response.status).not.toBe(403);
           const type = response.status === 200 ? 'application/json' : 'application/problem+json';
           expect(response.headers.get('content-type')).toContain(type);
           await response.json();
-          expect(logged).toEqual([]);
-        }),
-        runs(0.05),
-      );
-    });
+        });
+        expect(logged).toEqual([]);
+      }),
+      runs('admin bodies'),
+    );
   });
 });
