@@ -4,10 +4,10 @@ import { runInNewContext } from 'node:vm';
 import { afterAll, expect } from 'vitest';
 import { casesOf, type Kind } from './cases.ts';
 
-/** No single input may hold the event loop longer. */
+/** No single input of a client may hold the event loop longer. */
 const MAX_HOLD_MS = 20;
 /**
- * A case that took longer is tried again so often, and the processor time of this thread is taken: garbage
+ * A case that took longer than all before is tried again so often, and the shortest time counts: garbage
  * collection, the compiler and other programs hold one case or another, but not the same again.
  */
 const TIMES_AGAIN = 3;
@@ -31,13 +31,15 @@ export function report(line: Report): void {
 /** Tries the cases of one kind in this process: how long each holds the event loop, and what all of them leave. */
 export class Watch {
   readonly #kind: Kind;
+  readonly #maxHoldMs: number;
   #cases = 0;
   #longestMs = 0;
   /** Measured after a tenth of the cases: the generators of inputs keep tables of their own. */
   #heapBefore = 0;
 
-  constructor(kind: Kind) {
+  constructor(kind: Kind, maxHoldMs = MAX_HOLD_MS) {
     this.#kind = kind;
+    this.#maxHoldMs = maxHoldMs;
     afterAll(() => this.#finish());
   }
 
@@ -46,10 +48,11 @@ export class Watch {
     if (++this.#cases === Math.ceil(casesOf(this.#kind) / 10)) this.#heapBefore = heapMiB();
     let ms = await timed(act, performance.now.bind(performance));
     for (let again = 0; ms > this.#longestMs && again < TIMES_AGAIN; again++) {
-      ms = Math.min(ms, await timed(act, threadMs));
+      ms = Math.min(ms, await timed(act, performance.now.bind(performance)));
     }
+    if (ms > this.#maxHoldMs) ms = Math.min(ms, await timed(act, threadMs));
     this.#longestMs = Math.max(this.#longestMs, ms);
-    expect(ms, 'milliseconds in which nothing else was done').toBeLessThanOrEqual(MAX_HOLD_MS);
+    expect(ms, 'milliseconds in which nothing else was done').toBeLessThanOrEqual(this.#maxHoldMs);
   }
 
   #finish(): void {
@@ -66,7 +69,10 @@ async function timed(act: () => unknown, nowMs: () => number): Promise<number> {
   return nowMs() - startedAt;
 }
 
-/** Processor time of the main thread, where the operating system tells it; otherwise the time that has passed. */
+/**
+ * Processor time of the main thread, in steps of a few milliseconds, where the operating system tells it;
+ * otherwise the time that has passed. For a machine that is busy with other programs.
+ */
 function threadMs(): number {
   if (process.platform !== 'linux') return performance.now();
   return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ')[0]) / 1e6;
