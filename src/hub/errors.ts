@@ -107,7 +107,7 @@ export function reasonOf(error: unknown): RefusalReason {
 }
 
 /** A JSON Web Token, or its beginning: it begins with `{"` in Base64. */
-const TOKEN = /eyJ[\w-]{8,}[\w.-]*/g;
+const TOKEN = /eyJ[\w-]{8}[\w.-]*/g;
 
 /** The same text with every token in it replaced: an error may be logged on its way, or read by others. */
 export function withoutTokens(text: string): string {

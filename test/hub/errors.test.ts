@@ -61,4 +61,11 @@ describe('a value that is shown', () => {
     expect(shown([1, 2, 3], 3)).toBe('[1,…');
     expect(shown('x'.repeat(1_000_000))).toHaveLength(83);
   });
+
+  it('holds no token, whole or cut', () => {
+    const token = `eyJhbGciOiJIUzI1NiJ9.${'x'.repeat(90)}.abc`;
+    expect(shown(token)).toBe('"***…"');
+    expect(shown(`a ${token.slice(0, 40)} b`)).toBe('"a *** b"');
+    expect(shown({ token })).toBe('{"token":"***…');
+  });
 });
