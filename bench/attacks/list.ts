@@ -1,6 +1,6 @@
 import { type BelfryConfig, type BelfryOptions, TOKEN } from '../harness/belfry.ts';
 import { flood, talk } from './client-frames.ts';
-import { type Attack, pipeline, send, webSockets } from './sockets.ts';
+import { type Attack, pipeline, send, sendAndReset, trickle, webSockets } from './sockets.ts';
 
 /** An attack, and the server that it is made on. */
 export interface Attacked {
@@ -75,6 +75,14 @@ const LONG_TEXT = {
   rooms: ['text'],
   feed: { type: 'message', data: 'a'.repeat(60_000) },
 };
+/** Fills the send queue of a client that does not read. */
+const LARGE_TICKS = {
+  name: 'large',
+  every: '500ms',
+  rooms: ['wall-unread'],
+  feed: { type: 'message', data: 'x'.repeat(20_000) },
+};
+const ECHO = JSON.stringify({ action: 'echo', data: 'x'.repeat(100) });
 const COMMAND = { name: 'command', every: '1s', rooms: WALLS, feed: { type: 'command', argv: ['date'] } };
 const PATTERNS = Array.from({ length: 1000 }, (_, index) => `${'*a'.repeat(60)}*b${index}*`);
 const DEEP_LINES = [
@@ -183,6 +191,39 @@ export const ATTACKS: readonly Attacked[] = [
     name: 'half-handshakes',
     does: '3,000 sockets that send half a handshake',
     attack: send(HALF_HANDSHAKE, { connections: 3000, ...BARE }),
+  },
+  {
+    name: 'slow-handshakes',
+    does: '1,000 sockets send a handshake, one byte a second',
+    attack: trickle(HALF_HANDSHAKE, { connections: 1000, ...BARE }),
+  },
+  {
+    name: 'resets',
+    does: '1,000 sockets send half a handshake and reset, once a second each',
+    attack: sendAndReset(HALF_HANDSHAKE, { connections: 1000, ...BARE }),
+  },
+  {
+    name: 'never-read',
+    does: '1,000 WebSockets that join the room of the good clients and never read',
+    config: { schedules: [LARGE_TICKS] },
+    attack: webSockets('/rooms/wall-unread', { connections: 1000, reads: false, ...JOINING }),
+  },
+  {
+    name: 'one-address',
+    does: '1,000 sockets of one address behind a proxy, of which 100 may connect, come once a second each',
+    config: {
+      server: { trustProxy: ['127.0.0.0/8'] },
+      limits: { connectionsPerAddress: 100, connectsPerSecond: 1000 },
+    },
+    attack: webSockets('/rooms/crowd', {
+      ...{ connections: 1000, ...BARE },
+      headers: 'X-Forwarded-For: 203.0.113.7\r\n',
+    }),
+  },
+  {
+    name: 'messages',
+    does: '1,000 WebSockets send 10 messages a second each',
+    attack: webSockets('/rooms/talk-{n}', { connections: 1000, atOnce: 50, use: talk([ECHO], 10) }),
   },
   {
     name: 'descriptors',

@@ -119,6 +119,28 @@ export function send(text: string, options: KeepOptions): Attack {
   return keep((port) => dial(port), use, options);
 }
 
+/** Sends this byte by byte, one a second. */
+export function trickle(text: string, options: KeepOptions): Attack {
+  const use = (socket: Socket, count: Count) => {
+    let sent = 0;
+    const timer = setInterval(() => {
+      if (sent < text.length) socket.write(text.charAt(sent++));
+      count();
+    }, 1000);
+    socket.once('close', () => clearInterval(timer));
+  };
+  return keep((port) => dial(port), use, options);
+}
+
+/** Sends this and resets the connection, without waiting for an answer. */
+export function sendAndReset(text: string, options: KeepOptions): Attack {
+  const use = (socket: Socket, count: Count) => {
+    count();
+    socket.write(text, () => socket.resetAndDestroy());
+  };
+  return keep((port) => dial(port), use, options);
+}
+
 interface PipelineOptions extends KeepOptions {
   readonly reads?: boolean;
   /** Sends so much on each connection and no more. */
