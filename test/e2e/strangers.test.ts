@@ -129,7 +129,9 @@ describe('a stranger gets, as the document says,', () => {
   test('over HTTP', async () => {
     expectFields('a room as JSON', JSON.parse((await get('/rooms/lobby')).body));
     expectFields('`/time`', JSON.parse((await get('/time?t0=1')).body));
-    expectFields('a refusal', JSON.parse((await get('/rooms/-')).body));
+    await operator('PUT', '/rooms/shut/lock?for=1h');
+    const refusals = [await get('/rooms/-'), await get('/rooms/shut')];
+    expectFields('a refusal', ...refusals.map(({ body }) => JSON.parse(body)));
     expect((await get('/livez')).body).toBe('ok\n');
     expect((await get('/readyz')).body).toBe('ok\n');
   });
