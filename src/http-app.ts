@@ -8,10 +8,11 @@ import type { Origins } from './access/origins.ts';
 import { type AdminParts, createAdmin } from './admin/app.ts';
 import { Refusal, type RefusalReason, reasonOf, withoutTokens } from './hub/errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { createPages, PAGE_PATHS, roomPage } from './pages/pages.ts';
+import { CLIENT_PATH, createPages, PAGE_PATHS, roomPage } from './pages/pages.ts';
 import { problem, problemResponse } from './transport/problem.ts';
 import { headFault } from './transport/request-head.ts';
-import { type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
+import { originHeaders } from './transport/room-headers.ts';
+import { callerOf, type NodeEnv, type RoomsRouteParts, roomsRoute } from './transport/rooms-route.ts';
 import { pageHeaders, SECURITY_HEADERS } from './transport/security-headers.ts';
 import type { StreamGate } from './transport/stream-gate.ts';
 
@@ -29,7 +30,7 @@ export interface HttpParts {
 const GUARDED_BY_HOST = ['/', ...PAGE_PATHS, '/openapi.yaml', '/admin/*', '/metrics'];
 
 /** Paths that answer GET and HEAD only. */
-const READ_ONLY = ['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'];
+const READ_ONLY = ['/', CLIENT_PATH, '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 
 /** Everything that is answered over plain HTTP. Every refusal is formatted and counted here. */
 export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
@@ -67,6 +68,11 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
     return c.text('ok\n');
   });
   app.get('/openapi.yaml', etag(), describing());
+  app.use(CLIENT_PATH, async (c, next) => {
+    await next();
+    const headers = originHeaders(callerOf(c), rooms.settings.current);
+    for (const [name, value] of Object.entries(headers)) c.res.headers.set(name, value);
+  });
   app.route('/', createPages());
   const page = (referrer: string | undefined) => {
     checkServing();

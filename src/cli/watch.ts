@@ -68,7 +68,7 @@ class Watch {
     this.#address = address;
     this.#options = options;
     this.#client = new ReconnectingClient({
-      address,
+      address: () => address,
       clock,
       openWire: wsWire(token),
       listener: {

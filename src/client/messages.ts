@@ -1,4 +1,4 @@
-import type { EventHead, ReplyError } from '../protocol/event.ts';
+import type { EventHead, ReplyError, Tick } from '../protocol/event.ts';
 
 export type { CloseReason } from '../protocol/close-reason.ts';
 export { SERVER_EVENTS, type Tick, type Transport } from '../protocol/event.ts';
@@ -15,6 +15,39 @@ export interface Received extends Partial<EventHead> {
   readonly reply?: string | null;
   readonly error?: ReplyError;
 }
+
+/** A message, in a room or for this device, connection or user alone; each is handed over once. */
+export interface Message extends EventHead {
+  readonly data: unknown;
+}
+
+/** The value of a schedule; the newest replaces the one before. */
+export interface TickEvent extends EventHead {
+  readonly tick: Tick;
+  readonly data: unknown;
+}
+
+/** The state of a schedule, as the server tells it. */
+export interface StatusEvent extends EventHead {
+  readonly event: 'status';
+  readonly data: {
+    readonly schedule: string;
+    readonly state: 'ok' | 'stale' | 'error' | 'paused' | 'changed';
+    readonly since: string;
+    readonly lastGood: string | null;
+    readonly reason: string | null;
+    readonly missed?: number;
+  };
+}
+
+/** Messages of this room may be missing: the server could not resume, or too many were not taken in time. */
+export interface Gap {
+  readonly event: 'gap';
+  readonly room: string | undefined;
+}
+
+/** What a `for await` over a client gives, in the order in which it came. */
+export type RoomItem = Message | TickEvent | StatusEvent | Gap;
 
 /** Reads what arrived; `undefined` where it is no JSON object. */
 export function parseReceived(text: string): Received | undefined {

@@ -1,7 +1,7 @@
 import { type Cancel, type Clock, systemClock } from '../clock.ts';
 import type { CloseReason } from '../protocol/close-reason.ts';
 import { members, parseReceived, type Received } from './messages.ts';
-import { backOffMs, reconnectDelayMs } from './reconnect.ts';
+import { backOffMs, reconnectDelayMs, toldDelayMs } from './reconnect.ts';
 import { type Ending, NO_CLOSE_FRAME, type OpenWire, type Wire } from './wire.ts';
 
 export type ClientState =
@@ -22,8 +22,11 @@ export interface ClientListener {
 }
 
 export interface ReconnectingClientOptions {
-  /** Of one room or several. Its query is sent along, `since` as long as no newer id is known. */
-  readonly address: URL;
+  /**
+   * Of one room or several; asked for at each attempt. Its query is sent along, `since` as long as no newer id is
+   * known.
+   */
+  readonly address: () => URL;
   readonly openWire: OpenWire;
   readonly listener: ClientListener;
   /** The last id that was seen before: the first connection resumes from there. */
@@ -32,7 +35,7 @@ export interface ReconnectingClientOptions {
    * For a screen that no person looks after: it waits no longer than about this, also where the server said
    * to come back later or never. Absent: it does as the server says.
    */
-  readonly lookAgainMs?: number;
+  readonly lookAgainMs?: number | undefined;
   readonly clock?: Clock;
 }
 
@@ -44,8 +47,12 @@ interface AwayRoom {
   cancel: Cancel;
 }
 
+/** How long an attempt to connect may take. */
+const CONNECT_MS = 8000;
 /** A connection that was open for so long resets the back-off. */
 const LASTING_MS = 5000;
+/** How long a server may be silent that was just asked something. */
+const ANSWER_MS = 4000;
 /** The server sends something every `heartbeatSeconds`; after so many of them in silence it is dead. */
 const SILENT_HEARTBEATS = 2.5;
 /** How long the server may take to answer a close. */
@@ -74,10 +81,13 @@ export class ReconnectingClient {
   readonly #away = new Map<unknown, AwayRoom>();
   /** The rooms that it does not ask for again. */
   readonly #gone = new Set<unknown>();
-  #openedAtMs = 0;
+  /** When the state was entered that it is in, on the monotonic clock. */
+  #enteredAtMs = 0;
   #failures = 0;
   /** The rooms that the connection is in, once `hello` has told them. */
   #rooms: Set<unknown> | undefined;
+  /** Whether the server named the time that it waits now. */
+  #isTold = false;
   #closing: { readonly reason: CloseReason; readonly room: string | undefined } | undefined;
   #isPaused = false;
   #silentMs = 0;
@@ -94,6 +104,11 @@ export class ReconnectingClient {
     return this.#state === 'open';
   }
 
+  /** The rooms that the server has it in at the moment; none without a connection. */
+  get rooms(): ReadonlySet<unknown> {
+    return (this.isOpen && this.#rooms) || new Set();
+  }
+
   /** The id to resume from, as `since` of another client. */
   get lastId(): string | undefined {
     const [oldest] = [...this.#away.values()].flatMap(({ since }) => since ?? []);
@@ -107,6 +122,10 @@ export class ReconnectingClient {
     this.#rooms = undefined;
     this.#closing = undefined;
     this.#since = this.lastId;
+    this.#cancelRetry = this.#clock.after(CONNECT_MS, () => {
+      this.#wire?.terminate();
+      this.#onEnded({ how: 'failed', text: `no answer for ${CONNECT_MS / 1000} s` });
+    });
     this.#enter({ name: 'connecting' });
     this.#wire = this.#options.openWire(this.#address(), {
       opened: () => this.#onOpened(),
@@ -116,9 +135,29 @@ export class ReconnectingClient {
     });
   }
 
-  /** Where it waits to reconnect, it does so now; as when the network is back. */
+  /** Where it waits to reconnect, it does so now, unless the server named the time; as when the network is back. */
   reconnectNow(): void {
-    if (this.#state === 'waiting') this.connect();
+    if (this.#state === 'waiting' && !this.#isTold) this.connect();
+  }
+
+  /** Leaves a connection, or an attempt, for a new one, which resumes. Where it waits, as `reconnectNow`. */
+  restart(): void {
+    if (!this.#wire) return this.reconnectNow();
+    this.#cancelSilence();
+    this.#wire.terminate();
+    this.connect();
+  }
+
+  /** To be called when something was sent that the server answers: silence for 4 s then ends the connection. */
+  expectAnswer(): void {
+    this.#watchForSilence(ANSWER_MS);
+  }
+
+  /** Does not come back to a room that the server has closed; the room may be subscribed to again. */
+  forget(room: string): void {
+    this.#away.get(room)?.cancel();
+    this.#away.delete(room);
+    this.#gone.delete(room);
   }
 
   /**
@@ -159,7 +198,7 @@ export class ReconnectingClient {
   }
 
   #address(): URL {
-    const address = new URL(this.#options.address);
+    const address = new URL(this.#options.address());
     const { searchParams } = address;
     if (this.#since !== undefined) searchParams.set('since', this.#since);
     const left = searchParams.getAll('room').filter((room) => !this.#gone.has(room));
@@ -172,11 +211,12 @@ export class ReconnectingClient {
 
   #enter(state: ClientState): void {
     this.#state = state.name;
+    this.#enteredAtMs = this.#clock.monotonic();
     this.#options.listener.onState(state);
   }
 
   #onOpened(): void {
-    this.#openedAtMs = this.#clock.monotonic();
+    this.#cancelRetry();
     if (this.#isPaused) this.#wire?.pause?.();
     this.#enter({ name: 'open' });
   }
@@ -190,6 +230,7 @@ export class ReconnectingClient {
     }
     const { event, room, reply } = received;
     const data = members(received.data);
+    if (this.#state === 'connecting' && event !== 'closing') this.#onOpened();
     if (event === 'hello') {
       this.#silentMs = SILENT_HEARTBEATS * 1000 * Number(data.heartbeatSeconds);
       if (Array.isArray(data.rooms)) this.#rooms = new Set(data.rooms);
@@ -200,6 +241,7 @@ export class ReconnectingClient {
     // What a room replays that it comes back to lies below what it has seen of the others.
     if (received.id !== undefined && !this.#away.has(room)) this.#lastId = received.id;
     if (reply === 'subscribe') this.#onSubscribed(received);
+    if (reply === 'unsubscribe') this.#rooms?.delete(data.room);
     if (event === 'closing') {
       const wasIn = this.#rooms?.delete(room) === true;
       // What the contract promises for its data.
@@ -230,9 +272,7 @@ export class ReconnectingClient {
   #comeBackTo(room: unknown, { since }: AwayRoom): void {
     if (!this.isOpen) return;
     const sent = this.send(JSON.stringify({ action: 'subscribe', ref: returnRef(room), room, since }));
-    if (sent) return;
-    this.#wire?.terminate();
-    this.connect();
+    if (!sent) this.restart();
   }
 
   #onSubscribed({ error, ref, data }: Received): void {
@@ -262,24 +302,28 @@ export class ReconnectingClient {
     return Math.min(toldMs ?? Number.POSITIVE_INFINITY, lookAgainMs * (0.9 + Math.random() / 5));
   }
 
-  #watchForSilence(): void {
+  #watchForSilence(silentMs = this.#silentMs): void {
     this.#cancelSilence();
-    if (!this.isOpen || this.#isPaused || !(this.#silentMs > 0)) return;
-    this.#cancelSilence = this.#clock.after(this.#silentMs, () => {
+    if (!this.isOpen || this.#isPaused || !(silentMs > 0)) return;
+    this.#cancelSilence = this.#clock.after(silentMs, () => {
       this.#wire?.terminate();
-      this.#onEnded({ how: 'closed', code: NO_CLOSE_FRAME, reason: '', silentMs: this.#silentMs });
+      this.#onEnded({ how: 'closed', code: NO_CLOSE_FRAME, reason: '', silentMs });
     });
   }
 
   #onEnded(wireEnding: Ending): void {
+    this.#cancelRetry();
     this.#cancelSilence();
     this.#cancelReturns();
     this.#wire = undefined;
     const isClosed = wireEnding.how === 'closed';
-    const closing = isClosed ? this.#closingFor(wireEnding.code) : undefined;
-    const ending: Ending = isClosed && closing ? { ...wireEnding, closing } : wireEnding;
-    if (isClosed && this.#clock.monotonic() - this.#openedAtMs >= LASTING_MS) this.#failures = 0;
-    const toldMs = delayAfter(ending, this.#failures);
+    const ending = isClosed ? { ...wireEnding, closing: this.#closingFor(wireEnding.code) } : wireEnding;
+    const lastedMs = this.#clock.monotonic() - this.#enteredAtMs;
+    if (this.isOpen && lastedMs >= LASTING_MS) this.#failures = 0;
+    let toldMs = reconnectDelayMs(ending, this.#failures);
+    this.#isTold = toldDelayMs(ending) !== undefined;
+    // An attempt that hung has waited already.
+    if (toldMs !== undefined && !this.isOpen && !this.#isTold) toldMs = Math.max(toldMs - lastedMs, 0);
     const delayMs = this.#waitMs(toldMs);
     if (delayMs === undefined) {
       this.#enter({ name: 'closed', ending });
@@ -305,15 +349,4 @@ export class ReconnectingClient {
 /** Marks the reply to a `subscribe` of this client's own. */
 function returnRef(room: unknown): string {
   return `return to ${room}`;
-}
-
-/** Milliseconds to wait before the next attempt; undefined: the server said to stay away. */
-function delayAfter(ending: Ending, failures: number): number | undefined {
-  if (ending.how === 'closed') return reconnectDelayMs(ending.code, ending.closing, failures);
-  const leastMs = backOffMs(failures);
-  if (ending.how === 'failed') return leastMs;
-  // The server gives each client a time of its own: a longer back-off would undo that.
-  if (ending.retryAfterMs !== undefined) return Math.max(ending.retryAfterMs, backOffMs(0));
-  // Locked, and no time to come back. Any other refusal may end with a change of the configuration.
-  return ending.status === 423 ? undefined : leastMs;
 }

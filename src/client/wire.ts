@@ -11,7 +11,7 @@ export interface Closed {
   readonly code: number;
   readonly reason: string;
   /** What the server said before; the client adds it. */
-  readonly closing?: CloseReason;
+  readonly closing?: CloseReason | undefined;
   /** The client cut it because nothing had come for so long. */
   readonly silentMs?: number;
 }
@@ -26,17 +26,20 @@ export interface Refused {
   readonly retryAfterMs?: number;
 }
 
-/** No answer. */
+/** No answer, or none that opened a connection. */
 export interface Failed {
   readonly how: 'failed';
-  /** Why; empty in browsers, which do not say. */
+  /** Why; may be empty in browsers, which do not say. */
   readonly text: string;
+  /** The same address was answered over plain HTTP: something on the way lets no WebSocket through. */
+  readonly isBlocked?: true;
 }
 
 /** The code of a connection that was lost. */
 export const NO_CLOSE_FRAME = 1006;
 
 export interface WireListener {
+  /** May be left out: the first event that is no `closing` says the same. */
   opened(): void;
   /** One JSON object. */
   received(text: string): void;
@@ -79,5 +82,6 @@ export function refusedBy(
   // The body says it exactly, and to each client something else; the header has whole seconds.
   if (typeof retryAfterMs === 'number') return { status, text, retryAfterMs };
   const seconds = Number(answer.retryAfter ?? Number.NaN);
-  return Number.isNaN(seconds) ? { status, text } : { status, text, retryAfterMs: seconds * 1000 };
+  // All clients are told the same seconds, and should not come back in the same moment.
+  return Number.isNaN(seconds) ? { status, text } : { status, text, retryAfterMs: (seconds + Math.random()) * 1000 };
 }

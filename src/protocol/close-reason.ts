@@ -7,12 +7,15 @@ export interface CloseReason {
   readonly retryAfterMs?: number;
 }
 
+/** The code of an end that both sides wanted. */
+const NORMAL = 1000;
+
 /**
  * Every close code and its reason. Of Belfry's own codes 4000–4099 say: do not reconnect unless `closing` said
  * otherwise; 4100–4199: back off; 4200–4299: reconnect now.
  */
 export const CLOSE = {
-  normal: { code: 1000, reason: 'closed', reconnect: false },
+  normal: { code: NORMAL, reason: 'closed', reconnect: false },
   goingAway: { code: 1001, reason: 'going away', reconnect: true },
   protocolError: { code: 1002, reason: 'protocol error', reconnect: false },
   unsupported: { code: 1003, reason: 'binary frames are not supported: send text', reconnect: false },
@@ -40,7 +43,7 @@ export function closeReason(code: number): CloseReason {
  * server ends for good it says with `closing`; 1002 or 1009 without it may be a fault on the way.
  */
 export function mayReconnect(code: number): boolean {
-  return code !== CLOSE.normal.code && (code < 4000 || code > 4099);
+  return code !== NORMAL && (code < 4000 || code > 4099);
 }
 
 /** Whether a client may reconnect at once after a close with this code. */

@@ -15,6 +15,8 @@ export interface Tick {
   readonly seq?: number;
   /** Set on a run by hand, which the admin API asked for. */
   readonly manual?: true;
+  /** The schedule sends no value that equals the one before: at `next` there may be no tick. */
+  readonly when?: 'changed';
 }
 
 /** Who published: present on what a client published, absent on what the server or an administrator sent. */

@@ -55,7 +55,7 @@ export class TickChain {
 
   /** The tick of an instant, as it would be sent now. */
   tick(dueMs: number, manual: boolean, nextMs: number | null): DueTick {
-    const { name, cadence } = this.#options;
+    const { name, cadence, when } = this.#options;
     const tick = {
       schedule: name,
       due: instant(dueMs),
@@ -63,6 +63,7 @@ export class TickChain {
       next: instantOrNull(nextMs),
       ...(cadence.seq && { seq: cadence.seq(dueMs) }),
       ...(manual && { manual }),
+      ...(when === 'changed' && { when }),
     };
     return { tick, dueMs, nextMs };
   }

@@ -177,7 +177,7 @@ function headersFor(c: Context<NodeEnv>, settings: AccessSettings): Record<strin
 }
 
 /** The request as access control sees it. */
-function callerOf(c: Context): Caller {
+export function callerOf(c: Context): Caller {
   return {
     url: new URL(c.req.url),
     header: (name) => c.req.header(name),

@@ -69,7 +69,7 @@ describe('ReconnectingClient', () => {
     }: { address?: string; lookAgainMs?: number } = {},
   ): ReconnectingClient {
     return new ReconnectingClient({
-      address: new URL(address),
+      address: () => new URL(address),
       since,
       clock,
       ...more,

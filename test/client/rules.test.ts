@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ChainCheck } from '../../src/client/chain-check.ts';
 import { reconnectDelayMs } from '../../src/client/reconnect.ts';
+import type { Ending } from '../../src/client/wire.ts';
+import type { CloseReason } from '../../src/protocol/close-reason.ts';
 
 const at = (second: number) => new Date(Date.UTC(2026, 10, 20, 18, 0, second)).toISOString();
 const tick = (due: number, previous: number | null) => ({
@@ -55,32 +57,69 @@ describe('the rules that both clients follow', () => {
   });
 
   describe('coming back', () => {
+    /** A connection that ended with a code. */
+    const closed = (code: number, closing?: CloseReason) =>
+      ({ how: 'closed', code, reason: '', closing }) as const;
+    const refused = (status: number, retryAfterMs?: number) =>
+      ({ how: 'refused', status, text: '', ...(retryAfterMs !== undefined && { retryAfterMs }) }) as const;
+
+    /** What it waits over many clients. */
+    function delays(ending: Ending, failures: number): number[] {
+      return Array.from({ length: 500 }, () => reconnectDelayMs(ending, failures) ?? Number.NaN);
+    }
+
     it.each([1000, 4000, 4001, 4003, 4004, 4099])('stays away after %i', (code) =>
-      expect(reconnectDelayMs(code, undefined, 0)).toBeUndefined(),
+      expect(reconnectDelayMs(closed(code), 0)).toBeUndefined(),
     );
 
     it.each([1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1013, 4100, 4101, 4129, 4199, 4300])(
-      'backs off after %i',
+      'waits a random part of a second after %i',
       (code) => {
-        const waitMs = reconnectDelayMs(code, undefined, 0);
-        expect(waitMs).toBeGreaterThanOrEqual(500);
-        expect(waitMs).toBeLessThanOrEqual(1000);
+        const waits = delays(closed(code), 0);
+        expect(Math.min(...waits)).toBeGreaterThanOrEqual(0);
+        expect(Math.min(...waits)).toBeLessThan(100);
+        expect(Math.max(...waits)).toBeLessThanOrEqual(1000);
+        expect(Math.max(...waits)).toBeGreaterThan(900);
       },
     );
 
     it('comes back now after 4200 to 4299, unless that came to nothing before', () => {
-      expect(reconnectDelayMs(4201, undefined, 0)).toBe(0);
-      expect(reconnectDelayMs(4201, undefined, 1)).toBeGreaterThan(0);
+      expect(reconnectDelayMs(closed(4201), 0)).toBe(0);
+      expect(Math.max(...delays(closed(4201), 1))).toBeGreaterThan(1000);
     });
 
-    it('waits no longer than half a minute', () => {
-      expect(reconnectDelayMs(1006, undefined, 1000)).toBeLessThanOrEqual(30_000);
+    it('waits up to twice as long after each failure, and no longer than eight seconds', () => {
+      for (const [failures, capMs] of [
+        [1, 2000],
+        [2, 4000],
+        [3, 8000],
+        [4, 8000],
+        [1000, 8000],
+      ] as const) {
+        const waits = delays({ how: 'failed', text: '' }, failures);
+        expect(Math.max(...waits)).toBeLessThanOrEqual(capMs);
+        expect(Math.max(...waits)).toBeGreaterThan(capMs * 0.9);
+      }
     });
 
     it('does what `closing` says, whatever the code', () => {
       const closing = { code: 4001, reason: 'moving', reconnect: true, retryAfterMs: 7000 };
-      expect(reconnectDelayMs(4001, closing, 3)).toBe(7000);
-      expect(reconnectDelayMs(1012, { ...closing, reconnect: false }, 0)).toBeUndefined();
+      expect(reconnectDelayMs(closed(4001, closing), 3)).toBe(7000);
+      expect(reconnectDelayMs(closed(1012, { ...closing, reconnect: false }), 0)).toBeUndefined();
+    });
+
+    it('stays away where a room is closed for good, and tries again after any other refusal', () => {
+      expect(reconnectDelayMs(refused(204), 0)).toBeUndefined();
+      expect(reconnectDelayMs(refused(423), 0)).toBeUndefined();
+      for (const status of [400, 401, 403, 404, 429, 500, 502, 503])
+        expect(reconnectDelayMs(refused(status), 0)).toBeLessThanOrEqual(1000);
+    });
+
+    it('waits as long as `Retry-After` says, and a random time more, since all are told the same', () => {
+      const waits = delays(refused(423, 60_000), 0);
+      expect(Math.min(...waits)).toBeGreaterThanOrEqual(60_000);
+      expect(Math.max(...waits)).toBeLessThanOrEqual(61_000);
+      expect(new Set(waits).size).toBeGreaterThan(400);
     });
   });
 });

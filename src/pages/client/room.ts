@@ -1,4 +1,4 @@
-import { openEventSource, openWebSocket } from '../../client/browser-wires.ts';
+import { streamWire, webSocketWire } from '../../client/wires.ts';
 import { members, publishText, type Received, SERVER_EVENTS, type Transport } from '../../client/messages.ts';
 import { type ClientState, ReconnectingClient } from '../../client/reconnecting-client.ts';
 import { statusWords } from '../../client/status-text.ts';
@@ -25,6 +25,11 @@ const state = byId('state');
 /** How often the page tries again where the server said to stay away, or to come back later than that. */
 const LOOK_AGAIN_MS = 60_000;
 
+/** Its token stands in the address of this page, and in no other: one of a proxy's log could be used again. */
+const address = new URL(location.pathname + location.search, location.origin);
+const token = address.searchParams.get('access_token') ?? undefined;
+address.searchParams.delete('access_token');
+
 let client: ReconnectingClient | undefined;
 
 function transport(): Transport {
@@ -36,8 +41,8 @@ function open(): void {
   const since = client?.lastId;
   void client?.close();
   client = new ReconnectingClient({
-    address: new URL(location.pathname + location.search, location.origin),
-    openWire: transport() === 'sse' ? openEventSource : openWebSocket,
+    address: () => address,
+    openWire: (transport() === 'sse' ? streamWire : webSocketWire)(async () => token),
     since,
     lookAgainMs: LOOK_AGAIN_MS,
     listener: {
