@@ -4,8 +4,8 @@ import type { Clock } from '../clock.ts';
 export interface Mark {
   /** On the client's monotonic clock. */
   readonly atMs: number;
-  /** The client's wall clock minus its monotonic clock. */
-  readonly wallOffsetMs: number;
+  /** How long the computer may have slept until then, since the last exchange. */
+  readonly sleptMs: number;
 }
 
 interface Sample {
@@ -21,7 +21,7 @@ interface Sample {
 const DRIFT = 1e-4;
 /** The server's instants are whole milliseconds, cut off. */
 const ROUNDING_MS = 1;
-/** By how much the local wall clock has to be ahead of the monotonic one to be called a step. */
+/** A wall clock that runs ahead of the monotonic one by more, between two looks, was set, or the computer slept. */
 const STEP_MS = 100;
 /** How fast a correction backwards is made: the clock runs at half its speed meanwhile. */
 const SLEW = 0.5;
@@ -40,8 +40,9 @@ export class ServerClock {
   #best: Sample | undefined;
   /** How much the clock was ahead of the best sample when that came. */
   #aheadMs = 0;
-  /** The local wall clock minus the monotonic clock, at the last exchange. */
+  /** The local wall clock minus the monotonic clock, when it was looked at last. */
   #wallOffsetMs = Number.POSITIVE_INFINITY;
+  #sleptMs = 0;
 
   constructor(clock: Pick<Clock, 'now' | 'monotonic'>) {
     this.#clock = clock;
@@ -50,7 +51,11 @@ export class ServerClock {
   /** To be called when a request for the time is sent; the result goes to `add`. */
   mark(): Mark {
     const atMs = this.#clock.monotonic();
-    return { atMs, wallOffsetMs: this.#clock.now() - atMs };
+    const wallOffsetMs = this.#clock.now() - atMs;
+    const steppedMs = wallOffsetMs - this.#wallOffsetMs;
+    this.#wallOffsetMs = wallOffsetMs;
+    if (steppedMs > STEP_MS) this.#sleptMs += steppedMs;
+    return { atMs, sleptMs: this.#sleptMs };
   }
 
   /**
@@ -59,11 +64,11 @@ export class ServerClock {
    * meanwhile, and it is refused.
    */
   add(sent: Mark, t1: number, t2: number): boolean {
-    const { atMs, wallOffsetMs } = this.mark();
+    const { atMs, sleptMs } = this.mark();
     const roundTripMs = atMs - sent.atMs - (t2 - t1);
     // The comparisons refuse what is not a number, too.
     const isPossible = t2 >= t1 && roundTripMs >= -ROUNDING_MS;
-    if (!isPossible || Math.abs(wallOffsetMs - sent.wallOffsetMs) > STEP_MS) return false;
+    if (!isPossible || sleptMs > sent.sleptMs) return false;
     const sample: Sample = {
       offsetMs: (t1 - sent.atMs + t2 - atMs + ROUNDING_MS) / 2,
       errorMs: Math.max(roundTripMs, 0) * (0.5 + DRIFT) + ROUNDING_MS,
@@ -73,12 +78,12 @@ export class ServerClock {
     // Where not both can be true the computer slept or the server's clock was set: what is older is worth nothing.
     const isOther = !(Math.abs(sample.offsetMs - shownMs) <= sample.errorMs + this.errorMs);
     const before = this.#best;
-    if (!before || this.isStepped || isOther || sample.errorMs <= boundMs(before, atMs)) {
+    if (!before || sleptMs > 0 || isOther || sample.errorMs <= boundMs(before, atMs)) {
       const aheadMs = before ? shownMs - sample.offsetMs : 0;
       this.#best = sample;
       this.#aheadMs = aheadMs > MAX_SLEW_MS ? 0 : aheadMs;
     }
-    this.#wallOffsetMs = wallOffsetMs;
+    this.#sleptMs = 0;
     return true;
   }
 
@@ -100,18 +105,17 @@ export class ServerClock {
   get errorMs(): number {
     const best = this.#best;
     if (!best) return Number.POSITIVE_INFINITY;
-    const { atMs, wallOffsetMs } = this.mark();
-    const stepMs = this.isStepped ? wallOffsetMs - this.#wallOffsetMs : 0;
-    return boundMs(best, atMs) + this.#slewMs(best, atMs) + stepMs;
+    const { atMs, sleptMs } = this.mark();
+    return boundMs(best, atMs) + this.#slewMs(best, atMs) + sleptMs;
   }
 
   /**
    * Whether the local wall clock has moved ahead of the monotonic one since the last exchange. Either it was set or
    * the computer slept, where many monotonic clocks stand still: the bound holds in both cases, and a new exchange
-   * is due.
+   * is due. To be asked several times a second, so that the one does not hide the other.
    */
   get isStepped(): boolean {
-    return this.mark().wallOffsetMs - this.#wallOffsetMs > STEP_MS;
+    return this.mark().sleptMs > 0;
   }
 
   /** How much the clock is still ahead of its best sample. */
