@@ -14,6 +14,10 @@ const tick = z
     next: instantField.nullable().describe('Next due instant; null where the schedule is paused or over.'),
     seq: z.int().optional().describe('`floor(due / every)`, with `every` only.'),
     manual: z.boolean().optional().describe('True on a run that an operator has requested.'),
+    when: z
+      .literal('changed')
+      .optional()
+      .describe('The schedule sends no value that equals the one before: at `next` there may be no tick.'),
   })
   .openapi('Tick');
 

@@ -299,6 +299,7 @@ export class Client implements AsyncIterable<RoomItem> {
       this.#joined(room, resumed[room]);
     }
     this.#samplesLeft = FIRST_SAMPLES;
+    this.#sample();
     this.#requests.flush();
     if (!this.#isStream)
       this.#token.renew((error) => this.#onError(error)).catch((error) => this.#onError(error));

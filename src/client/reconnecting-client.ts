@@ -142,10 +142,11 @@ export class ReconnectingClient {
 
   /** Leaves a connection, or an attempt, for a new one, which resumes. Where it waits, as `reconnectNow`. */
   restart(): void {
-    if (!this.#wire) return this.reconnectNow();
-    this.#cancelSilence();
-    this.#wire.terminate();
-    this.connect();
+    if (this.#wire) {
+      this.#cancelSilence();
+      this.#wire.terminate();
+      this.connect();
+    } else this.reconnectNow();
   }
 
   /** To be called when something was sent that the server answers: silence for 4 s then ends the connection. */

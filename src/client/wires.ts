@@ -134,7 +134,7 @@ async function whyNot(address: URL, token: string | undefined): Promise<Ending> 
 /** A request by `fetch`. */
 function ask(url: URL, accept: string, token: string | undefined, signal: AbortSignal): Promise<Response> {
   const headers = { Accept: accept, ...(token !== undefined && { Authorization: `Bearer ${token}` }) };
-  return fetch(url, { headers, signal, cache: 'no-store' });
+  return fetch(url, { headers, signal });
 }
 
 async function refusalOf(answer: Response): Promise<Ending> {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Collected } from '../e2e/collected.ts';
 import { type Embedded, embedded } from '../e2e/embedded.ts';
 import { emptyFolder } from '../e2e/process.ts';
@@ -217,17 +217,12 @@ describe.skipIf(!chromium).each(['WebSocket', 'EventSource'] as const)(
     /** Opens one in a page, and reports what it gets. */
     async function open(url: string, path: string): Promise<Collected<Heard>> {
       const { page, heard } = await pageOf(browser, url);
-      await page.evaluate(
-        ([which, to]) => {
-          const { hear } = globalThis as unknown as { hear(name: string, text: string): void };
-          const source =
-            which === 'WebSocket' ? new WebSocket(to.replace(/^http/, 'ws')) : new EventSource(to);
-          source.onmessage = ({ data }: MessageEvent<string>) => hear('received', data);
-          source.onopen = () => hear('opened', '0');
-          source.addEventListener('close', (event) => hear('closed', String((event as CloseEvent).code)));
-        },
-        [kind, url + path] as const,
-      );
+      const address = kind === 'WebSocket' ? url.replace(/^http/, 'ws') + path : url + path;
+      await page.evaluate(`{
+        const source = new ${kind}(${JSON.stringify(address)});
+        source.onmessage = ({ data }) => hear('received', data);
+        source.onclose = ({ code }) => hear('closed', String(code));
+      }`);
       return heard;
     }
     const data = (value: unknown) => (heard: Heard) => heard.value.data === value;

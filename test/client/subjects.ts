@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { Browser, Page } from 'playwright-core';
 import { onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
@@ -6,6 +8,8 @@ import { Collected } from '../e2e/collected.ts';
 
 /** The events of the client that are looked at; those of a bare WebSocket or EventSource are `received` and `closed`. */
 export const NAMES = ['message', 'tick', 'status', 'gap', 'retained', 'state', 'error', 'received'] as const;
+
+type Name = (typeof NAMES)[number];
 
 export interface Heard {
   readonly name: string;
@@ -32,7 +36,13 @@ export interface Running {
   /** Calls a method; rejects with an error that names the status. */
   ask(method: Asked, argument?: unknown): Promise<unknown>;
   view(): Promise<View>;
+  /** What the program that it runs in keeps in memory, after a collection of garbage. */
+  heapBytes(): Promise<number>;
 }
+
+/** Collects garbage at once. */
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
 
 export type StartOptions = Pick<ConnectOptions, 'rooms' | 'device' | 'since' | 'lookAgainMs'>;
 
@@ -40,7 +50,8 @@ export type StartOptions = Pick<ConnectOptions, 'rooms' | 'device' | 'since' | '
 export interface Subject {
   readonly name: string;
   readonly transport: 'websocket' | 'sse';
-  start(url: string, options: StartOptions): Promise<Running>;
+  /** `names`: the events that it reports; default all. */
+  start(url: string, options: StartOptions, names?: readonly Name[]): Promise<Running>;
 }
 
 /** The library in this process; `ws` is its WebSocket. */
@@ -48,15 +59,19 @@ export function inNode(transport: Subject['transport']): Subject {
   return {
     name: `in Node over ${transport}`,
     transport,
-    async start(url, options) {
+    async start(url, options, names = NAMES) {
       const client = connect(url, { ...options, transport, WebSocket });
       onTestFinished(() => client.close());
       const heard = new Collected<Heard>();
-      for (const name of NAMES) client.on(name, (value) => heard.push(plain(name, value)));
+      for (const name of names) client.on(name, (value) => heard.push(plain(name, value)));
       return {
         heard,
         ask: (method, argument) => call(client, method, argument),
         view: async () => viewOf(client),
+        async heapBytes() {
+          collectGarbage();
+          return process.memoryUsage().heapUsed;
+        },
       };
     },
   };
@@ -67,7 +82,7 @@ export function inBrowser(transport: Subject['transport'], browser: () => Browse
   return {
     name: `in a browser over ${transport}`,
     transport,
-    async start(url, options) {
+    async start(url, options, names = NAMES) {
       const { page, heard } = await pageOf(browser(), url);
       // As text: a test runner would rewrite an import in a function.
       await page.addScriptTag({
@@ -76,19 +91,19 @@ export function inBrowser(transport: Subject['transport'], browser: () => Browse
       });
       await page.waitForFunction('globalThis.connect');
       await page.evaluate(
-        ([names, given]) => {
+        ([listened, given]) => {
           const here = globalThis as unknown as {
             hear(name: string, text: string): void;
             connect: typeof connect;
           };
           const client = here.connect('/', given);
           Object.assign(globalThis, { client });
-          for (const name of names)
+          for (const name of listened)
             client.on(name, (value: unknown) =>
               here.hear(name, JSON.stringify(value instanceof Map ? [...value] : value)),
             );
         },
-        [NAMES, { ...options, transport }] as const,
+        [names, { ...options, transport }] as const,
       );
       return {
         heard,
@@ -120,6 +135,13 @@ export function inBrowser(transport: Subject['transport'], browser: () => Browse
               errorMs: client.errorMs,
             };
           }),
+        async heapBytes() {
+          const session = await page.context().newCDPSession(page);
+          await session.send('HeapProfiler.collectGarbage');
+          const { usedSize } = await session.send('Runtime.getHeapUsage');
+          await session.detach();
+          return usedSize;
+        },
       };
     },
   };

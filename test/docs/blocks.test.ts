@@ -11,7 +11,10 @@ import { Collected } from '../e2e/collected.ts';
 import { type Embedded, embedded, TOKEN } from '../e2e/embedded.ts';
 import { isTick, type Received, visit } from '../e2e/listeners.ts';
 import { emptyFolder, fileWith, ownEnv, start } from '../e2e/process.ts';
+import { launchBrowser, requireTool } from '../helpers/browser.ts';
 import { BLOCKS, blocks, TOP } from './documents.ts';
+
+const chromium = requireTool('chromium');
 
 const run = promisify(execFile);
 const WITH_COMMANDS = [...new Set(BLOCKS.filter(({ kind }) => kind === 'sh run').map(({ path }) => path))];
@@ -25,6 +28,7 @@ describe('the blocks of the documents', () => {
       'sh stream',
       'sh serve',
       'js browser',
+      'js dashboard',
       'js program',
       'json config',
       ...[
@@ -156,6 +160,23 @@ describe('the blocks of the documents', () => {
     await heard.several(3, ({ tick }) => tick !== undefined);
     await heard.find(({ reply, error }) => reply === 'publish' && error === undefined);
     await heard.several(3, ({ data }) => JSON.stringify(data) === '{"text":"hello"}');
+  });
+
+  test.skipIf(!chromium)('have lines for a dashboard that show messages and ticks', async () => {
+    const { url, admin } = await shipped();
+    const browser = await launchBrowser(chromium ?? '');
+    onTestFinished(() => browser.close());
+    for (const block of blocks('js dashboard')) {
+      const page = await browser.newPage();
+      const said = new Collected<string>();
+      page.on('console', (message) => said.push(message.text()));
+      page.on('pageerror', (error) => said.push(String(error)));
+      await page.goto(`${url}/livez`);
+      await page.addScriptTag({ type: 'module', content: block.replace(ADDRESS, new URL(url).host) });
+      await said.find((text) => text.startsWith('clock'));
+      await admin('POST', '/broadcast', { data: 'Lunch' });
+      await said.find((text) => text === 'message Lunch');
+    }
   });
 
   test('have programs that run to their end', async () => {
