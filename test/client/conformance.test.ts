@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Collected } from '../e2e/collected.ts';
-import { type Embedded, embedded } from '../e2e/embedded.ts';
+import { type Embedded, embedded, TOKEN } from '../e2e/embedded.ts';
 import { emptyFolder } from '../e2e/process.ts';
 import { launchBrowser, requireTool } from '../helpers/browser.ts';
+import { signed } from '../helpers/tokens.ts';
 import { type Heard, inBrowser, inNode, pageOf, type Subject } from './subjects.ts';
 
 const chromium = requireTool('chromium');
@@ -23,6 +24,7 @@ const subjects: readonly Subject[] = [
   ...(chromium ? [inBrowser('websocket', () => browser), inBrowser('sse', () => browser)] : []),
 ];
 
+const SECRET = 'a-secret-of-thirty-two-bytes-or-more';
 const CLOCK = { name: 'clock', every: '500ms', feed: { type: 'time' } };
 const RULES = [{ match: '*', publish: 'members', history: 100 }];
 
@@ -167,6 +169,21 @@ describe.each(subjects)('the client library $name', { timeout: 2 * PATIENCE_MS }
     const late = await start(server.url, { rooms: ['lobby'] });
     const refused = await late.heard.find(isState('closed'), PATIENCE_MS);
     expect(refused.value.ending).toMatchObject({ how: 'refused', status: canSend ? 423 : 204 });
+  });
+
+  test('listens with a token where the room asks for one', async () => {
+    const server = await embedded(
+      { access: { secretEnv: 'SECRET' }, rooms: [{ match: 'ops', subscribe: 'token' }] },
+      { env: { BELFRY_ADMIN_TOKEN: TOKEN, SECRET } },
+    );
+    const token = await signed({ sub: 'ann', rooms: 'ops' }, SECRET);
+    const { heard } = await start(server.url, { rooms: ['ops'], token });
+    await heard.find(isHello, PATIENCE_MS);
+    await send(server, 'secret', { rooms: 'ops' });
+    await heard.find(hasData('secret'), PATIENCE_MS);
+    const stranger = await start(server.url, { rooms: ['ops'] });
+    const refused = await stranger.heard.find(isState('waiting'), PATIENCE_MS);
+    expect(refused.value.ending).toMatchObject({ how: 'refused', status: 401 });
   });
 
   test('joins and leaves rooms', async () => {

@@ -167,7 +167,7 @@ describe('the blocks of the documents', () => {
     const browser = await launchBrowser(chromium ?? '');
     onTestFinished(() => browser.close());
     for (const block of blocks('js dashboard')) {
-      const page = await browser.newPage();
+      const page = await browser.newPage({ bypassCSP: true });
       const said = new Collected<string>();
       page.on('console', (message) => said.push(message.text()));
       page.on('pageerror', (error) => said.push(String(error)));

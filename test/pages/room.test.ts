@@ -291,13 +291,14 @@ describe.skipIf(!chromium)('the room page', () => {
     expect(complaints).toEqual([]);
   });
 
-  it('sends the token of its address as a subprotocol, and over SSE in the address', async () => {
+  it('sends the token of its address as a subprotocol, and over SSE in a header', async () => {
     const socket = await join('/rooms/lobby?device=hall&access_token=eyJ.a-b_c.d');
     expect(socket.protocols).toBe('belfry, bearer.eyJ.a-b_c.d');
     expect(socket.url).toBe('/rooms/lobby?device=hall');
     await page.getByLabel('SSE').check();
     const stream = await server.connection();
-    expect(stream.url).toBe('/rooms/lobby?device=hall&access_token=eyJ.a-b_c.d&since=k3f9-41');
+    expect(stream.url).toBe('/rooms/lobby?device=hall&since=k3f9-41');
+    expect(stream.authorization).toBe('Bearer eyJ.a-b_c.d');
     expect(complaints).toEqual([]);
   });
 

@@ -13,6 +13,7 @@ export interface StubConnection {
   readonly url: string;
   /** The subprotocols that it offered. */
   readonly protocols: string | undefined;
+  readonly authorization: string | undefined;
   /** Objects that it sent. */
   readonly sent: { readonly action?: string; readonly data?: unknown }[];
   /** The code that it closed with, once it has. */
@@ -105,6 +106,7 @@ function socketConnection(request: IncomingMessage, socket: WebSocket): StubConn
     transport: 'websocket',
     url: request.url ?? '',
     protocols: request.headers['sec-websocket-protocol'],
+    authorization: request.headers.authorization,
     sent,
     closed: new Promise((resolve) => socket.on('close', resolve)),
     send: (object) => socket.send(JSON.stringify(object)),
@@ -117,6 +119,7 @@ function streamConnection(request: IncomingMessage, response: ServerResponse): S
     transport: 'sse',
     url: request.url ?? '',
     protocols: undefined,
+    authorization: request.headers.authorization,
     sent: [],
     closed: new Promise((resolve) => response.on('close', () => resolve(1006))),
     send: (object) => response.write(`data: ${JSON.stringify(object)}\n\n`),

@@ -25,10 +25,13 @@ const state = byId('state');
 /** How often the page tries again where the server said to stay away, or to come back later than that. */
 const LOOK_AGAIN_MS = 60_000;
 
-/** Its token stands in the address of this page, and in no other: one of a proxy's log could be used again. */
+/** What a subprotocol can carry of tokens: a browser throws for other characters. */
+const TOKEN = /^[\w.-]+$/;
+
+/** Of the page, without its token, which then stands in no log of a proxy. */
 const address = new URL(location.pathname + location.search, location.origin);
-const token = address.searchParams.get('access_token') ?? undefined;
-address.searchParams.delete('access_token');
+const token = TOKEN.exec(address.searchParams.get('access_token') ?? '')?.[0];
+if (token !== undefined) address.searchParams.delete('access_token');
 
 let client: ReconnectingClient | undefined;
 
