@@ -83,5 +83,7 @@ export function refusedBy(
   if (typeof retryAfterMs === 'number') return { status, text, retryAfterMs };
   const seconds = Number(answer.retryAfter ?? Number.NaN);
   // All clients are told the same seconds, and should not come back in the same moment.
-  return Number.isNaN(seconds) ? { status, text } : { status, text, retryAfterMs: (seconds + Math.random()) * 1000 };
+  return Number.isNaN(seconds)
+    ? { status, text }
+    : { status, text, retryAfterMs: (seconds + Math.random()) * 1000 };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ChainCheck } from '../../src/client/chain-check.ts';
 import { reconnectDelayMs } from '../../src/client/reconnect.ts';
-import type { Ending } from '../../src/client/wire.ts';
+import { type Ending, refusedBy } from '../../src/client/wire.ts';
 import type { CloseReason } from '../../src/protocol/close-reason.ts';
 
 const at = (second: number) => new Date(Date.UTC(2026, 10, 20, 18, 0, second)).toISOString();
@@ -115,11 +115,22 @@ describe('the rules that both clients follow', () => {
         expect(reconnectDelayMs(refused(status), 0)).toBeLessThanOrEqual(1000);
     });
 
-    it('waits as long as `Retry-After` says, and a random time more, since all are told the same', () => {
-      const waits = delays(refused(423, 60_000), 0);
-      expect(Math.min(...waits)).toBeGreaterThanOrEqual(60_000);
-      expect(Math.max(...waits)).toBeLessThanOrEqual(61_000);
+    it('waits as long as a refusal says, however many attempts have failed, and not at once', () => {
+      expect(new Set(delays(refused(423, 60_000), 5))).toEqual(new Set([60_000]));
+      expect(new Set(delays(refused(429, 0), 5)).size).toBeGreaterThan(400);
+    });
+
+    it('adds a random part of a second to `Retry-After`, which is the same for all, but not to the body', () => {
+      const answer = { status: 503, statusText: 'Service Unavailable', retryAfter: '5' };
+      const waits = Array.from(
+        { length: 500 },
+        () => refusedBy(answer, undefined).retryAfterMs ?? Number.NaN,
+      );
+      expect(Math.min(...waits)).toBeGreaterThanOrEqual(5000);
+      expect(Math.max(...waits)).toBeLessThanOrEqual(6000);
       expect(new Set(waits).size).toBeGreaterThan(400);
+      expect(refusedBy(answer, { retryAfterMs: 5123 }).retryAfterMs).toBe(5123);
+      expect(refusedBy({ ...answer, retryAfter: null }, undefined).retryAfterMs).toBeUndefined();
     });
   });
 });

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { WebSocket } from 'ws';
 import { wsWire } from '../../src/cli/ws-wire.ts';
-import { openEventSource, openWebSocket } from '../../src/client/browser-wires.ts';
 import { type ClientState, ReconnectingClient } from '../../src/client/reconnecting-client.ts';
 import type { OpenWire } from '../../src/client/wire.ts';
-import { becomeBrowser } from '../helpers/browser-globals.ts';
+import { streamWire, webSocketWire } from '../../src/client/wires.ts';
 import { DOCUMENTED, freePort, NGINX, startNginx } from './nginx.ts';
 import { belfry, fileWith, ready, type Server } from './process.ts';
 
@@ -24,8 +24,8 @@ const env = { BELFRY_ADMIN_TOKEN: 'an-operators-token' };
 /** The client of `belfry watch`, and the page's over both transports. */
 const KINDS: readonly { readonly openWire: OpenWire; readonly lookAgainMs?: number }[] = [
   { openWire: wsWire(undefined) },
-  { openWire: openWebSocket, lookAgainMs: PAGE_LOOKS_AGAIN_MS },
-  { openWire: openEventSource, lookAgainMs: PAGE_LOOKS_AGAIN_MS },
+  { openWire: webSocketWire(undefined, WebSocket), lookAgainMs: PAGE_LOOKS_AGAIN_MS },
+  { openWire: streamWire(), lookAgainMs: PAGE_LOOKS_AGAIN_MS },
 ];
 
 /** One client, and what became of it. */
@@ -45,7 +45,7 @@ class Guest {
     const kind = KINDS[number % KINDS.length];
     if (!kind) throw new Error('no such client');
     this.client = new ReconnectingClient({
-      address,
+      address: () => address,
       ...kind,
       listener: {
         onState: (state) => this.#onState(state),
@@ -183,12 +183,6 @@ function report(what: string, ms: number, { guests }: House, connects?: readonly
 }
 
 describe(`${CLIENTS} clients of a server that is restarted`, () => {
-  let unbecome = () => {};
-  beforeAll(() => {
-    unbecome = becomeBrowser();
-  });
-  afterAll(() => unbecome());
-
   test('are back by themselves when it said, none faster than the limit', {
     timeout: 2 * TIMEOUT_MS,
   }, async () => {
