@@ -58,15 +58,20 @@ export function guard({ settings, attempts, addressOf }: GuardParts): Middleware
 
 /** Middleware of a call: refuses tokens of other roles. */
 export function onlyFor(roles: readonly Role[]): MiddlewareHandler<AdminEnv> {
-  const needed = roles.map((role) => `"${role}"`).join(' or ');
   return async (c, next) => {
-    const { name, role } = c.var.holder;
-    if (!roles.includes(role))
-      throw wrongRole(
-        `this needs a token of the role ${needed}, and the token "${name}" has the role "${role}"`,
-      );
+    const { holder } = c.var;
+    if (!roles.includes(holder.role)) throw wrongRole(wrongRoleText(roles, holder));
     await next();
   };
+}
+
+/** Why a token is refused by a call that is for other roles. */
+export function wrongRoleText(
+  roles: readonly Role[],
+  { name, role }: Pick<TokenHolder, 'name' | 'role'>,
+): string {
+  const needed = roles.map((each) => `"${each}"`).join(' or ');
+  return `this needs a token of the role ${needed}, and the token "${name}" has the role "${role}"`;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { TypedResponse } from 'hono';
 import type { Role } from '../access/tokens.ts';
 import type { InputError } from '../hub/errors.ts';
 import type { Transport } from '../protocol/event.ts';
-import { onlyFor } from './guard.ts';
+import { onlyFor, wrongRoleText } from './guard.ts';
 import { parsedField, wholeNumber } from './input.ts';
 
 /** What the calls are declared with: answers, pages of lists, and the calls themselves. */
@@ -27,7 +27,7 @@ export const problemField = z
     status: z.int(),
     detail: z.string(),
     errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
-    retryAfterMs: z.int().optional(),
+    retryAfterMs: z.int().optional().describe('When it is worth trying again; absent: not by itself.'),
   })
   .openapi('Problem', { description: 'Error of a request (RFC 9457).' });
 
@@ -43,7 +43,6 @@ export function json<Schema extends z.ZodType>(
 /** Examples of the details that all calls share, by status. */
 const DETAILS: Readonly<Record<number, string>> = {
   401: 'a token is needed: send the header "Authorization: Bearer <token>"',
-  403: 'this needs a token of the role "operator", and the token "wall" has the role "viewer"',
   409: 'the configuration was not read from a file, so it cannot be reloaded',
   413: 'the body is larger than 1048576 bytes (limits.maxBodyBytes)',
   415: 'multipart is not accepted: send the JSON itself as the body',
@@ -52,10 +51,21 @@ const DETAILS: Readonly<Record<number, string>> = {
   503: 'the server has not started yet: come back in a moment',
 };
 
+/** Examples of how long to wait, by the status of what passes by itself. */
+const RETRY_AFTER_MS: Readonly<Record<number, number>> = { 423: 30_500, 429: 60_000, 503: 1500 };
+
 /** An error with `detail` as its example. */
 export function refused(status: number, detail: string, errors?: readonly InputError[]) {
   const title = STATUS_CODES[status] ?? 'Refused';
-  const example = { type: 'about:blank', title, status, detail, ...(errors && { errors: [...errors] }) };
+  const retryAfterMs = RETRY_AFTER_MS[status];
+  const example = {
+    type: 'about:blank',
+    title,
+    status,
+    detail,
+    ...(errors && { errors: [...errors] }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
   return {
     description: title,
     content: { 'application/problem+json': { schema: problemField, example } },
@@ -165,6 +175,10 @@ const READING: readonly Role[] = ['viewer', 'operator'];
 const ACTING: readonly Role[] = ['operator'];
 export const SENDING: readonly Role[] = ['publisher', 'operator'];
 
+/** The tokens of the examples. */
+const VIEWER = { name: 'wall', role: 'viewer' } as const;
+const PUBLISHER = { name: 'desk', role: 'publisher' } as const;
+
 /**
  * Declares a call of the admin API, with the errors that every call has. `x-roles` holds the roles that it is
  * for, and tells them to readers of `openapi.yaml`; absent: a call with another method than GET acts.
@@ -186,7 +200,8 @@ export function adminCall<
     middleware: onlyFor(roles),
     responses: {
       400: refusedInput('colour', 'unknown query parameter "colour"'),
-      ...refusals(401, 403, 429),
+      ...refusals(401, 429),
+      403: refused(403, wrongRoleText(roles, roles === READING ? PUBLISHER : VIEWER)),
       ...rest.responses,
     },
   });

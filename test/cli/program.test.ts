@@ -7,7 +7,7 @@ test.each([
   [['serve', 'serve'], "error: too many arguments for 'serve'"],
   [['serv'], "error: unknown command 'serv': did you mean serve?"],
   [['chek', 'belfry.json'], "error: unknown command 'chek': did you mean check?"],
-  [['start'], "error: unknown command 'start': write one of serve, check, explain, store, watch"],
+  [['start'], "error: unknown command 'start': write one of serve, check, explain, store, token, watch"],
   [['--port', '0', 'check'], 'error: the command comes first: write belfry check …'],
 ])('a flag or command that does not exist: %j', async (args, message) => {
   const { code, stdout, stderr } = await outcomeOf(args);

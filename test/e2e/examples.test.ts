@@ -33,6 +33,7 @@ const CONFIG = {
     tokens: [
       { name: 'ops', token: 'operator-token', role: 'operator' },
       { name: 'wall', token: 'viewer-token', role: 'viewer' },
+      { name: 'desk', token: 'publisher-token', role: 'publisher', rooms: ['lobby'] },
     ],
   },
   rooms: [{ match: '*', publish: 'members' }],
@@ -203,7 +204,7 @@ const HOW: Readonly<Record<string, Ask>> = {
   'broadcast 415': { headers: { ...asOperator, 'Content-Type': 'multipart/form-data' } },
 };
 
-function howTo({ call, operation: { operationId }, status }: (typeof ANSWERED)[number]): Ask {
+function howTo({ call, method, operation: { operationId }, status }: (typeof ANSWERED)[number]): Ask {
   const known = HOW[call];
   if (known) return known;
   switch (status) {
@@ -213,7 +214,7 @@ function howTo({ call, operation: { operationId }, status }: (typeof ANSWERED)[n
     case 401:
       return { headers: {} };
     case 403:
-      return { headers: bearer('viewer-token') };
+      return { headers: bearer(method === 'GET' ? 'publisher-token' : 'viewer-token') };
     case 404:
       if (operationId.endsWith('Connection')) return { names: ['nobody'] };
       return { names: [operationId.endsWith('Room') ? 'attic' : 'tides'] };
