@@ -13,7 +13,7 @@ import {
 import { baseOf, onReturn } from './page.ts';
 import { RecentIds } from './recent-ids.ts';
 import { type ClientState, ReconnectingClient } from './reconnecting-client.ts';
-import { Requests } from './requests.ts';
+import { BelfryError, Requests } from './requests.ts';
 import { Retained } from './retained.ts';
 import { ServerClock } from './server-clock.ts';
 import { Token, type TokenOption } from './token.ts';
@@ -178,20 +178,23 @@ export class Client implements AsyncIterable<RoomItem> {
       if (/^(message|tick|status|gap)$/.test(name)) queue.push(value as RoomItem);
     });
     const { signal } = this.#over;
-    signal.addEventListener('abort', () => queue.end());
-    if (signal.aborted) queue.end();
+    const end = () => queue.end();
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
     try {
       yield* queue.taken();
     } finally {
       off();
+      signal.removeEventListener('abort', end);
     }
   }
 
   /**
-   * Sends a message to a room, now or once there is a connection within 10 s. Only over WebSocket. Rejects with a
-   * `BelfryError`.
+   * Sends a message to a room, now or once there is a connection within 10 s. Rejects with a `BelfryError`: with
+   * 501 over server-sent events, which only listen.
    */
   async publish(options: PublishOptions): Promise<{ id: string; connections: number }> {
+    if (this.#isStream) throw new BelfryError(501, 'server-sent events only listen');
     const { data } = await this.#requests.ask({ action: 'publish', ...options });
     // What the contract promises for its data.
     return data as { id: string; connections: number };

@@ -215,6 +215,13 @@ describe.each(subjects)('the client library $name', { timeout: 2 * PATIENCE_MS }
     await expect(ask('publish', { data: 1 })).rejects.toThrow('400');
   });
 
+  test.skipIf(canSend)('says that it cannot publish', async () => {
+    const { url } = await embedded({ rooms: RULES });
+    const { heard, ask } = await start(url, { rooms: ['lobby'] });
+    await heard.find(isHello, PATIENCE_MS);
+    await expect(ask('publish', { data: 1 })).rejects.toThrow('501');
+  });
+
   test('ends with close', async () => {
     const { url, admin } = await embedded({ rooms: RULES });
     const { heard, ask, view } = await start(url, { rooms: ['lobby'] });
