@@ -3,9 +3,9 @@ import { instant } from '../clock.ts';
 import type { Appended, Entry, Log, Message, RecordChange } from '../log/log.ts';
 import { Audience } from './audience.ts';
 import type { Command, Performed } from './commands.ts';
-import { Fanout, type FanoutOptions } from './fanout.ts';
 import { Refusal, shown } from './errors.ts';
 import { isExact, type JsonText, targetRooms } from './event.ts';
+import { Fanout, type FanoutOptions } from './fanout.ts';
 import {
   type ChangesOf,
   checkPublication,

@@ -2,7 +2,7 @@ import type { History, Message } from '../log/log.ts';
 import type { Steps } from './backpressure.ts';
 import type { RoomEvent } from './event.ts';
 import type { Frame } from './frame.ts';
-import type { IsWanted, RetainedMessage, RetainedPlace } from './retained.ts';
+import type { IsWanted, RetainedMessage, RetainedPlace } from './retained-message.ts';
 
 /**
  * How far a client has seen the messages: up to a position, and of the retained copies at that position up to

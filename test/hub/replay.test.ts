@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Frame } from '../../src/hub/frame.ts';
 import { type ReplayOptions, replay } from '../../src/hub/replay.ts';
-import type { IsWanted, RetainedMessage } from '../../src/hub/retained.ts';
+import type { IsWanted, RetainedMessage } from '../../src/hub/retained-message.ts';
 import type { History, Message } from '../../src/log/log.ts';
 
 const FRAME_BYTES = 100;
