@@ -2,10 +2,12 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import { LmdbLog } from '../../src/log/lmdb-log.ts';
 import type { Retention } from '../../src/log/log.ts';
 import { STORE_FILE, StoreFile } from '../../src/log/store-file.ts';
+import type { StoreSpace } from '../../src/log/store-space.ts';
+import { StoreTrimmer } from '../../src/log/store-trimmer.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 const MIB = 1_048_576;
@@ -158,5 +160,123 @@ describe('StoreTrimmer', () => {
     expect(oldest).toBeGreaterThan(1000);
     expect(oldest).toBeLessThan(40_000);
     expect(newest).toBe(50_001);
+  });
+});
+
+describe('StoreTrimmer, in the background', () => {
+  const PAGE = 100;
+  let nowMs: number;
+  let used: number;
+  /** Of each room, oldest first. */
+  let stored: Map<string, number[]>;
+  /** The rooms that were looked at, and in which iteration of the event loop. */
+  let looked: { room: string; iteration: number }[];
+  let iteration: number;
+  let look: () => void;
+  let trimmer: StoreTrimmer;
+
+  const room = (name: string) => stored.get(name) ?? [];
+  /** Each call takes so long on the clock. */
+  const takeMs = (ms: number) => {
+    nowMs += ms;
+  };
+
+  beforeEach(() => {
+    [nowMs, used, stored, looked, iteration] = [0, 0, new Map(), [], 0];
+    const clock: Clock = {
+      now: () => nowMs,
+      monotonic: () => nowMs,
+      after: (_, callback) => {
+        look = callback;
+        return () => {};
+      },
+    };
+    const file = {
+      lostCount: 0,
+      growthOfRemovals: () => 0,
+      roomAfter: () => undefined,
+      get usedBytes() {
+        return used;
+      },
+      *oldest() {
+        for (const [name, positions] of stored)
+          for (const position of positions) yield { position, room: name };
+      },
+      positionBehind: (name: string, count: number) => {
+        looked.push({ room: name, iteration });
+        takeMs(2);
+        return room(name).at(-1 - count) ?? 0;
+      },
+      entriesAfter: (name: string, after: number, limit: number) => {
+        const positions = room(name).filter((position) => position > after);
+        return positions.slice(0, limit).map((position) => ({ position, atMs: 0 }));
+      },
+      removeMessages: async (removed: ReadonlyMap<string, readonly number[]>) => {
+        for (const [name, positions] of removed) {
+          used -= positions.length * PAGE;
+          stored.set(
+            name,
+            room(name).filter((position) => !positions.includes(position)),
+          );
+        }
+      },
+    };
+    trimmer = new StoreTrimmer({
+      // The other methods are those of reads and appends.
+      file: file as unknown as StoreFile,
+      // Space without end.
+      space: { take: async () => {}, release: () => {} } as unknown as StoreSpace,
+      clock,
+      settings: { current: { retentionOf: () => ({ messages: 10, ms: 60_000 }) } },
+      nowMs: () => nowMs,
+      position: () => 1000,
+      maxBytes: 1000 * PAGE,
+      onFault: (what, error) => {
+        throw new Error(what, { cause: error });
+      },
+    });
+  });
+  afterEach(() => trimmer.stop());
+
+  function add(name: string, count: number): void {
+    for (let n = 0; n < count; n++) {
+      stored.set(name, [...room(name), (room(name).at(-1) ?? 0) + 1]);
+      used += PAGE;
+      trimmer.added(name, PAGE);
+    }
+  }
+
+  /** Resolves after so many iterations of the event loop. */
+  async function iterations(count: number): Promise<void> {
+    for (let n = 0; n < count; n++) {
+      await new Promise(setImmediate);
+      iteration++;
+    }
+  }
+
+  test('holds the event loop for no more than 5 ms, and the room that it looks at', async () => {
+    for (let n = 0; n < 60; n++) add(`room-${n}`, 32);
+    await iterations(200);
+    expect(new Set(looked.map((each) => each.room)).size).toBe(60);
+    const perIteration = new Map<number, number>();
+    for (const each of looked) perIteration.set(each.iteration, (perIteration.get(each.iteration) ?? 0) + 1);
+    expect(Math.max(...perIteration.values())).toBeLessThanOrEqual(3);
+    expect(perIteration.size).toBeGreaterThanOrEqual(20);
+  });
+
+  test('forgets a room that lost all its messages: it counts from zero again', async () => {
+    add('emptied', 31);
+    trimmer.start();
+    used = 1000 * PAGE;
+    look();
+    await iterations(20);
+    expect(room('emptied')).toEqual([]);
+    used = 0;
+    add('emptied', 1);
+    await iterations(20);
+    expect(looked).toEqual([]);
+    add('emptied', 31);
+    await iterations(20);
+    expect(looked).toMatchObject([{ room: 'emptied' }]);
   });
 });
