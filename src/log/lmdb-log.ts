@@ -1,8 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { JsonText } from '../hub/event.ts';
-import { Ids } from './ids.ts';
 import type {
   Appended,
   Entry,
@@ -17,13 +15,14 @@ import type {
 import {
   type HistorySettings,
   type KeptMessage,
-  memoryOf,
+  numbered,
   RoomHistories,
   RoomHistory,
 } from './room-histories.ts';
 import { notOpened, Store } from './store.ts';
 import { StoreError } from './store-error.ts';
 import { type EncodedMessage, encodeMessage, type StoreFile } from './store-file.ts';
+import { StorePositions } from './store-positions.ts';
 import { type ReaderSettings, StoreReader } from './store-reader.ts';
 import { StoreTrimmer } from './store-trimmer.ts';
 import { dataBytesOf, StoreWriter } from './store-writer.ts';
@@ -48,9 +47,6 @@ const MESSAGES_PER_SLICE = 500;
 /** The same for data, since a message may have 64 KiB of it. */
 const BYTES_PER_SLICE = 1_048_576;
 
-/** Positions are reserved so far ahead that no append has to wait for it. A crash skips the rest of them. */
-const RESERVED_AHEAD = 100_000;
-
 /** While more than that waits for the disk, nothing more is taken. */
 const MAX_PENDING_BYTES = 33_554_432;
 
@@ -66,7 +62,7 @@ interface Request {
 
 interface Opened {
   readonly store: Store;
-  readonly ids: Ids;
+  readonly positions: StorePositions;
   readonly reader: StoreReader;
   readonly trimmer: StoreTrimmer;
   readonly writer: StoreWriter;
@@ -76,19 +72,11 @@ interface Opened {
  * The log on disk, with the newest messages in memory too. Delivery does not wait for the disk: a message
  * is numbered, kept in memory and handed to LMDB, whose own thread commits what came in one iteration of
  * the event loop as one transaction. What memory no longer has is read from the disk.
- *
- * No position is given twice, although clients may have seen positions that never reached the disk:
- * only those are used that were reserved there before. After a crash the log goes on above them.
  */
 export class LmdbLog implements Log {
   readonly #options: LmdbLogOptions;
   #histories: RoomHistories;
   #opened: Opened | undefined;
-  #position = 0;
-  /** Positions up to this one are reserved on the disk. */
-  #reserved = 0;
-  /** What is being reserved; rejects where it cannot be. */
-  #reserving: Promise<void> | undefined;
   /** From the monotonic clock to the log's own: the wall clock of the start, which nobody steps. */
   #offsetMs = 0;
   /** Resolves when LMDB has got all appends; never rejects. */
@@ -109,16 +97,11 @@ export class LmdbLog implements Log {
     const store = await Store.open(folder, clock);
     try {
       const { file } = store;
-      const state = file.readState();
-      const epoch = !state || state.isCopy ? randomBytes(5).toString('hex') : state.epoch;
-      const reserved = state?.reserved ?? 0;
+      const positions = await StorePositions.open(file);
       this.#histories = new RoomHistories(settings);
-      this.#position = reserved;
-      this.#reserved = reserved + RESERVED_AHEAD;
-      await file.putState({ epoch, reserved: this.#reserved });
       // After a clock that was ahead time stands still: no message is older than the one before it.
       this.#offsetMs = Math.max(clock.now(), file.newestAtMs()) - clock.monotonic();
-      this.#opened = { store, ...this.#parts(store, new Ids(epoch)) };
+      this.#opened = { store, positions, ...this.#parts(store, positions) };
       this.#opened.trimmer.start();
     } catch (error) {
       await store.close();
@@ -126,8 +109,9 @@ export class LmdbLog implements Log {
     }
   }
 
-  #parts(store: Store, ids: Ids) {
+  #parts(store: Store, positions: StorePositions) {
     const { file, space } = store;
+    const { ids } = positions;
     const { settings, clock, maxBytes, onFault } = this.#options;
     const nowMs = () => this.#nowMs;
     const onDamaged = (what: string) => this.#damaged(what);
@@ -140,34 +124,36 @@ export class LmdbLog implements Log {
       maxBytes,
       onFault,
       nowMs,
-      position: () => this.#position,
+      position: () => positions.newest,
     });
-    return { ids, reader, trimmer, writer: new StoreWriter(store, trimmer) };
+    return { reader, trimmer, writer: new StoreWriter(store, trimmer) };
   }
 
   async close(): Promise<void> {
     if (!this.#opened) return;
-    const { store, ids, trimmer } = this.#opened;
+    const { store, positions, trimmer } = this.#opened;
     await trimmer.stop();
     this.#opened = undefined;
     await this.#settled();
     try {
-      await store.file.putState({ epoch: ids.epoch, reserved: this.#position });
+      await positions.close();
     } finally {
       await store.close();
     }
   }
 
   async head(): Promise<Position> {
-    return { position: this.#position, id: this.idAt(this.#position) };
+    const { newest, ids } = this.#open.positions;
+    return { position: newest, id: ids.at(newest) };
   }
 
   idAt(position: number): string {
-    return this.#open.ids.at(position);
+    return this.#open.positions.ids.at(position);
   }
 
   positionOf(id: string): number | undefined {
-    return this.#open.ids.positionOf(id, this.#position);
+    const { newest, ids } = this.#open.positions;
+    return ids.positionOf(id, newest);
   }
 
   append(
@@ -243,29 +229,22 @@ export class LmdbLog implements Log {
     dataBytes: number,
     changesOf: (messages: readonly Message[]) => readonly RecordChange[] = () => [],
   ): Promise<Appended> {
-    const { store, ids, writer } = this.#open;
-    while (this.#position + entries.length > this.#reserved) await this.#reserve(entries.length);
+    const { store, positions, writer } = this.#open;
+    await positions.reserve(entries.length);
     const growth = await writer.takeSpace(entries.length, dataBytes);
     const atMs = this.#nowMs;
     const messages: KeptMessage[] = [];
     const encoded: EncodedMessage[] = [];
-    let data: string | undefined;
-    let bytes = 0;
     let sliceBytes = 0;
-    for (const entry of entries) {
-      // A broadcast to many rooms is many entries with the same data.
-      if (entry.data !== data) bytes = memoryOf(entry.data);
-      data = entry.data;
-      const position = ++this.#position;
-      const id = ids.at(position);
-      const message = { position, id, event: { id, ...entry }, atMs, bytes };
+    for (const message of numbered(entries, atMs, () => positions.next())) {
+      const { position, event } = message;
       messages.push(message);
-      if (entry.room !== undefined) {
+      if (event.room !== undefined) {
         // What no history keeps is not stored: its position is reserved, and not given again.
-        encoded.push({ position, room: entry.room, atMs, value: encodeMessage(message.event, atMs) });
-        this.#histories.add(entry.room, message, position - 1);
+        encoded.push({ position, room: event.room, atMs, value: encodeMessage(event, atMs) });
+        this.#histories.add(event.room, message, position - 1);
       }
-      sliceBytes += bytes;
+      sliceBytes += message.bytes;
       if (messages.length % MESSAGES_PER_SLICE === 0 || sliceBytes > BYTES_PER_SLICE) {
         sliceBytes = 0;
         await nextIteration();
@@ -275,7 +254,7 @@ export class LmdbLog implements Log {
     const ended = committed.finally(() => {
       this.#pendingBytes -= dataBytes;
     });
-    if (this.#reserved - this.#position < RESERVED_AHEAD / 2) void this.#reserve(0).catch(() => {});
+    positions.reserveAhead();
     return { messages, stored: this.#stored(ended, messages, store.file) };
   }
 
@@ -291,20 +270,6 @@ export class LmdbLog implements Log {
       }
       throw error;
     }
-  }
-
-  /** Reserves positions for so many more messages than now. */
-  #reserve(count: number): Promise<void> {
-    this.#reserving ??= this.#putReserved(this.#position + count + RESERVED_AHEAD).finally(() => {
-      this.#reserving = undefined;
-    });
-    return this.#reserving;
-  }
-
-  async #putReserved(reserved: number): Promise<void> {
-    const { store, ids } = this.#open;
-    await store.file.putState({ epoch: ids.epoch, reserved });
-    this.#reserved = reserved;
   }
 
   /** Resolves when all appends that have begun are on the disk, or have failed. */
@@ -346,7 +311,7 @@ export class LmdbLog implements Log {
 
   /** One that memory does not have yet is kept there as soon as it has messages. */
   #historyOf(room: string): RoomHistory {
-    return this.#histories.get(room, this.#nowMs) ?? new RoomHistory(this.#position);
+    return this.#histories.get(room, this.#nowMs) ?? new RoomHistory(this.#open.positions.newest);
   }
 
   #damaged(what: string): void {
@@ -356,7 +321,7 @@ export class LmdbLog implements Log {
 
   /** The newest position below what memory has. */
   #missingUpTo(history: RoomHistory | undefined): number {
-    return (history?.messages[0]?.position ?? this.#position + 1) - 1;
+    return (history?.messages[0]?.position ?? this.#open.positions.newest + 1) - 1;
   }
 
   get #open(): Opened {

@@ -18,7 +18,7 @@ import {
 import {
   type CurrentHistorySettings,
   type KeptMessage,
-  memoryOf,
+  numbered,
   RoomHistories,
   RoomHistory,
 } from './room-histories.ts';
@@ -71,17 +71,13 @@ export class MemoryLog implements Log {
     // Not the wall clock: setting it makes no message old.
     const atMs = this.#clock.monotonic();
     const messages: KeptMessage[] = [];
-    let data: string | undefined;
-    let bytes = 0;
-    for (const entry of entries) {
-      // A broadcast to many rooms is many entries with the same data.
-      if (entry.data !== data) bytes = memoryOf(entry.data);
-      data = entry.data;
+    const next = () => {
       const position = ++this.#position;
-      const id = this.idAt(position);
-      const message = { position, id, event: { id, ...entry }, atMs, bytes };
-      if (entry.room !== undefined)
-        this.#histories.add(entry.room, message, this.#histories.droppedWithRooms);
+      return { position, id: this.idAt(position) };
+    };
+    for (const message of numbered(entries, atMs, next)) {
+      const { room } = message.event;
+      if (room !== undefined) this.#histories.add(room, message, this.#histories.droppedWithRooms);
       messages.push(message);
       if (messages.length % ENTRIES_PER_SLICE === 0) await nextIteration();
     }

@@ -1,6 +1,6 @@
 import type { JsonText } from '../hub/event.ts';
 import type { Limits } from '../limits.ts';
-import type { History, Message, Retention } from './log.ts';
+import type { Entry, History, Message, Position, Retention } from './log.ts';
 
 export interface HistorySettings {
   readonly limits: Pick<Limits, 'historyBytes' | 'totalHistoryBytes'>;
@@ -167,6 +167,23 @@ export class RoomHistories {
     history.bytes -= message.bytes;
     this.#bytes -= message.bytes;
     return message.position;
+  }
+}
+
+/** The messages that entries become, each with the position that it takes at that moment. */
+export function* numbered(
+  entries: readonly Entry[],
+  atMs: number,
+  next: () => Position,
+): Iterable<KeptMessage> {
+  let data: JsonText | undefined;
+  let bytes = 0;
+  for (const entry of entries) {
+    // A broadcast to many rooms is many entries with the same data.
+    if (entry.data !== data) bytes = memoryOf(entry.data);
+    data = entry.data;
+    const { position, id } = next();
+    yield { position, id, event: { id, ...entry }, atMs, bytes };
   }
 }
 

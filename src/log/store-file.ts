@@ -1,12 +1,12 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { type Clock, systemClock } from '../clock.ts';
 import type { JsonText, RoomEvent } from '../hub/event.ts';
 import type { Ids } from './ids.ts';
 import type { RecordChange, RecordKind } from './log.ts';
 import { type KeptMessage, memoryOf } from './room-histories.ts';
+import { CHECKSUM_BYTES, sealed, unsealed } from './sealed.ts';
 import { StoreCommits } from './store-commits.ts';
 import type { StoreError } from './store-error.ts';
 
@@ -286,7 +286,8 @@ export class StoreFile {
 
   /** `undefined`: it is damaged. */
   message(position: number, ids: Ids): KeptMessage | undefined {
-    const text = unsealed(this.#messages.get(position));
+    // Not copied into a buffer of its own: it is read before the next one is asked for.
+    const text = unsealed(this.#messages.getBinaryFast(position));
     if (text === undefined) return undefined;
     const end = text.indexOf('\n');
     const [atMs, head] = JSON.parse(text.slice(0, end));
@@ -342,22 +343,4 @@ function roomOf(value: Buffer): string | undefined {
 /** The value of a message. The data comes last, as the JSON that it is already. */
 export function encodeMessage({ id, data = 'null', ...head }: RoomEvent, atMs: number): Buffer {
   return sealed(`${JSON.stringify([atMs, head])}\n${data}`);
-}
-
-/** Text behind its checksum. */
-function sealed(text: string): Buffer {
-  const value = Buffer.allocUnsafe(CHECKSUM_BYTES + Buffer.byteLength(text));
-  value.write(text, CHECKSUM_BYTES);
-  value.writeUInt32LE(crc32(value.subarray(CHECKSUM_BYTES)), 0);
-  return value;
-}
-
-const CHECKSUM_BYTES = 4;
-
-/** `undefined`: it is missing, or not what was sealed. */
-function unsealed(value: Buffer | undefined): string | undefined {
-  if (!value || value.length < CHECKSUM_BYTES) return undefined;
-  // Of the string, since another view of the bytes takes longer. What is no UTF-8 gives another string.
-  const text = value.toString('utf8', CHECKSUM_BYTES);
-  return crc32(text) === value.readUInt32LE(0) ? text : undefined;
 }

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { setImmediate as nextIteration } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
+import { CHECKSUM_BYTES } from './sealed.ts';
 
 // The layout of an LMDB file, version 2, as in mdb.c of the package lmdb; numbers are little-endian there as
 // on all machines that the package has binaries for.
@@ -20,8 +21,6 @@ const TABLE_BYTES = 48;
 const NO_PAGE = 2n ** 64n - 1n;
 const MAX_DEPTH = 32;
 
-/** Before a sealed value: see `StoreFile`. */
-const CHECKSUM_BYTES = 4;
 /** Tables whose values are sealed; the root table too, but for those that describe tables. */
 const SEALED_TABLES: ReadonlySet<string> = new Set(['', 'messages', 'records']);
 
