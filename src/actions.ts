@@ -118,7 +118,9 @@ function token({ hub, access }: ActionParts): ClientAction {
       connection.subscriber = subscriber;
       for (const room of [...connection.rooms]) {
         if (access.mayStay(room, connection)) continue;
-        connection.send(closingText({ ...CLOSE.forbidden, reason: 'the token does not cover it' }, room));
+        connection.send(
+          closingText({ ...CLOSE.forbidden, reason: 'the token does not cover it' }, 'room', room),
+        );
         hub.leave(connection, room);
       }
       const { expiresAtMs } = subscriber;

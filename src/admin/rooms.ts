@@ -89,7 +89,7 @@ export const roomRoutes = {
   close: adminCall('Rooms', 'closeRoom', 'delete', '/admin/rooms/{room}', {
     summary: 'Close a room',
     description:
-      'A connection that is in no other room is closed with 4001; others stay open. Each member gets `closing` with the reason, and whether and when to connect again. The room admits no client while the lock lasts, also after a restart. A room that is locked already gets the new lock. 503 where the lock cannot be stored.',
+      'A connection that is in no other room is closed with 4001; others stay open. Each member gets `closing` with the reason, whether the connection or only its place in the room ends, and whether and when to connect again. The room admits no client while the lock lasts, also after a restart. A room that is locked already gets the new lock. 503 where the lock cannot be stored.',
     request: {
       params: roomParams,
       query: z.strictObject({

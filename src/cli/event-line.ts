@@ -1,4 +1,4 @@
-import type { CloseReason, Received } from '../client/messages.ts';
+import type { Closing, Received } from '../client/messages.ts';
 import { statusWords } from '../client/status-text.ts';
 
 /**
@@ -41,11 +41,12 @@ export function eventLine(received: Received, receivedAtMs: number, unbroken: bo
 }
 
 /** The data of a `closing` event in words. */
-export function closingWords({ code, reason, reconnect, retryAfterMs }: CloseReason): string {
+export function closingWords({ code, reason, reconnect, retryAfterMs, ends }: Closing): string {
   const back = reconnect
     ? `come back${retryAfterMs === undefined ? '' : ` in ${(retryAfterMs / 1000).toFixed(1)} s`}`
     : 'do not come back';
-  return `the server is closing: ${reason} (${code}); ${back}`;
+  const what = ends === 'room' ? 'the room is closing' : 'the server is closing';
+  return `${what}: ${reason} (${code}); ${back}`;
 }
 
 function localTime(ms: number): string {

@@ -1,5 +1,5 @@
 import { ChainCheck } from '../client/chain-check.ts';
-import { type CloseReason, members, publishText, type Received } from '../client/messages.ts';
+import { type Closing, members, publishText, type Received } from '../client/messages.ts';
 import { type ClientState, ReconnectingClient } from '../client/reconnecting-client.ts';
 import type { Ending } from '../client/wire.ts';
 import { type Clock, systemClock } from '../clock.ts';
@@ -134,7 +134,7 @@ class Watch {
     const { reply, error, event, tick, room } = received;
     const { schedule, state } = members(received.data);
     // What the contract promises for its data.
-    if (event === 'closing') this.#noteClosing(received.data as CloseReason, room);
+    if (event === 'closing') this.#noteClosing(received.data as Closing, room);
     if (event === 'status' && state === 'changed') this.#chain(room, String(schedule)).restart();
     const isUnbroken = !tick || this.#chain(room, tick.schedule).take(tick);
     if (this.#options.json) this.#print(jsonLine(text));
@@ -142,7 +142,7 @@ class Watch {
     else if (event !== 'closing') this.#print(eventLine(received, this.#options.clock.now(), isUnbroken));
   }
 
-  #noteClosing(closing: CloseReason, room: string | undefined): void {
+  #noteClosing(closing: Closing, room: string | undefined): void {
     this.#note(`${room === undefined ? '' : `${room}: `}${closingWords(closing)}`);
   }
 

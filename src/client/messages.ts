@@ -1,6 +1,6 @@
 import type { EventHead, ReplyError, Tick } from '../protocol/event.ts';
 
-export type { CloseReason } from '../protocol/close-reason.ts';
+export type { CloseReason, Closing } from '../protocol/close-reason.ts';
 export { SERVER_EVENTS, type Tick, type Transport } from '../protocol/event.ts';
 
 /**

@@ -102,7 +102,7 @@ export class Commands {
       if (member.rooms.size === 1) {
         close(member, reason, name);
       } else {
-        member.send(closingText(reason, name));
+        member.send(closingText(reason, 'room', name));
         leave(member, name);
       }
     });

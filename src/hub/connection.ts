@@ -1,4 +1,4 @@
-import type { CloseReason } from '../protocol/close-reason.ts';
+import type { CloseReason, Closing, Ends } from '../protocol/close-reason.ts';
 import { Refusal } from './errors.ts';
 import type { JsonText, RoomMatcher, Sender, Target } from './event.ts';
 import { Frame, type Transport } from './frame.ts';
@@ -102,10 +102,10 @@ export class Connection {
     return new Frame(this.outbox.format.encode(text, id));
   }
 
-  /** Sends a `closing` event, then closes. */
+  /** Sends a `closing` event, then closes. `room`: the only one that the connection was in. */
   close(reason: CloseReason, room?: string): void {
     this.#isClosed = true;
-    this.outbox.close(reason, this.frame(closingText(reason, room)));
+    this.outbox.close(reason, this.frame(closingText(reason, 'connection', room)));
   }
 
   /** How the client is named in the messages that it publishes. */
@@ -116,8 +116,9 @@ export class Connection {
 }
 
 /** The event that says that a connection, or its place in one room, is about to end. */
-export function closingText(reason: CloseReason, room?: string): JsonText {
-  return JSON.stringify({ event: 'closing', room, data: reason });
+export function closingText(reason: CloseReason, ends: Ends, room?: string): JsonText {
+  const data: Closing = { ...reason, ends };
+  return JSON.stringify({ event: 'closing', room, data });
 }
 
 /**

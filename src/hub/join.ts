@@ -123,7 +123,7 @@ export class Joins {
     this.#timed(() =>
       connection.outbox.release([
         new Encoding(hello).in(connection.outbox.format),
-        ...[...locked].map(([room, closing]) => connection.frame(closingText(closing, room))),
+        ...[...locked].map(([room, closing]) => connection.frame(closingText(closing, 'room', room))),
         ...current,
         ...missed.frames,
       ]),

@@ -1,10 +1,18 @@
-/** Why the server closes a connection, and whether and when to reconnect; the data of `closing`. */
+/** Why the server closes a connection, and whether and when to reconnect. */
 export interface CloseReason {
   readonly code: number;
   readonly reason: string;
   readonly reconnect: boolean;
   /** Absent where `reconnect` is false. */
   readonly retryAfterMs?: number;
+}
+
+/** What is over with a `closing` event: the connection, or only its place in the room that the event names. */
+export type Ends = 'connection' | 'room';
+
+/** The data of a `closing` event. */
+export interface Closing extends CloseReason {
+  readonly ends: Ends;
 }
 
 /** The code of an end that both sides wanted. */

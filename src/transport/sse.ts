@@ -119,7 +119,10 @@ export function writeStreamRefusal(
 }
 
 function refusalBody(closing: CloseReason): string {
-  return retryField(closing.retryAfterMs ?? RETRY_MS) + sseFormat.encode(closingText(closing)).toString();
+  return (
+    retryField(closing.retryAfterMs ?? RETRY_MS) +
+    sseFormat.encode(closingText(closing, 'connection')).toString()
+  );
 }
 
 /**

@@ -95,12 +95,17 @@ describe('jsonLine', () => {
 
 describe('closingWords', () => {
   it('says why, and whether and when to come back', () => {
-    const restart = { code: 1012, reason: 'server is restarting', reconnect: true };
+    const restart = {
+      code: 1012,
+      reason: 'server is restarting',
+      reconnect: true,
+      ends: 'connection',
+    } as const;
     expect(closingWords({ ...restart, retryAfterMs: 2500 })).toBe(
       'the server is closing: server is restarting (1012); come back in 2.5 s',
     );
-    expect(closingWords({ code: 4001, reason: 'over', reconnect: false })).toMatch(
-      /\(4001\); do not come back$/,
+    expect(closingWords({ code: 4001, reason: 'over', reconnect: false, ends: 'room' })).toBe(
+      'the room is closing: over (4001); do not come back',
     );
   });
 });

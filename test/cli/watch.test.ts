@@ -242,8 +242,12 @@ describe('watch', () => {
     const clock = new ManualClock();
     start({ clock });
     const { socket, tell } = await visit();
-    tell({ event: 'closing', room: 'a', data: { code: 4001, reason: 'over', reconnect: false } });
-    await notes('a: the server is closing: over');
+    tell({
+      event: 'closing',
+      room: 'a',
+      data: { code: 4001, reason: 'over', reconnect: false, ends: 'room' },
+    });
+    await notes('a: the room is closing: over');
     socket.terminate();
     await notes('coming back in');
     clock.advance(1000);

@@ -61,7 +61,10 @@ it('ends a connection when its token has expired, over WebSocket and SSE', async
   clock.advance(64_000);
   expect((await admin('/connections')).items).toHaveLength(4);
   clock.advance(2000);
-  const expired = { code: 4003, reason: 'token expired', reconnect: true, retryAfterMs: expect.any(Number) };
+  const expired = {
+    ...{ code: 4003, reason: 'token expired', reconnect: true },
+    ...{ retryAfterMs: expect.any(Number), ends: 'connection' },
+  };
   for (const each of [socket, stream]) expect((await each.event('closing')).data).toEqual(expired);
   expect(await socket.closed).toEqual({ code: 4003, reason: 'token expired' });
   await expect.poll(async () => (await admin('/connections')).items).toHaveLength(2);
@@ -126,7 +129,7 @@ it('leaves the rooms that a newer token does not cover', async () => {
   await guest.ask({ action: 'token', data: { token: await token({ sub: 'ann', rooms: 'ops-2' }) } });
   expect(await guest.event('closing')).toMatchObject({
     room: 'ops-1',
-    data: { code: 4003, reconnect: false },
+    data: { code: 4003, reconnect: false, ends: 'room' },
   });
   const { items } = (await admin('/connections')) as { items: { rooms: string[] }[] }; // as openapi.yaml has it
   expect(items.map(({ rooms }) => rooms)).toEqual([['lobby', 'ops-2']]);
@@ -134,6 +137,14 @@ it('leaves the rooms that a newer token does not cover', async () => {
   expect(statusOf(await guest.ask({ action: 'subscribe', room: 'ops-2' }))).toBeUndefined();
   const stranger = await visit('lobby');
   expect(statusOf(await stranger.ask({ action: 'subscribe', room: 'ops-2' }))).toBe(401);
+});
+
+it('leaves the last room as well, says that only the room ends, and keeps the connection', async () => {
+  const { visit, token } = await guarded();
+  const guest = await visit('ops-1', { sub: 'ann', rooms: 'ops-1' });
+  await guest.ask({ action: 'token', data: { token: await token({ sub: 'ann', rooms: 'ops-2' }) } });
+  expect(await guest.event('closing')).toMatchObject({ room: 'ops-1', data: { ends: 'room' } });
+  expect((await guest.ask({ action: 'subscribe', room: 'ops-2' })).data).toMatchObject({ room: 'ops-2' });
 });
 
 it('renews nothing without a token, or where tokens are not looked at', async () => {

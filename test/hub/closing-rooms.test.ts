@@ -24,9 +24,9 @@ describe('closing a room', () => {
     expect(await hub.closeRoom('a', forGood)).toEqual({ room: 'a', connections: 2, lockedUntil: null });
     await say('b', 1);
     await quiet();
-    expect(only.sink.seen).toEqual([
-      { event: 'closing', room: 'a', data: { code: 4001, reason: 'room closed', reconnect: false } },
-    ]);
+    const told = { code: 4001, reason: 'room closed', reconnect: false };
+    expect(only.sink.seen).toEqual([{ event: 'closing', room: 'a', data: { ...told, ends: 'connection' } }]);
+    expect(both.sink.seen[0]).toEqual({ event: 'closing', room: 'a', data: { ...told, ends: 'room' } });
     expect(only.sink.closed).toEqual({ code: 4001, reason: 'room closed', reconnect: false });
     expect(events(both)).toEqual(['closing a 4001', 'message b 1']);
     expect(both.sink.closed).toBeUndefined();
@@ -185,7 +185,9 @@ describe('closing a room', () => {
     expect(some.sink.seen[0]?.data?.rooms).toEqual(['b']);
     const none = connect();
     await hub.join(none.connection, ['a'], undefined);
-    expect(none.sink.seen).toMatchObject([{ event: 'closing', room: 'a', data: { reason: 'cleaning' } }]);
+    expect(none.sink.seen).toMatchObject([
+      { event: 'closing', room: 'a', data: { reason: 'cleaning', ends: 'connection' } },
+    ]);
     expect(none.sink.closed?.code).toBe(4001);
   });
 });

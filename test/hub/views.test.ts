@@ -131,7 +131,10 @@ describe('closing a connection', () => {
     await quiet();
     expect(one.sink.closed).toEqual({ code: 4004, reason: 'closed by an administrator', reconnect: false });
     expect(two.sink.seen).toMatchObject([
-      { event: 'closing', data: { code: 4004, reason: 'out of order', reconnect: false } },
+      {
+        event: 'closing',
+        data: { code: 4004, reason: 'out of order', reconnect: false, ends: 'connection' },
+      },
     ]);
     expect(closed).toEqual([one, two].map(({ connection }) => [connection.id, 4004]));
   });
@@ -147,6 +150,7 @@ describe('closing a connection', () => {
       reason: 'internal error',
       reconnect: true,
       retryAfterMs: expect.any(Number),
+      ends: 'connection',
     });
   });
 });

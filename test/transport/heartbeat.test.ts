@@ -304,7 +304,10 @@ describe('heartbeats of a real server', () => {
     const heard = await silent.all();
     clearInterval(timer);
     const closing = JSON.parse(/\{"event":"closing".*?\}\}/.exec(heard)?.[0] ?? '{}');
-    expect(closing.data).toEqual({ code: 4201, reason: 'no sign of life', reconnect: true, retryAfterMs: 0 });
+    expect(closing.data).toEqual({
+      ...{ code: 4201, reason: 'no sign of life', reconnect: true },
+      ...{ retryAfterMs: 0, ends: 'connection' },
+    });
     // The close frame: its length, then the code.
     expect(
       silent.bytes.indexOf(Buffer.from([0x88, 2 + 'no sign of life'.length, 4201 >> 8, 4201 & 0xff])),

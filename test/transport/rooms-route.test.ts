@@ -225,7 +225,10 @@ describe('what is closed for a while', () => {
     expect(Number(retry)).toBeGreaterThanOrEqual(29_000);
     expect(JSON.parse(data ?? '')).toEqual({
       event: 'closing',
-      data: { code: 4001, reason: 'cleaning', reconnect: true, retryAfterMs: Number(retry) },
+      data: {
+        ...{ code: 4001, reason: 'cleaning', reconnect: true },
+        ...{ retryAfterMs: Number(retry), ends: 'connection' },
+      },
     });
   });
 
@@ -244,7 +247,7 @@ describe('what is closed for a while', () => {
     expect((await guest.event('hello')).data.rooms).toEqual(['roof']);
     expect(await guest.event('closing')).toMatchObject({
       room: 'attic',
-      data: { code: 4001, reason: 'cleaning', reconnect: true },
+      data: { code: 4001, reason: 'cleaning', reconnect: true, ends: 'room' },
     });
     guest.leave();
   });
