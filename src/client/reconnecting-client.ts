@@ -88,7 +88,8 @@ export class ReconnectingClient {
   #rooms: Set<unknown> | undefined;
   /** Whether the server named the time that it waits now. */
   #isTold = false;
-  #closing: { readonly reason: CloseReason; readonly room: string | undefined } | undefined;
+  /** Why the server ends the connection, where it has said so. */
+  #closing: CloseReason | undefined;
   #isPaused = false;
   #silentMs = 0;
   #cancelSilence: Cancel = () => {};
@@ -247,15 +248,14 @@ export class ReconnectingClient {
       const wasIn = this.#rooms?.delete(room) === true;
       // What the contract promises for its data.
       const reason = received.data as CloseReason;
-      this.#closing = { reason, room };
-      if (room !== undefined && this.#rooms?.size)
-        this.#left(room, reason, wasIn ? this.#lastId : this.#since);
+      if (data.ends === 'room') this.#left(room, reason, wasIn ? this.#lastId : this.#since);
+      else this.#closing = reason;
     }
     this.#watchForSilence();
     listener.onReceived(received, text);
   }
 
-  /** The connection stays open for other rooms. `since`: the last id that may stand for this one. */
+  /** The connection stays open, for other rooms if there are any. `since`: the last id that may stand for this one. */
   #left(room: unknown, { reconnect, retryAfterMs }: CloseReason, since: string | undefined): void {
     const toldMs = reconnect ? (retryAfterMs ?? backOffMs(0)) : undefined;
     // Where it has to connect again the other rooms are disturbed.
@@ -318,7 +318,7 @@ export class ReconnectingClient {
     this.#cancelReturns();
     this.#wire = undefined;
     const isClosed = wireEnding.how === 'closed';
-    const ending = isClosed ? { ...wireEnding, closing: this.#closingFor(wireEnding.code) } : wireEnding;
+    const ending = isClosed ? { ...wireEnding, closing: this.#closing } : wireEnding;
     const lastedMs = this.#clock.monotonic() - this.#enteredAtMs;
     if (this.isOpen && lastedMs >= LASTING_MS) this.#failures = 0;
     let toldMs = reconnectDelayMs(ending, this.#failures);
@@ -333,17 +333,6 @@ export class ReconnectingClient {
     this.#failures += 1;
     this.#cancelRetry = this.#clock.after(delayMs, () => this.connect());
     this.#enter({ name: toldMs === undefined ? 'closed' : 'waiting', ending, delayMs });
-  }
-
-  /**
-   * The `closing` event that explains this end. One about a single room of several does so only where the
-   * connection ended with its code, or no room is left: SSE has no code.
-   */
-  #closingFor(code: number): CloseReason | undefined {
-    if (!this.#closing) return undefined;
-    const { reason, room } = this.#closing;
-    const isMeant = room === undefined || reason.code === code || this.#rooms?.size === 0;
-    return isMeant ? reason : undefined;
   }
 }
 

@@ -110,10 +110,10 @@ describe('ReconnectingClient', () => {
   }
 
   const names = () => states.map(({ name }) => name);
-  const closing = (reconnect: boolean, room?: string) => ({
+  const closing = (reconnect: boolean, room?: string, ends = room === undefined ? 'connection' : 'room') => ({
     event: 'closing',
     room,
-    data: { code: 4001, reason: 'over', reconnect, ...(reconnect && { retryAfterMs: 7000 }) },
+    data: { code: 4001, reason: 'over', reconnect, ...(reconnect && { retryAfterMs: 7000 }), ends },
   });
 
   it('hands over what comes, and resumes from the last id', () => {
@@ -208,23 +208,18 @@ describe('ReconnectingClient', () => {
       expect(delayMs()).toBeLessThanOrEqual(1000);
     });
 
-    it('of a room is why where the connection ended with its code', () => {
-      opened().receive(closing(false, 'a'));
-      wire().lose(4001);
+    it('of the only room is why the connection ended, also where there is no code, as over SSE', () => {
+      opened().receive({ event: 'hello', data: { rooms: ['a'] } });
+      wire().receive(closing(false, 'a', 'connection'));
+      wire().lose();
       expect(states.at(-1)).toMatchObject({ name: 'closed', ending: { closing: { reason: 'over' } } });
     });
 
-    it('of the only room is why where there is no code, as over SSE', () => {
+    it('of the last room that a newer token does not cover is not why: the connection stays', () => {
       opened().receive({ event: 'hello', data: { rooms: ['a'] } });
-      wire().receive(closing(false, 'a'));
-      wire().lose();
-      expect(names().at(-1)).toBe('closed');
-    });
-
-    it('of a room is not why where another one was subscribed to', () => {
-      opened().receive({ event: 'hello', data: { rooms: ['a'] } });
+      wire().receive(closing(false, 'a', 'room'));
       wire().receive({ reply: 'subscribe', data: { room: 'b' } });
-      wire().receive(closing(false, 'a'));
+      expect(names().at(-1)).toBe('open');
       wire().lose();
       expect(names().at(-1)).toBe('waiting');
     });
