@@ -36,8 +36,8 @@ describe('the blocks of the documents', () => {
         ...['status', 'hello', 'heartbeat', 'closing', 'reply', 'error'],
       ].map((name) => `json ${name}`),
     ];
-    // In e2e/nginx.test.ts and docs/tokens.test.ts.
-    const elsewhere = ['nginx', 'text', 'json access', 'sh token'];
+    // In e2e/proxies.test.ts and docs/tokens.test.ts.
+    const elsewhere = ['nginx', 'haproxy', 'caddyfile', 'text', 'json access', 'sh token'];
     const others = BLOCKS.filter(({ kind }) => ![...tried, ...elsewhere].includes(kind));
     // `npm start` is tried in e2e/npm-start.test.ts; the second is how these tests are run.
     expect(others.map(({ text }) => text)).toEqual([

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { vi } from 'vitest';
 import { PATIENCE } from '../feed/upstream.ts';
 import { requireTool } from '../helpers/browser.ts';
-import { emptyFolder, start } from './process.ts';
+import { emptyFolder, type Running, start } from './process.ts';
 
 /** Elsewhere than on Linux `127.0.0.2` is not an address of every machine. */
 export const NGINX = process.platform === 'linux' ? requireTool('nginx') : undefined;
@@ -28,13 +28,17 @@ export async function startNginx(port: number, lines: string): Promise<void> {
     http { access_log off; ${temporary.join(' ')}
       server { listen 127.0.0.1:${port} backlog=4096; ${lines} } }`;
   writeFileSync(join(folder, 'nginx.conf'), config);
-  const running = start(NGINX ?? '', ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr']);
+  await listening('nginx', start(NGINX ?? '', ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr']), port);
+}
+
+/** Waits until a proxy that was started on this port answers, whatever it says. */
+export async function listening(name: string, running: Running, port: number): Promise<void> {
   let code: number | string | undefined;
   void running.ended.then((ended) => {
     code = ended;
   });
   await vi.waitUntil(async () => {
-    if (code !== undefined) throw new Error(`nginx ended with ${code}: ${running.stderr.all.join('\n')}`);
+    if (code !== undefined) throw new Error(`${name} ended with ${code}: ${running.stderr.all.join('\n')}`);
     return fetch(`http://127.0.0.1:${port}/livez`).then(
       () => true,
       () => false,
