@@ -4,7 +4,7 @@ import { WebSocket } from 'ws';
 import { belfry, fileWith, ready, type Server } from './process.ts';
 
 /** `npm run crash -- --kills 200` sets it. */
-const KILLS = Number(process.env.CRASH_KILLS ?? 6);
+const KILLS = Number(process.env.CRASH_KILLS ?? 10);
 const ROOMS = ['a', 'b', 'c'];
 const KEYS = ['k1', 'k2', 'k3'];
 const LOCKED = ['l1', 'l2', 'l3'];
