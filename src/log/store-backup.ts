@@ -21,7 +21,7 @@ export async function markAsCopy(folder: string): Promise<void> {
   // LMDB must not be the first to find that a disk is full.
   const space = await StoreSpace.open(join(folder, STORE_FILE));
   try {
-    const file = new StoreFile(folder);
+    const file = await StoreFile.open(folder);
     try {
       const state = file.readState();
       if (state) await file.putState({ ...state, isCopy: true });

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import type { Database, RootDatabase } from 'lmdb';
 import { type Clock, systemClock } from '../clock.ts';
 import type { JsonText, RoomEvent } from '../hub/event.ts';
 import type { Ids } from './ids.ts';
@@ -100,14 +100,9 @@ export class StoreFile {
   readonly #tables: readonly Pick<Database, 'getStats'>[];
   readonly #pageSize: number;
 
-  /** Makes folder and file where they are missing. Throws LMDB's and Node's errors. */
-  constructor(folder: string, clock: Clock = systemClock) {
-    mkdirSync(folder, { recursive: true });
-    this.path = join(folder, STORE_FILE);
-    // What is committed is on disk. With `overlappingSync` it would be there some time later.
-    // Without `eventTurnBatching` lmdb makes no promise of its own, whose rejection nobody could handle.
-    const options = { encoding: 'binary', overlappingSync: false, eventTurnBatching: false } as const;
-    this.#root = open({ path: this.path, ...options });
+  private constructor(path: string, root: RootDatabase<Buffer, string>, clock: Clock) {
+    this.path = path;
+    this.#root = root;
     this.#messages = this.#root.openDB({ name: 'messages', encoding: 'binary' });
     this.#index = this.#root.openDB({ name: 'index', encoding: 'ordered-binary' });
     this.#lost = this.#root.openDB({ name: 'lost', encoding: 'ordered-binary' });
@@ -115,6 +110,18 @@ export class StoreFile {
     this.#commits = new StoreCommits(this.#root, clock);
     this.#tables = [this.#messages, this.#index, this.#lost, this.#records];
     this.#pageSize = (this.#root.getStats() as StoreStats).pageSize;
+  }
+
+  /** Makes folder and file where they are missing. Throws LMDB's and Node's errors. */
+  static async open(folder: string, clock: Clock = systemClock): Promise<StoreFile> {
+    // Only where there is a store: its machine code and what it imports take 20 to 40 ms of the start.
+    const { open } = await import('lmdb');
+    mkdirSync(folder, { recursive: true });
+    const path = join(folder, STORE_FILE);
+    // What is committed is on disk. With `overlappingSync` it would be there some time later.
+    // Without `eventTurnBatching` lmdb makes no promise of its own, whose rejection nobody could handle.
+    const options = { encoding: 'binary', overlappingSync: false, eventTurnBatching: false } as const;
+    return new StoreFile(path, open({ path, ...options }), clock);
   }
 
   /** `undefined` for a store that is new. Throws where it is damaged or of another version. */

@@ -46,7 +46,7 @@ export class Store {
         // LMDB must not be the first to find that a disk is full.
         space = await StoreSpace.open(path);
       }
-      file = new StoreFile(folder, clock);
+      file = await StoreFile.open(folder, clock);
       space ??= await StoreSpace.open(path);
       return new Store(file, space, lock);
     } catch (error) {

@@ -60,7 +60,7 @@ describe('StoreTrimmer', () => {
   /** Ends what is under way, and says what is left on the disk. */
   async function onDisk(room = 'a'): Promise<{ positions: number[]; lost: number }> {
     await log.close();
-    const file = new StoreFile(folder);
+    const file = await StoreFile.open(folder);
     const left = {
       positions: file.entriesAfter(room, 0, ALL).map((entry) => entry.position),
       lost: file.lostOf(room),
@@ -143,7 +143,7 @@ describe('StoreTrimmer', () => {
     await open();
     await append(1, 'new');
     await log.close();
-    const file = new StoreFile(folder);
+    const file = await StoreFile.open(folder);
     for (let n = 1; n <= 50_001; n++) void file.removeMessages(new Map([[`room-${n}`, [n]]]));
     await file.putState({ epoch: 'e', reserved: 60_000 });
     await file.close();
@@ -151,7 +151,7 @@ describe('StoreTrimmer', () => {
     expect(await read('room-45000', 44_999)).toEqual({ resumed: false, positions: [] });
     await looks(6);
     await log.close();
-    const after = new StoreFile(folder);
+    const after = await StoreFile.open(folder);
     const left = after.lostCount;
     const [oldest, newest] = [after.lostOf('room-1'), after.lostOf('room-50001')];
     await after.close();
