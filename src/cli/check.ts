@@ -2,13 +2,12 @@ import { totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
-import { createBelfry } from '../belfry.ts';
 import { systemClock } from '../clock.ts';
-import { applyOverrides } from '../config/load.ts';
 import { describeMemory } from '../config/memory-budget.ts';
 import { describeSchedules, explainSchedule } from '../config/schedule.ts';
 import type { Config } from '../config/schema.ts';
-import { CommandError, EXIT_FAILED, findNamed, orCommandError, type Terminal } from './command.ts';
+import { CommandError, EXIT_FAILED, type Terminal } from './command.ts';
+import { checkedConfig } from './configuration.ts';
 
 /** RFC 3339, the seconds optional. */
 const INSTANT = z.union([z.iso.datetime({ offset: true }), z.iso.datetime({ offset: true, precision: -1 })]);
@@ -65,20 +64,4 @@ function instantOf(text: string): number {
 
 function failed(line: string): CommandError {
   return new CommandError(EXIT_FAILED, [line]);
-}
-
-export interface CheckedConfig {
-  readonly label: string;
-  readonly config: Config;
-  readonly baseDirectory: string;
-}
-
-/** The configuration as `serve` would take it. Throws a `CommandError` with all its faults. */
-export function checkedConfig(path: string | undefined, terminal: Terminal): CheckedConfig {
-  const { document, label, baseDirectory } = orCommandError('', () => findNamed(path, terminal));
-  const { env } = terminal;
-  const { config } = orCommandError(label, () =>
-    createBelfry(applyOverrides(document, { env }), { env, baseDirectory }),
-  );
-  return { label, config, baseDirectory };
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { suggest } from '../config/errors.ts';
+import { suggest } from '../config/suggest.ts';
 import type { ExplainFlags } from './check.ts';
 import { CommandError, DEFAULT_URL, EXIT_FAILED, type Terminal } from './command.ts';
 import type { ServeFlags } from './serve.ts';

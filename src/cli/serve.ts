@@ -8,7 +8,7 @@ import { StoreError } from '../log/store-error.ts';
 import { isLoopback } from '../loopback.ts';
 import { createLogger, type Logger, neverBlock, written } from '../observe/log.ts';
 import type { Terminal } from './command.ts';
-import { findNamed, orCommandError } from './command.ts';
+import { findNamed, orCommandError } from './configuration.ts';
 import { ProcessEnd } from './process-end.ts';
 
 export interface ServeFlags {

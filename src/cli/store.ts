@@ -1,15 +1,14 @@
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { createBelfry } from '../belfry.ts';
 import { systemClock } from '../clock.ts';
-import { applyOverrides } from '../config/load.ts';
 import { hasContent } from '../log/store.ts';
 import { copyStore, markAsCopy } from '../log/store-backup.ts';
 import { StoreError } from '../log/store-error.ts';
 import { STORE_FILE } from '../log/store-file.ts';
 import { StoreLock } from '../log/store-lock.ts';
 import { checkPages } from '../log/store-pages.ts';
-import { CommandError, EXIT_FAILED, findNamed, orCommandError, type Terminal } from './command.ts';
+import { CommandError, EXIT_FAILED, type Terminal } from './command.ts';
+import { checkedConfig } from './configuration.ts';
 
 export interface StoreFlags {
   readonly config?: string;
@@ -98,11 +97,8 @@ async function exclusively(folder: string, work: (path: string) => Promise<void>
 /** The folder that `--path` names, or the configuration. */
 function folderOf({ config: file, path }: StoreFlags, terminal: Terminal): string {
   if (path !== undefined) return resolve(terminal.cwd(), path);
-  const { document, label, baseDirectory } = orCommandError('', () => findNamed(file, terminal));
-  const { env } = terminal;
-  const { store } = orCommandError(label, () =>
-    createBelfry(applyOverrides(document, { env }), { env, baseDirectory }),
-  ).config;
+  const { label, config, baseDirectory } = checkedConfig(file, terminal);
+  const { store } = config;
   if (!store) throw failed(`${label} has no store: write "store": {}, or name its folder with --path`);
   return resolve(baseDirectory, store.path);
 }

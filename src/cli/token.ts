@@ -11,8 +11,8 @@ import { parseConfig } from '../config/parse.ts';
 import { SOME_TIME_ACCEPTS, someCallDurationMs } from '../duration.ts';
 import { feedKinds } from '../feed/kinds.ts';
 import { Refusal } from '../hub/errors.ts';
-import { checkedConfig } from './check.ts';
 import { CommandError, EXIT_FAILED, type Terminal } from './command.ts';
+import { checkedConfig } from './configuration.ts';
 
 // The token alone goes to standard output, for scripts; all else to standard error.
 

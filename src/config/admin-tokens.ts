@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { ROLES, type Role, type TokenEntry } from '../access/tokens.ts';
 import { isLoopback } from '../loopback.ts';
-import { suggest } from './errors.ts';
 import { checkedString, DEFAULT_HOST, exactlyOneOf, hostFault, plainHost, roomPattern } from './fields.ts';
 import { isObject, valueAt } from './json.ts';
+import { suggest } from './suggest.ts';
 
 export function sha256Of(text: string): string {
   return createHash('sha256').update(text).digest('hex');

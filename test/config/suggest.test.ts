@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { suggest } from '../../src/config/errors.ts';
+import { suggest } from '../../src/config/suggest.ts';
 
 it.each([
   ['shedules', 'schedules'],
