@@ -44,6 +44,11 @@ export class Cost {
     return Number(this.#read('schedstat').split(' ')[1]) / 1e6;
   }
 
+  /** Processor time of its main thread since its start, in milliseconds; up to 4 ms behind. */
+  mainThreadMs(): number {
+    return Number(this.#read('schedstat').split(' ')[0]) / 1e6;
+  }
+
   residentKiB(): number {
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(this.#read('status'))?.[1]);
   }
