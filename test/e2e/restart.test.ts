@@ -8,7 +8,7 @@ import { streamWire, webSocketWire } from '../../src/client/wires.ts';
 import { DOCUMENTED, freePort, NGINX, startNginx } from './nginx.ts';
 import { belfry, fileWith, ready, type Server } from './process.ts';
 
-/** `npm run restart -- --clients 5000` sets it. */
+/** `npm run restart-storm -- --clients 5000` sets it. */
 const CLIENTS = Number(process.env.RESTART_CLIENTS ?? 90);
 /** The small dose has a limit that is small as well, so that it counts. */
 const PER_SECOND = process.env.RESTART_CLIENTS === undefined ? 50 : 1000;

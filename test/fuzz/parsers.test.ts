@@ -242,8 +242,10 @@ describe('an address', () => {
 });
 
 describe('a configuration', () => {
-  // It is the operator's own. For a cron that never fires croner takes 50 ms and more to find that out.
-  const watch = new Watch('configs', 1000);
+  const watch = new Watch('configs', {
+    maxHoldMs: 1000,
+    note: 'an operator writes it: 1000 ms are permitted, since croner takes 50 ms and more to see that a cron never fires',
+  });
 
   test('is accepted, or its faults are named', options, async () => {
     const almost = fc.record(

@@ -1,4 +1,4 @@
-// Restarts a server under thousands of clients, directly and behind nginx: npm run restart -- --clients 5000
+// Restarts a server under thousands of clients, directly and behind nginx: npm run restart-storm -- --clients 5000
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
