@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Admission } from './access/admission.ts';
 import { ConnectionLimiter } from './access/connection-limits.ts';
-import { RoomMessageRates, UserMessageRates } from './access/rate-limits.ts';
+import { ListenerMessageRates, RoomMessageRates } from './access/rate-limits.ts';
 import { RoomLimiter } from './access/room-limits.ts';
 import type { TokenEntry } from './access/tokens.ts';
 import { builtInActions } from './actions.ts';
@@ -170,7 +170,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
   // WebSocket and SSE, on a port of its own or through another server
 
   const roomRates = new RoomMessageRates(settings, clock);
-  const userRates = new UserMessageRates(settings, clock);
+  const listenerRates = new ListenerMessageRates(settings, clock);
   const actions = new ActionTable(builtInActions({ hub, clock, access: admission, roomRates }), {
     clock,
     onRefused,
@@ -200,8 +200,8 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
       attempts: new FailedAttempts(clock),
       addressOf: (c) => clientAddressOf(c, settings.current.addresses).address,
       settings,
-      countMessage(room, user) {
-        userRates.take(user ?? '');
+      countMessage(room, sender) {
+        listenerRates.take(sender);
         roomRates.take(room);
       },
       onCalled: (operation, status) => metrics.adminCalled(operation, status),

@@ -182,13 +182,13 @@ export class RoomMessageRates extends PublishRates<Pick<Limits, 'roomMessagesPer
   }
 }
 
-/** Rate at which one user may publish over plain HTTP: that of one client, whatever number of requests. */
-export class UserMessageRates extends PublishRates<MessageLimits> {
+/** Rate at which one listener may publish over plain HTTP: that of one client, whatever number of requests. */
+export class ListenerMessageRates extends PublishRates<MessageLimits> {
   protected rateOf({ messagesPerSecond: perSecond, messageBurst: burst }: MessageLimits): Rate {
     return { perSecond, burst };
   }
 
-  protected detailOf(_user: string, { perSecond }: Rate): string {
+  protected detailOf(_listener: string, { perSecond }: Rate): string {
     return `you may publish ${perSecond} messages a second (limits.messagesPerSecond)`;
   }
 }

@@ -7,8 +7,10 @@ import type { AdminEnv } from './guard.ts';
  * A call that acts, accepted or refused, as the log keeps it. It repeats neither what was sent nor a token.
  */
 export interface AuditEntry {
-  /** Name of the token. */
-  readonly token: string;
+  /** Name of the token; absent for the token of a listener. */
+  readonly token?: string;
+  /** User of the token of a listener; null where it names none, absent for a token of the admin API. */
+  readonly user?: string | null;
   /** Operation in openapi.yaml. */
   readonly action: string;
   /** Names by kind: what the path of the call names, or the target of a broadcast; absent: the whole server. */
@@ -43,12 +45,12 @@ export function auditEntry(
   { addressOf }: Pick<AuditParts, 'addressOf'>,
   beganAtMs: number,
 ): AuditEntry {
-  const { holder, notes } = c.var;
+  const { holder, subscriber, notes } = c.var;
   const target = { ...namesInPath(path, c.req.param()), ...namesOf(notes.target) };
   const reached = reachedBy(operationId, notes.answer, beganAtMs);
   const address = addressOf(c);
   return {
-    token: holder.name,
+    ...(subscriber ? { user: subscriber.user ?? null } : { token: holder.name }),
     action: operationId,
     ...(Object.keys(target).length > 0 && { target }),
     status: c.res.status,

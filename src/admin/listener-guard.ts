@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import type { RoomRules } from '../access/room-rules.ts';
 import type { SubscriberTokens } from '../access/subscriber-tokens.ts';
@@ -13,8 +14,11 @@ export interface ListenerParts {
       readonly subscribers?: Pick<SubscriberTokens, 'verify'> | undefined;
     };
   };
-  /** Counts a message of a user. Throws a 429 `Refusal` where the user, or the room, is above its rate. */
-  readonly countMessage: (room: string, user: string | undefined) => void;
+  /**
+   * Counts a message of a listener. Throws a 429 `Refusal` where the listener, or the room, is above its rate.
+   * `sender`: see `listenerId`.
+   */
+  readonly countMessage: (room: string, sender: string) => void;
 }
 
 /** The form of a JSON Web Token; a token of the admin API that looks like one still counts as that. */
@@ -35,14 +39,24 @@ export function listenerGuard(
     const subscriber = await subscribers.verify(token);
     const { user, mayPublish } = subscriber;
     c.set('subscriber', subscriber);
-    // For the log, and so that each user has keys of its own for `Idempotency-Key`.
+    // Only the role and `sha256` are read of it: the log has the user.
     c.set('holder', {
-      name: user === undefined ? 'a listener' : `user ${user}`,
+      name: 'a listener',
       role: 'publisher',
-      sha256: `user ${user ?? ''}`,
+      sha256: listenerId(user, token),
       covers: mayPublish,
     });
     await next();
     c.header('Cache-Control', 'no-store');
   };
+}
+
+/**
+ * Tells one listener from another, for rates and for `Idempotency-Key`. A user stays the same with a newer token;
+ * of a listener without a user only the token is known. Never the id of a token of the admin API, which holds no
+ * blank.
+ */
+function listenerId(user: string | undefined, token: string): string {
+  const id = user === undefined ? `token ${token}` : `user ${user}`;
+  return createHash('sha256').update(id).digest('hex');
 }

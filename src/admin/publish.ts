@@ -67,7 +67,7 @@ export function addPublish(
     const user = subscriber?.user;
     const from = subscriber && { from: user === undefined ? {} : { user } };
     const publication = { target, event, data: dataOf(bytes, limits), key, ttlMs, ...from };
-    const beforehand = subscriber && { beforehand: () => countMessage(room, user) };
+    const beforehand = subscriber && { beforehand: () => countMessage(room, holder.sha256) };
     const answer = await once<Published>(c, bytes, idempotency, (changesOf) =>
       hub.publish(publication, { changesOf, ...beforehand }),
     );

@@ -99,6 +99,24 @@ describe('the audit log', () => {
     ]);
   });
 
+  it('names the user of a listener, who cannot be taken for a token of that name', async () => {
+    const all = () => true;
+    const verify = async (token: string) => ({
+      user: token === 'e30.e30.a' ? 'ops' : undefined,
+      mayJoin: all,
+      mayPublish: all,
+      expiresAtMs: undefined,
+      endsAtMs: Number.POSITIVE_INFINITY,
+    });
+    Object.assign(server.settings, { subscribers: { verify } });
+    for (const token of ['e30.e30.a', 'e30.e30.b']) await server.call('POST /rooms/lobby', { token });
+    const entry = { action: 'publish', target: { room: 'lobby' }, status: 200, reached: 3 };
+    expect(server.acted).toEqual([
+      { user: 'ops', ...entry, address: OPS.address },
+      { user: null, ...entry, address: OPS.address },
+    ]);
+  });
+
   it.each([
     ['GET /admin/rooms', 'operator-token'],
     ['HEAD /admin/config', 'viewer-token'],

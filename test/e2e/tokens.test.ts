@@ -233,19 +233,24 @@ it('limits how fast one user publishes over HTTP, whatever its tokens', async ()
   for (const rooms of ['a', 'b', 'c', 'd']) statuses.push((await post({ sub: 'ann', rooms })).status);
   expect(statuses).toEqual([200, 200, 200, 429]);
   expect((await post({ sub: 'bob' })).status).toBe(200);
+  // Of a token without a user, the token counts.
+  for (const rooms of ['a', 'a', 'a', 'a', 'b']) statuses.push((await post({ rooms })).status);
+  expect(statuses.slice(4)).toEqual([200, 200, 200, 429, 200]);
 });
 
-it('sends once what a user repeats with a key, and keeps the keys of users apart', async () => {
+it('sends once what a listener repeats with a key, and keeps the keys of listeners apart', async () => {
   const { url, token } = await guarded();
-  const post = async (sub: string) => {
-    const authorization = `Bearer ${await token({ sub, publish: '*' })}`;
+  const post = async (claims: JWTPayload) => {
+    const authorization = `Bearer ${await token({ publish: '*', ...claims })}`;
     const headers = { authorization, 'idempotency-key': 'k' };
     const answer = await fetch(`${url}/rooms/lobby`, { method: 'POST', body: 'hi', headers });
-    return (await answer.json()) as { id: string }; // as openapi.yaml has it
+    return ((await answer.json()) as { id: string }).id; // as openapi.yaml has it
   };
-  const { id } = await post('ann');
-  expect((await post('ann')).id).toBe(id);
-  expect((await post('bob')).id).not.toBe(id);
+  const ann = await post({ sub: 'ann', rooms: 'a' });
+  expect(await post({ sub: 'ann', rooms: 'b' })).toBe(ann);
+  const others = [await post({ sub: 'bob' }), await post({ rooms: 'a' }), await post({ rooms: 'b' })];
+  expect(new Set([ann, ...others]).size).toBe(4);
+  expect(await post({ rooms: 'b' })).toBe(others[2]);
 });
 
 it('looks at no token where none is configured', async () => {
