@@ -12,7 +12,7 @@ import { type Embedded, embedded, TOKEN } from '../e2e/embedded.ts';
 import { isTick, type Received, visit } from '../e2e/listeners.ts';
 import { emptyFolder, fileWith, ownEnv, start } from '../e2e/process.ts';
 import { launchBrowser, requireTool } from '../helpers/browser.ts';
-import { BLOCKS, blocks, TOP } from './documents.ts';
+import { BLOCKS, blocks, shapeOf, TOP } from './documents.ts';
 
 const chromium = requireTool('chromium');
 
@@ -33,11 +33,20 @@ describe('the blocks of the documents', () => {
       'json config',
       ...[
         ...['tick', 'message', 'retained', 'withdrawn'],
-        ...['status', 'hello', 'heartbeat', 'closing', 'reply', 'error'],
+        ...['status', 'hello', 'heartbeat', 'closing', 'error'],
       ].map((name) => `json ${name}`),
     ];
-    // In e2e/proxies.test.ts and docs/tokens.test.ts.
-    const elsewhere = ['nginx', 'haproxy', 'caddyfile', 'text', 'json access', 'sh token'];
+    // In e2e/proxies.test.ts, docs/tokens.test.ts and docs/protocol.test.ts.
+    const elsewhere = [
+      'nginx',
+      'haproxy',
+      'caddyfile',
+      'text',
+      'json access',
+      'sh token',
+      'js client',
+      'text exchange',
+    ];
     const others = BLOCKS.filter(({ kind }) => ![...tried, ...elsewhere].includes(kind));
     // `npm start` is tried in e2e/npm-start.test.ts; the second is how these tests are run.
     expect(others.map(({ text }) => text)).toEqual([
@@ -69,7 +78,6 @@ describe('the blocks of the documents', () => {
     expect((await admin('POST', '/broadcast', { rooms: 'lobby', data: 'hi' })).status).toBe(200);
     await admin('POST', '/broadcast', { rooms: 'lobby', data: 'soup', key: 'lunch', ttl: '1h' });
     await admin('DELETE', '/retained/lunch');
-    member.send({ action: 'publish', ref: 1, data: 'mine' });
     member.send({ action: 'publish', ref: 2 });
     const found = {
       hello: await received.find(({ event }) => event === 'hello'),
@@ -79,7 +87,6 @@ describe('the blocks of the documents', () => {
       withdrawn: await received.find(({ event }) => event === 'withdrawn'),
       status: await received.find(({ event }) => event === 'status'),
       heartbeat: await quiet.received.find(({ event }) => event === 'heartbeat'),
-      reply: await received.find(({ ref }) => ref === 1),
       error: await received.find(({ ref }) => ref === 2),
     };
     expect((await admin('DELETE', '/rooms/lobby?reason=maintenance')).status).toBe(200);
@@ -206,10 +213,4 @@ function shipped(): Promise<Embedded> {
   // Its store belongs to the test.
   const baseDirectory = emptyFolder();
   return embedded(config, { baseDirectory, source: { label: 'belfry.json', read: () => config } });
-}
-
-/** The keys of an object and of what is in it, in their order. */
-function shapeOf(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value === null ? 'null' : typeof value;
-  return Object.entries(value).map(([key, inside]) => [key, shapeOf(inside)]);
 }

@@ -65,3 +65,9 @@ export function table(path: string, title: string, heading?: string): string[][]
 export function named(text: string): string[] {
   return [...text.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
 }
+
+/** The keys of an object and of what is in it, in their order. */
+export function shapeOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value === null ? 'null' : typeof value;
+  return Object.entries(value).map(([key, inside]) => [key, shapeOf(inside)]);
+}

@@ -9,8 +9,6 @@ import type { RefusalReason } from '../../src/hub/errors.ts';
 import { RECORD_KINDS } from '../../src/log/log.ts';
 import { STORE_FILE } from '../../src/log/store-file.ts';
 import { REASONS } from '../../src/protocol/status.ts';
-import { embedded } from '../e2e/embedded.ts';
-import { visit } from '../e2e/listeners.ts';
 import { outcomeOf } from '../helpers/command.ts';
 import { documentAt, named, TOP, table } from './documents.ts';
 
@@ -155,15 +153,6 @@ describe('docs/delivery.md', () => {
   test('has each field of a tick', () => {
     const told = table(DELIVERY, 'field of `tick`').flatMap(([field = '']) => named(field));
     expect(told).toEqual(Object.keys(openapi.components.schemas.Tick.properties));
-  });
-
-  test('has each action that a client may send', async () => {
-    const { url } = await embedded({});
-    const member = await visit(`${url}/rooms/lobby`);
-    member.send({ action: 'unknown', ref: 1 });
-    const { error } = await member.received.find(({ ref }) => ref === 1);
-    const told = table(DELIVERY, 'action').flatMap(([action = '']) => named(action));
-    expect(error?.detail).toContain(`"unknown" is not one of ${told.join(', ')};`);
   });
 });
 
