@@ -8,7 +8,9 @@ import type { Origins } from './access/origins.ts';
 import { type AdminParts, createAdmin } from './admin/app.ts';
 import { Refusal, type RefusalReason, reasonOf, withoutTokens } from './hub/errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { CLIENT_PATH, createPages, PAGE_PATHS, roomPage } from './pages/pages.ts';
+import { frontPageText } from './pages/front.ts';
+import { CLIENT_PATH, createPages, FRONT_FILES, htmlAnswer, PAGE_PATHS, page } from './pages/pages.ts';
+import { type PageRouteParts, pageRoute } from './transport/page-route.ts';
 import { problem, problemResponse } from './transport/problem.ts';
 import { headFault } from './transport/request-head.ts';
 import { originHeaders } from './transport/room-headers.ts';
@@ -18,6 +20,7 @@ import type { StreamGate } from './transport/stream-gate.ts';
 
 export interface HttpParts {
   readonly rooms: Omit<RoomsRouteParts, 'page'>;
+  readonly pages: Pick<PageRouteParts, 'settings' | 'nextOf'>;
   readonly admin: AdminParts;
   readonly lifecycle: Pick<Lifecycle, 'isServing' | 'checkOpen'>;
   /** Called with the reason of each request that was refused. */
@@ -27,13 +30,13 @@ export interface HttpParts {
 }
 
 /** Answered only where `Host` names this server; rooms check it themselves, after their names. */
-const GUARDED_BY_HOST = ['/', ...PAGE_PATHS, '/openapi.yaml', '/admin/*', '/metrics'];
+const GUARDED_BY_HOST = ['/', '/page', ...PAGE_PATHS, '/openapi.yaml', '/admin/*', '/metrics'];
 
 /** Paths that answer GET and HEAD only. */
-const READ_ONLY = ['/', CLIENT_PATH, '/livez', '/readyz', '/openapi.yaml', '/metrics'];
+const READ_ONLY = ['/', '/page', CLIENT_PATH, '/livez', '/readyz', '/openapi.yaml', '/metrics'];
 
 /** Everything that is answered over plain HTTP. Every refusal is formatted and counted here. */
-export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
+export function httpApp({ rooms, pages, admin, lifecycle, onRefused, onFault }: HttpParts): Hono<NodeEnv> {
   const checkServing = () => {
     if (!lifecycle.isServing) lifecycle.checkOpen();
   };
@@ -60,8 +63,6 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
     await next();
   });
   for (const path of GUARDED_BY_HOST) app.use(path, hostCheck(rooms.settings));
-  // Relative: behind a proxy the server may be at a path that it does not know.
-  app.get('/', (c) => c.redirect('rooms/lobby'));
   app.get('/livez', (c) => c.text('ok\n'));
   app.get('/readyz', (c) => {
     lifecycle.checkOpen();
@@ -74,11 +75,20 @@ export function httpApp({ rooms, admin, lifecycle, onRefused, onFault }: HttpPar
     for (const [name, value] of Object.entries(headers)) c.res.headers.set(name, value);
   });
   app.route('/', createPages());
-  const page = (referrer: string | undefined) => {
+  const headers = (referrer: string | undefined) => {
     checkServing();
-    return roomPage(pageHeaders(rooms.settings.current.origins.frameAncestors(referrer)));
+    return pageHeaders(rooms.settings.current.origins.frameAncestors(referrer));
   };
-  app.route('/', roomsRoute({ ...rooms, page }));
+  const roomPage: RoomsRouteParts['page'] = ({ pathname, searchParams }, referrer) =>
+    page(
+      searchParams.has('inspect') ? 'inspector' : 'wall',
+      pathname.startsWith('/rooms/') ? 1 : 0,
+      headers(referrer),
+    );
+  app.route('/', roomsRoute({ ...rooms, page: roomPage }));
+  const frontPage: PageRouteParts['frontPage'] = async (facts, referrer) =>
+    htmlAnswer(await frontPageText({ ...facts, files: FRONT_FILES }), headers(referrer));
+  app.route('/', pageRoute({ ...rooms, ...pages, frontPage }));
   app.route('/', createAdmin(admin));
   // Last, since the first route that matches answers.
   for (const path of READ_ONLY) {

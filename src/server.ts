@@ -185,6 +185,7 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
 
   const app = httpApp({
     rooms: { hub, clock, currentTicks: schedules, settings, admission, clientParts },
+    pages: { settings, nextOf: (schedule) => schedules.nextOf(schedule) },
     admin: {
       hub,
       idempotency,

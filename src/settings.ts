@@ -5,6 +5,7 @@ import { RoomRules } from './access/room-rules.ts';
 import { SubscriberTokens } from './access/subscriber-tokens.ts';
 import { type TokenCheck, type TokenEntry, tokenCheck } from './access/tokens.ts';
 import type { Config } from './config/schema.ts';
+import { type RoomMatcher, roomsMatcher } from './hub/event.ts';
 import type { HubSettings } from './hub/settings.ts';
 import type { HistorySettings } from './log/room-histories.ts';
 
@@ -27,6 +28,7 @@ export class Settings implements HubSettings, HistorySettings {
   readonly subscribers: SubscriberTokens | undefined;
   /** Fetches the keys of `subscribers`; to be stopped when no snapshot has them any more. */
   readonly remoteKeys: RemoteKeys | undefined;
+  readonly #schedules: readonly { readonly name: string; readonly reaches: RoomMatcher }[];
 
   /** Keys that were fetched for the snapshot `before` count on where their address is the same. */
   constructor(config: Config, parts: SettingsParts, before?: Settings) {
@@ -39,6 +41,7 @@ export class Settings implements HubSettings, HistorySettings {
     this.emptyRoomSeconds = server.emptyRoomSeconds;
     this.rooms = new RoomRules(rooms);
     this.origins = new Origins(server);
+    this.#schedules = config.schedules.map(({ name, rooms }) => ({ name, reaches: roomsMatcher(rooms) }));
     this.tokens = tokenCheck(admin.tokens.length === 0 && madeToken ? [madeToken] : admin.tokens);
     this.addresses = new ClientAddresses(server.trustProxy);
     const jwksUrl = access?.jwksUrl;
@@ -63,6 +66,11 @@ export class Settings implements HubSettings, HistorySettings {
 
   isExpected(room: string): boolean {
     return this.rooms.isExpected(room);
+  }
+
+  /** Names of the schedules that reach a room, in the order of the file. */
+  schedulesOf(room: string): readonly string[] {
+    return this.#schedules.filter(({ reaches }) => reaches(room)).map(({ name }) => name);
   }
 
   conflates(room: string): boolean {

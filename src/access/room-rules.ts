@@ -6,6 +6,23 @@ export const SUBSCRIBERS = ['anyone', 'token', 'nobody'] as const;
 export const PUBLISHERS = ['members', 'token', 'nobody'] as const;
 export const SLOW_RULES = ['latest', 'close'] as const;
 
+export const THEMES = ['auto', 'light', 'dark'] as const;
+export const HOUR_CYCLES = ['h12', 'h23'] as const;
+
+/** What the page of a room shows, and how. Absent members: as the browser and the feed have it. */
+export interface PageRule {
+  /** In place of the room's name. */
+  readonly title?: string | undefined;
+  readonly theme: (typeof THEMES)[number];
+  /** Names of schedules, in this order; absent: all, in the order of the file. */
+  readonly schedules?: readonly string[] | undefined;
+  readonly hourCycle?: (typeof HOUR_CYCLES)[number] | undefined;
+  /** BCP 47, of dates and numbers. */
+  readonly locale?: string | undefined;
+  /** Of the clock. */
+  readonly timezone?: string | undefined;
+}
+
 /** An entry of `rooms` in the config file. The first rule that matches a room counts. */
 export interface RoomRule {
   /** A room pattern. */
@@ -19,6 +36,7 @@ export interface RoomRule {
   readonly joinHistory: number;
   /** A slow consumer gets the latest tick in place of each tick, or is closed. */
   readonly slow: (typeof SLOW_RULES)[number];
+  readonly page: PageRule;
 }
 
 /** The rule of a room that no other rule matches, and what a rule leaves out. */
@@ -29,6 +47,7 @@ export const DEFAULT_RULE: Omit<RoomRule, 'match'> = {
   historySeconds: 3600,
   joinHistory: 10,
   slow: 'latest',
+  page: { theme: 'auto' },
 };
 
 /** Who may listen in a room, who may publish there, and how much of it is kept. */
@@ -55,6 +74,24 @@ export class RoomRules {
   /** Number of the newest messages that a client gets that joins the room without an id. */
   joinHistoryOf(room: string): number {
     return (this.#find(room)?.rule ?? DEFAULT_RULE).joinHistory;
+  }
+
+  /** How the room's page is shown. */
+  pageOf(room: string): PageRule {
+    return (this.#find(room)?.rule ?? DEFAULT_RULE).page;
+  }
+
+  /**
+   * Rooms that a rule names exactly and anyone may listen in, in the order of the rules. Not those that only a
+   * pattern matches: anyone can make one, by a name of their choice.
+   */
+  get openRooms(): readonly string[] {
+    return [...this.#named].filter((room) => this.isOpen(room));
+  }
+
+  /** Whether anyone may listen in the room. */
+  isOpen(room: string): boolean {
+    return (this.#find(room)?.rule ?? DEFAULT_RULE).subscribe === 'anyone';
   }
 
   /** Whether a rule is meant for the room: one that matches it and is not for every room. */

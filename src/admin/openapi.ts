@@ -1,4 +1,5 @@
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
+import { HOUR_CYCLES, THEMES } from '../access/room-rules.ts';
 import { DEVICE_ACCEPTS } from '../hub/event.ts';
 import { adminRoutes, methodsOf } from './app.ts';
 import { roomName } from './input.ts';
@@ -88,6 +89,19 @@ const roomNowExample = {
   resumed: null,
 };
 
+const roomPage = z.object({
+  room: z.string(),
+  title: z.string().optional().describe("Shown in place of the room's name."),
+  theme: z.enum(THEMES),
+  schedules: z.array(z.string()).describe('Schedules that are shown, in this order.'),
+  hourCycle: z.enum(HOUR_CYCLES).optional(),
+  locale: z.string().optional().describe('Language tag, BCP 47.'),
+  timezone: z.string().optional().describe('IANA time zone of the clock.'),
+  publish: z
+    .object({ allowed: z.boolean(), detail: z.string().optional().describe('Why not.') })
+    .describe('Whether the client may publish in the room.'),
+});
+
 const listening = {
   device: z.string().optional().openapi({
     description: "Name of the client's device: 1 to 128 printable characters.",
@@ -165,8 +179,10 @@ function publicCall(
 const publicRoutes: readonly RouteConfig[] = [
   publicCall('Listening', 'front', '/', {
     summary: 'Front page',
-    description: 'Redirects to `/rooms/lobby`.',
+    description:
+      'With `text/html` first in `Accept`: the rooms that a rule names and anyone may listen in, and their next ticks. Else it redirects to `/rooms/lobby`.',
     responses: {
+      200: { description: 'The page.', content: { 'text/html': livePage } },
       302: {
         description: 'To `/rooms/lobby`, as a relative URL, which also works behind a path prefix.',
         headers: z.object({ Location: z.string().openapi({ example: 'rooms/lobby' }) }),
@@ -230,6 +246,42 @@ Any other \`Accept\` is a 406. Each answer varies by \`Accept\` and \`Origin\` a
       200: { description: 'The stream.', content: { 'text/event-stream': stream } },
       204: closedForGood,
       ...listeningErrors,
+    },
+  }),
+  publicCall('Listening', 'page', '/page', {
+    summary: 'How the pages of rooms look',
+    description:
+      'What `page` of the rule of each room says, which schedules reach it, and whether the client may publish there. Who may listen in the rooms may ask.',
+    request: {
+      query: z.object({
+        room: z
+          .array(z.string())
+          .min(1)
+          .openapi({ description: 'Name of a room; repeat it for each room.', example: ['lobby'] }),
+      }),
+    },
+    responses: {
+      200: json(
+        'The rooms, in the order in which they were asked for.',
+        z.object({ rooms: z.array(roomPage) }),
+        {
+          rooms: [
+            {
+              room: 'lobby',
+              title: 'Main lobby',
+              theme: 'auto',
+              schedules: ['clock'],
+              publish: { allowed: true },
+            },
+          ],
+        },
+      ),
+      400: refusedParameter('room', 'no room is named: use /rooms/{room} or /rooms?room=a&room=b'),
+      401: listeningErrors[401],
+      ...crossOriginErrors,
+      ...readOnly('/page'),
+      423: listeningErrors[423],
+      ...refusals(503),
     },
   }),
   publicCall('Listening', 'time', '/time', {

@@ -55,6 +55,16 @@ export const timezone = z
   .string()
   .refine((name) => name.length <= MAX_ZONE_CHARACTERS && isTimezone(name), { params: NO_TIMEZONE });
 
+/** A BCP 47 language tag. */
+export const locale = checkedString((text) => {
+  try {
+    Intl.getCanonicalLocales(text);
+    return undefined;
+  } catch {
+    return `${quoted(text)} is not a language tag: write one such as "en-GB" or "de"`;
+  }
+});
+
 /** A duration as the file writes it and in whole milliseconds. */
 export interface Duration {
   readonly text: string;

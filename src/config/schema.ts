@@ -1,11 +1,27 @@
 import { z } from 'zod';
-import { DEFAULT_RULE, PUBLISHERS, SLOW_RULES, SUBSCRIBERS } from '../access/room-rules.ts';
+import {
+  DEFAULT_RULE,
+  HOUR_CYCLES,
+  PUBLISHERS,
+  SLOW_RULES,
+  SUBSCRIBERS,
+  THEMES,
+} from '../access/room-rules.ts';
 import type { TokenEntry } from '../access/tokens.ts';
 import type { FeedKind } from '../feed/feed.ts';
 import { LIMITS, type Limit } from '../limits.ts';
 import { type Access, access } from './access.ts';
 import { adminToken } from './admin-tokens.ts';
-import { allowedOrigin, host, publicUrl, roomPattern, trustedProxy } from './fields.ts';
+import {
+  allowedOrigin,
+  host,
+  locale,
+  publicUrl,
+  roomPattern,
+  scheduleName,
+  timezone,
+  trustedProxy,
+} from './fields.ts';
 import { isObject, valueAt } from './json.ts';
 import { schedule } from './schedule.ts';
 
@@ -50,6 +66,32 @@ const server = z
   })
   .superRefine(checkIdle);
 
+const MAX_TITLE_CHARACTERS = 100;
+
+const page = z
+  .strictObject({
+    title: z
+      .string()
+      .min(1, { error: 'is empty: leave the key out, or write a title' })
+      .max(MAX_TITLE_CHARACTERS)
+      .optional()
+      .describe("Shown in place of the room's name."),
+    theme: z.enum(THEMES).default('auto').describe('Colours: as the browser prefers (auto), light or dark.'),
+    schedules: z
+      .array(scheduleName)
+      .optional()
+      .describe('Schedules that are shown, in this order. Default: all, in the order of this file.'),
+    hourCycle: z
+      .enum(HOUR_CYCLES)
+      .optional()
+      .describe('Hours to twelve (h12) or to 23 (h23). Default: as the locale has it.'),
+    locale: locale
+      .optional()
+      .describe('Language tag of dates and numbers, such as "de-DE". Default: of the browser.'),
+    timezone: timezone.optional().describe('IANA time zone of the clock. Default: that of the time feed.'),
+  })
+  .describe("What the room's page shows, and how.");
+
 const room = z
   .strictObject({
     match: roomPattern.describe(
@@ -84,6 +126,7 @@ const room = z
       .enum(SLOW_RULES)
       .default(DEFAULT_RULE.slow)
       .describe('What a slow client gets: the latest tick in place of each tick, or it is closed.'),
+    page: page.prefault({}),
   })
   .superRefine(({ history, joinHistory = 0 }, context) => {
     if (joinHistory <= history) return;

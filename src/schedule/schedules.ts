@@ -194,6 +194,11 @@ export class Schedules implements CurrentTicks {
     return first;
   }
 
+  /** The next due instant of a schedule, in milliseconds; null if there is none, or no such schedule. */
+  nextOf(name: string): number | null {
+    return this.#schedules.get(name)?.next ?? null;
+  }
+
   /** How many schedules are in each state. */
   states(): Record<ScheduleState, number> {
     const states = { ok: 0, stale: 0, error: 0, paused: 0 };

@@ -30,8 +30,8 @@ export interface RoomsRouteParts {
   readonly settings: { readonly current: AccessSettings };
   readonly admission: Admission;
   readonly clientParts: ClientParts;
-  /** `referrer`: the page that shows it in a frame, or led to it. */
-  readonly page: (referrer: string | undefined) => Response;
+  /** `url`: of the request; `referrer`: the page that shows it in a frame, or led to it. */
+  readonly page: (url: RequestTarget, referrer: string | undefined) => Response;
 }
 
 const METHODS = 'GET, HEAD, OPTIONS';
@@ -101,14 +101,21 @@ async function answer(c: Context<NodeEnv>, parts: RoomsRouteParts): Promise<Resp
   const caller = callerOf(c);
   switch (representation) {
     case 'html':
-      roomsOf(caller.url);
+      if (!isFrontPage(caller.url)) roomsOf(caller.url);
       parts.settings.current.origins.checkHost(caller);
-      return parts.page(caller.header('referer'));
+      // By a relative address.
+      if (isFrontPage(caller.url)) return c.redirect('./');
+      return parts.page(caller.url, caller.header('referer'));
     case 'sse':
       return stream(c, caller, parts);
     case 'json':
       return snapshot(c, caller, parts);
   }
+}
+
+/** `/rooms` without a room leads a browser to the list of rooms. */
+function isFrontPage({ pathname, searchParams }: RequestTarget): boolean {
+  return pathname === '/rooms' && !searchParams.has('room');
 }
 
 async function snapshot(c: Context<NodeEnv>, caller: Caller, parts: RoomsRouteParts): Promise<Response> {

@@ -32,6 +32,7 @@ const RULE = {
   historySeconds: 3600,
   joinHistory: 10,
   slow: 'latest',
+  page: { theme: 'auto' },
 } as const;
 
 interface AccessRules extends AccessSettings, Pick<AdmissionParts, 'hub' | 'lifecycle' | 'onOriginRefused'> {

@@ -10,6 +10,7 @@ const rule = (match: string, more: Partial<RoomRule> = {}): RoomRule => ({
   historySeconds: 3600,
   joinHistory: 10,
   slow: 'latest',
+  page: { theme: 'auto' },
   ...more,
 });
 

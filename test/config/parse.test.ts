@@ -362,6 +362,7 @@ describe('parseConfig', () => {
         historySeconds: 3600,
         joinHistory: 10,
         slow: 'latest',
+        page: { theme: 'auto' },
       },
     ]);
     const few = parse({ rooms: [{ match: 'few', history: 3 }] });

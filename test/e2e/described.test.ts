@@ -43,7 +43,7 @@ describe('/openapi.yaml', () => {
   });
 });
 
-test('/ leads to the lobby also where a proxy serves it under a path', async () => {
+test('/ leads programs to the lobby also where a proxy serves it under a path', async () => {
   const { status, headers } = await fetch(`${server.url}/`, { redirect: 'manual' });
   expect(status).toBe(302);
   const location = headers.get('location') ?? '';

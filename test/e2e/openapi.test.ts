@@ -124,6 +124,23 @@ const TRIED: Tried[] = [
       return publish('/rooms/b', headers);
     },
   },
+  { path: '/page', status: 400, asked: () => to('/page') },
+  {
+    path: '/page',
+    status: 401,
+    config: { rooms: [{ match: 'a', subscribe: 'token' }] },
+    asked: () => to('/page?room=a'),
+  },
+  { path: '/page', status: 403, asked: () => to('/page?room=a', { Origin: 'https://x' }) },
+  {
+    path: '/page',
+    status: 423,
+    async asked() {
+      await join('/rooms/a');
+      await server.admin('/rooms/a?lock=1m', { method: 'DELETE' });
+      return to('/page?room=a');
+    },
+  },
   { path: '/time', status: 400, asked: () => to('/time?t0=x') },
   { path: '/time', status: 403, asked: () => to('/time', { Origin: 'https://x' }) },
   { path: '/time', status: 405, asked: () => to('/time', {}, 'POST') },
@@ -138,12 +155,12 @@ const TRIED: Tried[] = [
       return within('/readyz');
     },
   },
-  ...['/', '/livez', '/readyz', '/openapi.yaml', '/metrics'].map((path) => ({
+  ...['/', '/page', '/livez', '/readyz', '/openapi.yaml', '/metrics'].map((path) => ({
     path,
     status: 405,
     asked: () => to(path, {}, 'POST'),
   })),
-  ...['/', '/time', '/openapi.yaml', '/metrics'].map((path) => ({
+  ...['/', '/page', '/time', '/openapi.yaml', '/metrics'].map((path) => ({
     path,
     status: 503,
     async asked() {
@@ -152,7 +169,7 @@ const TRIED: Tried[] = [
       return { status: response.status, headers: response.headers, body: await response.text() };
     },
   })),
-  ...['/', '/openapi.yaml', '/metrics'].map((path) => ({
+  ...['/', '/page', '/openapi.yaml', '/metrics'].map((path) => ({
     path,
     status: 421,
     asked: () => to(path, { Host: 'x' }),

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -6,6 +7,8 @@ import { handshake, RawClient, request } from '../helpers/raw.ts';
 import { type Server, serve } from './process.ts';
 
 const chromium = requireTool('chromium');
+/** A file that the page loads. */
+const [CODE] = readdirSync(new URL('../../dist/assets/', import.meta.url));
 const TOKEN = 'a token of sixteen characters or more'.replaceAll(' ', '-');
 
 /** As the README opens it to other machines. */
@@ -27,7 +30,7 @@ const REQUESTS: Record<string, (headers: Record<string, string>) => string> = {
   'a WebSocket': (headers) => handshake('/rooms/lobby', { Origin: `http://${headers.Host}`, ...headers }),
   'the time': (headers) => request('/time', headers),
   'the front page': (headers) => request('/', headers),
-  'the code of the page': (headers) => request('/pages/client/room.js', headers),
+  'the code of the page': (headers) => request(`/pages/${CODE}`, headers),
   'the description': (headers) => request('/openapi.yaml', headers),
   'the admin API': (headers) => request('/admin/rooms', { Authorization: `Bearer ${TOKEN}`, ...headers }),
   'the metrics': (headers) => request('/metrics', { Authorization: `Bearer ${TOKEN}`, ...headers }),

@@ -55,7 +55,7 @@ describe.skipIf(!chromium)('a screen that no person looks after', { timeout: 2 *
     });
     const notice = { rooms: '*', data: { text: 'Lifts are out of order' }, key: 'lifts' };
     expect((await admin('POST', '/broadcast', notice)).status).toBe(200);
-    const page = await openScreen(`${url}/rooms/hall`);
+    const page = await openScreen(`${url}/rooms/hall?inspect`);
     await sees(page, '#messages .body', 'Lifts are out of order');
     await page.reload();
     await sees(page, '#messages .body', 'Lifts are out of order');
@@ -66,8 +66,8 @@ describe.skipIf(!chromium)('a screen that no person looks after', { timeout: 2 *
   test('comes back by itself when its room was locked for 6 s', async () => {
     const { url, admin } = await embedded({ schedules: SCHEDULES });
     const [first, second] = [
-      await openScreen(`${url}/rooms/lobby`),
-      await openScreen(`${url}/rooms/lobby?device=two`),
+      await openScreen(`${url}/rooms/lobby?inspect`),
+      await openScreen(`${url}/rooms/lobby?device=two&inspect`),
     ];
     await second.getByLabel('SSE').check();
     await sees(second, '#state', 'Open over SSE');
@@ -86,7 +86,7 @@ describe.skipIf(!chromium)('a screen that no person looks after', { timeout: 2 *
   test('waits for a room that is locked when it is switched on', async () => {
     const { url, admin } = await embedded({ schedules: SCHEDULES });
     expect((await admin('PUT', '/rooms/lobby/lock?for=10s&reason=cleaning')).status).toBe(200);
-    const page = await screen(`${url}/rooms/lobby`);
+    const page = await screen(`${url}/rooms/lobby?inspect`);
     await sees(page, '#state', 'is closed until');
     await sees(page, '#state', 'Open over WebSocket');
     await ticksGoOn(page);
@@ -94,7 +94,7 @@ describe.skipIf(!chromium)('a screen that no person looks after', { timeout: 2 *
 
   test('comes back to one of its two rooms that was locked, with what was sent there meanwhile', async () => {
     const { url, admin } = await embedded({ schedules: SCHEDULES });
-    const page = await openScreen(`${url}/rooms?room=lobby&room=hall`);
+    const page = await openScreen(`${url}/rooms?room=lobby&room=hall&inspect`);
     expect((await admin('DELETE', '/rooms/hall?lock=2s&reason=cleaning')).status).toBe(200);
     await sees(page, '#log .what', 'cleaning');
     await admin('POST', '/broadcast', { rooms: 'hall', data: { text: 'in the hall' } });
@@ -116,7 +116,7 @@ describe.skipIf(!chromium)('a screen that no person looks after', { timeout: 2 *
     expect(await act(before, 'POST', '/broadcast', notice)).toBe(200);
     expect(await act(before, 'PUT', '/rooms/hall/lock?for=1h')).toBe(200);
     expect(await act(before, 'POST', '/schedules/clock/pause')).toBe(200);
-    const page = await openScreen(`${before.url}/rooms/lobby`);
+    const page = await openScreen(`${before.url}/rooms/lobby?inspect`);
     await sees(page, '#messages .body', 'Lifts are out of order');
     before.child.kill('SIGKILL');
     await before.ended;
@@ -127,7 +127,7 @@ describe.skipIf(!chromium)('a screen that no person looks after', { timeout: 2 *
     expect(await page.locator('#messages .body').count()).toBe(1);
     expect((await fetch(`${after.url}/rooms/hall`)).status).toBe(423);
     expect(await act(after, 'POST', '/schedules/clock/resume')).toBe(200);
-    const other = await openScreen(`${after.url}/rooms/lobby`);
+    const other = await openScreen(`${after.url}/rooms/lobby?inspect`);
     await sees(other, '#messages .body', 'Lifts are out of order');
     await ticksGoOn(other);
   });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -42,6 +42,9 @@ function expectGuarded(what: string, { status, headers }: Answer, expected = SEC
   expect(headers.has('server') || headers.has('x-powered-by'), what).toBe(false);
 }
 
+/** What the pages load. */
+const ASSETS = readdirSync(join(TOP, 'dist/assets'));
+
 const rooms = [
   { match: 'staff', subscribe: 'nobody' },
   { match: 'open', publish: 'members' },
@@ -58,7 +61,7 @@ describe('every answer has the security headers:', () => {
       ]),
     );
     expect(routes.length).toBeGreaterThan(100);
-    const others = ['/pages/client/room.js', '/pages/room.css', '/pages/icon.svg', '/clock.js', '/nothing'];
+    const others = [...ASSETS.map((name) => `/pages/${name}`), '/nothing'];
     routes.push(...others.map((path): [string, string] => ['GET', path]));
     const operator = { Authorization: `Bearer ${server.belfry.madeToken}` };
     const seen = new Set<number>();
@@ -70,9 +73,9 @@ describe('every answer has the security headers:', () => {
       }
     }
     for (const status of [200, 204, 302, 400, 401, 404, 405]) expect([...seen]).toContain(status);
-    const code = await headOf(request('/clock.js'));
+    const code = await headOf(request('/client.js'));
     const known = { 'If-None-Match': code.headers.get('etag') ?? '' };
-    const cached = await headOf(request('/clock.js', known));
+    const cached = await headOf(request('/client.js', known));
     expectGuarded('a file that the browser has', cached);
     expect(cached.status).toBe(304);
   });
@@ -188,7 +191,7 @@ describe.skipIf(!chromium)('in Chromium', () => {
   test('the page runs without a complaint', async () => {
     await begin({ schedules: [{ name: 'clock', every: '200ms', feed: { type: 'time' } }] });
     await page.goto(`${server.url}/rooms/lobby`);
-    await page.waitForSelector('#ticks li');
+    await page.waitForSelector('[data-state="live"] .face');
     expect(faults).toEqual([]);
   });
 
@@ -215,7 +218,7 @@ describe.skipIf(!chromium)('in Chromium', () => {
     })`;
     await page.evaluate(loaded);
     const frame = page.frames().find((each) => each !== page.mainFrame());
-    return (await frame?.locator('#room').count()) === 1;
+    return (await frame?.locator('#wall').count()) === 1;
   }
 
   test.each([

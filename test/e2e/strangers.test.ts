@@ -27,7 +27,7 @@ const SECRETS: Readonly<Record<string, readonly string[]>> = {
     'device-secret',
     'agent-secret',
   ],
-  'names of rooms and of rules': ['room-secret', 'rule-secret'],
+  'names of rooms and of rules that are not open to anyone by name': ['room-secret', 'rule-secret'],
   'limits of the server': ['7654321', '7654322', '7654323'],
   'origins that are allowed': ['origin-secret'],
   'trusted proxies': ['10.99.88.77'],
@@ -52,6 +52,16 @@ const failing = [
   },
 ];
 
+/** Every key of it. */
+const PAGE = {
+  title: 'The lobby',
+  theme: 'dark',
+  schedules: ['clock'],
+  hourCycle: 'h23',
+  locale: 'en-GB',
+  timezone: 'UTC',
+};
+
 const CONFIG = {
   server: {
     port: 0,
@@ -65,7 +75,7 @@ const CONFIG = {
     { match: 'rule-secret-*', publish: 'members' },
     { match: 'ops', subscribe: 'token' },
     { match: 'staff', subscribe: 'nobody' },
-    { match: 'lobby', publish: 'members' },
+    { match: 'lobby', publish: 'members', page: PAGE },
     { match: 'quiet' },
   ],
   schedules: [
@@ -118,6 +128,17 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
+test('a stranger sees on the front page the rooms that are open by name, and no other', async () => {
+  const { status, body } = await get('/', { Accept: 'text/html' });
+  expect(status).toBe(200);
+  const links = [...body.matchAll(/href="rooms\/([^"]*)">[^<]/g)].map(([, room]) => room);
+  expect(links).toEqual(['lobby', 'quiet']);
+  expect(body).toContain('The lobby');
+  expect(body).toContain('>clock<');
+  for (const name of ['ops', 'staff', 'room-secret', 'rule-secret', 'device-secret'])
+    expect(body).not.toContain(name);
+});
+
 describe('a stranger gets, as the document says,', () => {
   /** The fields of an answer, by its row. */
   const told = new Map(table(SECURITY, 'answer').map(([what = '', fields = '']) => [what, named(fields)]));
@@ -128,6 +149,9 @@ describe('a stranger gets, as the document says,', () => {
 
   test('over HTTP', async () => {
     expectFields('a room as JSON', JSON.parse((await get('/rooms/lobby')).body));
+    const page = JSON.parse((await get('/page?room=lobby')).body);
+    expectFields('`/page`', page);
+    expectFields('a room of `/page`', page.rooms[0]);
     expectFields('`/time`', JSON.parse((await get('/time?t0=1')).body));
     await operator('PUT', '/rooms/shut/lock?for=1h');
     const refusals = [await get('/rooms/-'), await get('/rooms/shut')];
@@ -229,7 +253,8 @@ describe('a stranger gets, as the document says,', () => {
     }
     await ask(request('/rooms/lobby', { Accept: 'text/event-stream' }));
     await ask(request('/livez'));
-    await get('/clock.js');
+    await get('/client.js');
+    await get('/', { Accept: 'text/html' });
     await get('/rooms/lobby', { Origin: server.url, Host: server.url.replace('http://', '') });
     await ask(handshake('/rooms/lobby', { 'Sec-WebSocket-Version': '8' }));
     await ask(handshake('/rooms/lobby', { 'Sec-WebSocket-Protocol': 'belfry, other' }));

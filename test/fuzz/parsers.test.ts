@@ -164,6 +164,7 @@ describe('an address', () => {
           historySeconds: 1,
           joinHistory: 1,
           slow: 'latest',
+          page: { theme: 'auto' },
         },
       ]),
       limits: {

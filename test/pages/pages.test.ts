@@ -1,9 +1,11 @@
+import { readdirSync } from 'node:fs';
+import { brotliDecompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { createPages, roomPage } from '../../src/pages/pages.ts';
+import { createPages, page } from '../../src/pages/pages.ts';
 
-describe('roomPage', () => {
+describe('page', () => {
   it('keeps the page out of caches and has the headers it is given', async () => {
-    const { headers } = roomPage({ 'Permissions-Policy': 'camera=()' });
+    const { headers } = page('inspector', 1, { 'Permissions-Policy': 'camera=()' });
     expect(Object.fromEntries(headers)).toEqual({
       'content-type': 'text/html; charset=utf-8',
       'cache-control': 'no-store',
@@ -12,49 +14,53 @@ describe('roomPage', () => {
     });
   });
 
-  it('loads nothing but what createPages serves, by relative links', async () => {
-    const links = [...(await roomPage({}).text()).matchAll(/(?:src|href)="([^"]*)"/g)].map(
-      ([, link]) => link ?? '',
-    );
+  it.each([
+    [1, '/rooms/lobby'],
+    [1, '/wall/rooms/lobby'],
+    [0, '/rooms'],
+    [0, '/wall/rooms'],
+  ] as const)('loads, %i folders below, nothing but what createPages serves: %s', async (top, at) => {
+    const links = [...(await page('inspector', top, {}).text()).matchAll(/(?:src|href)="([^"?]+)"/g)];
     expect(links.length).toBeGreaterThan(0);
-    const pages = createPages();
-    for (const link of links) {
-      expect(link).toMatch(/^\.\.\/pages\//);
-      const answer = await pages.request(new URL(link, 'http://127.0.0.1/rooms/lobby'));
-      expect(answer.status, link).toBe(200);
+    const prefix = at.slice(0, at.indexOf('/rooms'));
+    for (const [, link = ''] of links) {
+      const { pathname } = new URL(link, `http://127.0.0.1${at}`);
+      expect(pathname.startsWith(`${prefix}/pages/`), link).toBe(true);
+      expect((await pages.request(pathname.slice(prefix.length))).status, link).toBe(200);
     }
   });
 });
 
+const pages = createPages();
+const assets = readdirSync(new URL('../../dist/assets/', import.meta.url)).filter(
+  (name) => !/\.(br|gz)$/.test(name),
+);
+
 describe('createPages', () => {
-  const pages = createPages();
+  const asset = (pattern: RegExp) => `/pages/${assets.find((name) => pattern.test(name))}`;
 
   it.each([
-    ['/pages/room.css', 'text/css; charset=utf-8'],
-    ['/pages/client/room.js', 'text/javascript; charset=utf-8'],
-    ['/pages/icon.svg', 'image/svg+xml'],
-  ])('serves %s with its type', async (path, type) => {
-    const answer = await pages.request(path);
-    expect(answer.headers.get('content-type')).toBe(type);
-    expect(answer.headers.get('cache-control')).toBe('no-cache');
-    expect(await answer.text()).not.toBe('');
-  });
-
-  it('answers 304 to a browser that has it already', async () => {
-    const etag = (await pages.request('/pages/client/room.js')).headers.get('etag') ?? '';
-    const again = await pages.request('/pages/client/room.js', { headers: { 'If-None-Match': etag } });
-    expect(again.status).toBe(304);
-    const other = await pages.request('/pages/client/room.js', { headers: { 'If-None-Match': '"other"' } });
-    expect(other.status).toBe(200);
+    [/^inspector-\w+\.css$/, 'text/css; charset=utf-8'],
+    [/^inspector-\w+\.js$/, 'text/javascript; charset=utf-8'],
+    [/^icon-\w+\.svg$/, 'image/svg+xml'],
+  ])('serves %s with its type, to be kept for a year, and compressed', async (pattern, type) => {
+    const plain = await pages.request(asset(pattern));
+    expect(plain.headers.get('content-type')).toBe(type);
+    expect(plain.headers.get('cache-control')).toBe('public, max-age=31536000, immutable');
+    const text = await plain.text();
+    expect(text).not.toBe('');
+    const compressed = await pages.request(asset(pattern), { headers: { 'Accept-Encoding': 'gzip, br' } });
+    expect(compressed.headers.get('content-encoding')).toBe('br');
+    expect(brotliDecompressSync(await compressed.arrayBuffer()).toString()).toBe(text);
   });
 
   it('answers HEAD as GET, without the body', async () => {
-    const answer = await pages.request('/pages/room.css', { method: 'HEAD' });
+    const answer = await pages.request(asset(/css$/), { method: 'HEAD' });
     expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/css; charset=utf-8']);
     expect(await answer.text()).toBe('');
   });
 
-  it.each(['/pages/', '/pages/room.html', '/pages/pages.js', '/pages/..%2fpackage.json'])(
+  it.each(['/pages/', '/pages/inspector.html', '/pages/pages.js', '/pages/..%2fpackage.json'])(
     'has nothing at %s',
     async (path) => expect((await pages.request(path)).status).toBe(404),
   );

@@ -5,7 +5,7 @@ import { closing, hello, message, type StubConnection, StubServer, tick } from '
 
 const chromium = requireTool('chromium');
 
-describe.skipIf(!chromium)('the room page', () => {
+describe.skipIf(!chromium)('the inspector', () => {
   let browser: Browser;
   let page: Page;
   let server: StubServer;
@@ -37,7 +37,7 @@ describe.skipIf(!chromium)('the room page', () => {
     page.locator(where).filter({ hasText: text }).first().waitFor({ state: 'visible' });
 
   /** Opens the page and sends `hello` to its connection. */
-  async function join(path = '/rooms/lobby'): Promise<StubConnection> {
+  async function join(path = '/rooms/lobby?inspect'): Promise<StubConnection> {
     await page.goto(server.origin + path);
     const connection = await server.connection();
     connection.send(hello());
@@ -66,7 +66,7 @@ describe.skipIf(!chromium)('the room page', () => {
     await sees('.seq', '598399201');
     await sees('.chain', 'unbroken, 2 seen');
     await sees('.tick:has(h3:text-is("price")) .value', '42 €');
-    expect(await page.title()).toBe('lobby · Belfry');
+    expect(await page.title()).toBe('lobby · Inspector');
     expect(complaints).toEqual([]);
   });
 
@@ -145,6 +145,13 @@ describe.skipIf(!chromium)('the room page', () => {
     await sees('#log .failed', 'publish: 403 Forbidden: set rooms[0].publish');
   });
 
+  it('says why nothing can be sent where the rule of the room does not allow it', async () => {
+    server.publish = { allowed: false, detail: 'rooms[0].publish is "nobody"' };
+    await join();
+    await sees('#hint', 'Sending: rooms[0].publish is "nobody".');
+    expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true);
+  });
+
   it('shows a message once though it is sent again', async () => {
     const connection = await join();
     connection.send(message(42, { text: 'once' }));
@@ -202,7 +209,7 @@ describe.skipIf(!chromium)('the room page', () => {
   });
 
   it('leaves a server that has gone silent', async () => {
-    await page.goto(`${server.origin}/rooms/lobby`);
+    await page.goto(`${server.origin}/rooms/lobby?inspect`);
     const connection = await server.connection();
     connection.send({ ...hello(), data: { ...hello().data, heartbeatSeconds: 0.05 } });
     await connection.closed;
@@ -212,7 +219,7 @@ describe.skipIf(!chromium)('the room page', () => {
 
   it('says why it was refused, and tries again', async () => {
     server.refusing = { status: 403, detail: 'add it to server.allowedOrigins' };
-    await page.goto(`${server.origin}/rooms/lobby`);
+    await page.goto(`${server.origin}/rooms/lobby?inspect`);
     await sees('#state', 'Waiting: 403 Refused: add it to server.allowedOrigins. Next try at');
     await page.getByLabel('SSE').check();
     await sees('#log li:first-child', '403 Refused');
@@ -221,7 +228,7 @@ describe.skipIf(!chromium)('the room page', () => {
 
   it('waits as long as a refusal says', async () => {
     server.refusing = { status: 423, headers: { 'Retry-After': '1' }, detail: 'room is locked' };
-    await page.goto(`${server.origin}/rooms/lobby`);
+    await page.goto(`${server.origin}/rooms/lobby?inspect`);
     await sees('#state', 'Waiting: 423 Refused: room is locked. Next try at');
     server.refusing = undefined;
     await server.connection();
@@ -243,7 +250,7 @@ describe.skipIf(!chromium)('the room page', () => {
 
   it('says in words that it was told to stay away, and that it tries all the same', async () => {
     server.refusing = { status: 423, detail: 'closed for good' };
-    await page.goto(`${server.origin}/rooms/lobby`);
+    await page.goto(`${server.origin}/rooms/lobby?inspect`);
     const words = 'The server said not to come back; this page tries once a minute all the same. Next try at';
     await sees('#state', `Closed: 423 Refused: closed for good. ${words}`);
     await page.getByRole('button', { name: 'Close' }).click();
@@ -285,14 +292,14 @@ describe.skipIf(!chromium)('the room page', () => {
 
   it('keeps a path prefix and the query', async () => {
     server.prefix = '/wall';
-    const connection = await join('/wall/rooms/lobby?device=door%203');
-    expect(connection.url).toBe('/wall/rooms/lobby?device=door%203');
+    const connection = await join('/wall/rooms/lobby?device=door%203&inspect');
+    expect(connection.url).toBe('/wall/rooms/lobby?device=door+3');
     await sees('h1', 'lobby');
     expect(complaints).toEqual([]);
   });
 
   it('sends the token of its address as a subprotocol, and over SSE in a header', async () => {
-    const socket = await join('/rooms/lobby?device=hall&access_token=eyJ.a-b_c.d');
+    const socket = await join('/rooms/lobby?inspect&device=hall&access_token=eyJ.a-b_c.d');
     expect(socket.protocols).toBe('belfry, bearer.eyJ.a-b_c.d');
     expect(socket.url).toBe('/rooms/lobby?device=hall');
     await page.getByLabel('SSE').check();
@@ -303,8 +310,8 @@ describe.skipIf(!chromium)('the room page', () => {
   });
 
   it('leaves a token in the address that no subprotocol can carry', async () => {
-    const { url, protocols } = await join('/rooms/lobby?access_token=a%20b');
-    expect([url, protocols]).toEqual(['/rooms/lobby?access_token=a%20b', undefined]);
+    const { url, protocols } = await join('/rooms/lobby?inspect&access_token=a%20b');
+    expect([url, protocols]).toEqual(['/rooms/lobby?access_token=a+b', undefined]);
   });
 
   it('forgets the oldest messages and lines', async () => {

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { createPages, roomPage } from '../../src/pages/pages.ts';
+import { createPages, page } from '../../src/pages/pages.ts';
 import { pageHeaders } from '../../src/transport/security-headers.ts';
 
 /** A connection of the page. */
@@ -32,6 +32,8 @@ export interface Refusing {
 /** Serves the pages and speaks the contract of a room as it is told to. */
 export class StubServer {
   refusing: Refusing | undefined;
+  /** What `/page` says of publishing. */
+  publish: { readonly allowed: boolean; readonly detail?: string } = { allowed: true };
   /** Stripped from each path, as a proxy would. */
   prefix = '';
   readonly #connections: StubConnection[] = [];
@@ -84,10 +86,14 @@ export class StubServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const accept = request.headers.accept ?? '';
     request.url = request.url?.slice(this.prefix.length) ?? '/';
+    if (request.url.startsWith('/page?')) {
+      const rooms = [{ room: 'lobby', theme: 'auto', schedules: [], publish: this.publish }];
+      return void response.end(JSON.stringify({ rooms }));
+    }
     if (!request.url.startsWith('/rooms/')) return this.#pages(request, response);
     if (accept.startsWith('text/html')) {
-      const page = roomPage(pageHeaders("'self'"));
-      response.writeHead(200, Object.fromEntries(page.headers)).end(await page.text());
+      const answer = page('inspector', 1, pageHeaders("'self'"));
+      response.writeHead(200, Object.fromEntries(answer.headers)).end(await answer.text());
     } else if (this.refusing) {
       const { status, headers, detail } = this.refusing;
       response.writeHead(status, { 'Content-Type': 'application/problem+json', ...headers });

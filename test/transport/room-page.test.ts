@@ -32,7 +32,7 @@ describe.skipIf(!chromium)('the room page on a real server', () => {
 
   it('opens, shows the ticks unbroken, publishes text as text, and says why the room was closed', async () => {
     const evil = '<img src=x onerror="window.ran=true">';
-    await page.goto(`${server.url}/`);
+    await page.goto(`${server.url}/rooms/lobby?inspect`);
     await sees('#state', 'Open over WebSocket');
     await sees('.tick:has(h3:text-is("clock")) .chain', /unbroken, [3-9] seen/);
     await page.getByLabel('Text, or JSON').fill(evil);

@@ -3,19 +3,21 @@ import { members, publishText, type Received, SERVER_EVENTS, type Transport } fr
 import { type ClientState, ReconnectingClient } from '../../client/reconnecting-client.ts';
 import { statusWords } from '../../client/status-text.ts';
 import type { Closed, Ending } from '../../client/wire.ts';
+import { roomAddress } from '../wall/address.ts';
+import { fetchSettings } from '../wall/settings.ts';
 import { byId } from './elements.ts';
 import { Log } from './log.ts';
 import { Messages } from './messages.ts';
 import { localTime, readable } from './text.ts';
 import { Ticks } from './ticks.ts';
 
-/** The live page of the room that it was loaded from. Query parameters go along. */
+/** What a room sends, as it came, and what the connection does. Query parameters of the page go along. */
 
-const room = decodeURIComponent(location.pathname.split('/').pop() ?? '');
+const { server, rooms, token: tokenOfPage } = roomAddress(new URL(location.href));
 const log = new Log(byId('log'));
 const messages = new Messages(byId('messages'));
 const ticks = new Ticks(byId('ticks'));
-const openButton = byId('open') as HTMLButtonElement; // as room.html has them
+const openButton = byId('open') as HTMLButtonElement; // as inspector.html has them
 const closeButton = byId('close') as HTMLButtonElement;
 const sendButton = byId('send') as HTMLButtonElement;
 const words = byId('words') as HTMLInputElement;
@@ -30,10 +32,13 @@ const TOKEN = /^[\w.-]+$/;
 
 /** Of the page, without its token, which then stands in no log of a proxy. */
 const address = new URL(location.pathname + location.search, location.origin);
-const token = TOKEN.exec(address.searchParams.get('access_token') ?? '')?.[0];
+const token = TOKEN.exec(tokenOfPage ?? '')?.[0];
 if (token !== undefined) address.searchParams.delete('access_token');
+address.searchParams.delete('inspect');
 
 let client: ReconnectingClient | undefined;
+/** Why nothing can be sent, though there is a connection. */
+let refusal = '';
 
 function transport(): Transport {
   return new FormData(transports).get('transport') === 'sse' ? 'sse' : 'websocket';
@@ -68,8 +73,10 @@ function send(text: string): void {
 }
 
 function showState(now: ClientState): void {
-  if (now.name === 'open') log.add('opened', `${transport()} ${location.pathname}`);
-  else if (now.name !== 'connecting') logEnding(now.ending);
+  if (now.name === 'open') {
+    log.add('opened', `${transport()} ${location.pathname}`);
+    void askWhetherToSend();
+  } else if (now.name !== 'connecting') logEnding(now.ending);
   showStatus(now.name, stateText(now));
   // It tries again, unless it is closed here.
   if (now.name === 'closed') closeButton.disabled = now.delayMs === undefined;
@@ -80,8 +87,17 @@ function showStatus(name: ClientState['name'], text: string): void {
   state.textContent = text;
   openButton.disabled = name === 'connecting' || name === 'open';
   closeButton.disabled = name === 'closed';
-  sendButton.disabled = name !== 'open' || transport() === 'sse';
-  byId('hint').textContent = transport() === 'sse' ? 'SSE only listens: choose WebSocket to send.' : '';
+  sendButton.disabled = name !== 'open' || transport() === 'sse' || refusal !== '';
+  byId('hint').textContent =
+    transport() === 'sse' ? 'SSE only listens: choose WebSocket to send.' : refusal && `Sending: ${refusal}.`;
+}
+
+/** Asks the server whether the rule of the room lets this page publish. */
+async function askWhetherToSend(): Promise<void> {
+  const settings = await fetchSettings(server, rooms, token);
+  const barred = settings?.every(({ publish }) => publish?.allowed === false);
+  refusal = (barred && settings?.[0]?.publish?.detail) || '';
+  if (state.className === 'open') showStatus('open', state.textContent ?? '');
 }
 
 function stateText(now: ClientState): string {
@@ -158,6 +174,12 @@ byId('sending').addEventListener('submit', (submitted) => {
   words.value = '';
 });
 
-document.title = `${room} · Belfry`;
-byId('room').textContent = room;
+// They scroll, which a keyboard can do only where they take the focus.
+for (const id of ['messages', 'log']) byId(id).tabIndex = 0;
+const name = rooms.join(' · ');
+const wall = new URLSearchParams(location.search);
+wall.delete('inspect');
+document.title = `${name} · Inspector`;
+byId('room').textContent = name;
+(byId('wall') as HTMLAnchorElement).href = `?${wall}`; // as inspector.html has it
 open();
