@@ -1,7 +1,8 @@
 import { type Cancel, type Clock, systemClock } from '../clock.ts';
 import { EventQueue } from './event-queue.ts';
 import type { ClientEvents } from './events.ts';
-import { freshnessOf, type Schedule } from './freshness.ts';
+import type { Schedule } from './freshness.ts';
+import { Listeners } from './listeners.ts';
 import {
   type Message,
   members,
@@ -10,46 +11,16 @@ import {
   type StatusEvent,
   type TickEvent,
 } from './messages.ts';
+import type { ConnectOptions, PublishOptions } from './options.ts';
 import { baseOf, onReturn } from './page.ts';
 import { RecentIds } from './recent-ids.ts';
 import { type ClientState, ReconnectingClient } from './reconnecting-client.ts';
 import { BelfryError, Requests } from './requests.ts';
 import { Retained } from './retained.ts';
+import { Schedules } from './schedules.ts';
 import { ServerClock } from './server-clock.ts';
-import { Token, type TokenOption } from './token.ts';
-import { type TransportOptions, Transports } from './transports.ts';
-
-export interface ConnectOptions extends TransportOptions {
-  /** The rooms to listen to, at least one. */
-  readonly rooms: readonly string[];
-  /**
-   * Of a listener: a token, or a function that gives one. The function is called before each attempt to connect,
-   * and before the token runs out.
-   */
-  readonly token?: TokenOption;
-  /** A name of this device, shown to administrators, who may address it. */
-  readonly device?: string | undefined;
-  /** The last id that was seen before: messages since then are handed over first. */
-  readonly since?: string | undefined;
-  /**
-   * For a screen that no person looks after: where the server said to stay away, or to come back much later, it
-   * tries again after about this time all the same.
-   */
-  readonly lookAgainMs?: number | undefined;
-  /** The time and timers; for tests. */
-  readonly clock?: Clock;
-}
-
-export interface PublishOptions {
-  /** May be left out where the client is in one room. */
-  readonly room?: string;
-  /** Default `message`. */
-  readonly event?: string;
-  /** Anything that is JSON. */
-  readonly data: unknown;
-  /** False: this client does not get it. Default true. */
-  readonly self?: boolean;
-}
+import { Token } from './token.ts';
+import { Transports } from './transports.ts';
 
 /** How often the client looks at the time. */
 const LOOK_MS = 250;
@@ -74,8 +45,8 @@ export class Client implements AsyncIterable<RoomItem> {
   readonly #serverClock: ServerClock;
   readonly #ids = new RecentIds();
   readonly #retained = new Retained();
-  readonly #schedules = new Map<string, Schedule>();
-  readonly #listeners = new Set<(name: string, value: unknown) => void>();
+  readonly #schedules = new Schedules();
+  readonly #listeners = new Listeners();
   /** Aborted by `close`. */
   readonly #over = new AbortController();
   #state: ClientState = { name: 'connecting' };
@@ -143,7 +114,7 @@ export class Client implements AsyncIterable<RoomItem> {
 
   /** The schedules that have sent a tick or a status, by name, as of the last quarter of a second. */
   get schedules(): ReadonlyMap<string, Readonly<Schedule>> {
-    return this.#schedules;
+    return this.#schedules.map;
   }
 
   /** Milliseconds since the epoch on the server's clock; see `errorMs`. Never runs backwards. */
@@ -163,8 +134,8 @@ export class Client implements AsyncIterable<RoomItem> {
 
   /** Calls `listener` with each event of this name. Returns what ends that. */
   on<Name extends keyof ClientEvents>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void {
-    // `#emit` hands each name its own type.
-    return this.#add((each, value) => each === name && listener(value as ClientEvents[Name]));
+    // `emit` hands each name its own type.
+    return this.#listeners.add((each, value) => each === name && listener(value as ClientEvents[Name]));
   }
 
   /**
@@ -173,7 +144,7 @@ export class Client implements AsyncIterable<RoomItem> {
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<RoomItem, void> {
     const queue = new EventQueue();
-    const off = this.#add((name, value) => {
+    const off = this.#listeners.add((name, value) => {
       // These names have items for values.
       if (/^(message|tick|status|gap)$/.test(name)) queue.push(value as RoomItem);
     });
@@ -222,7 +193,7 @@ export class Client implements AsyncIterable<RoomItem> {
     this.#connection.forget(room);
     if (this.#isStream) this.#connection.restart();
     else if (this.rooms.has(room)) await this.#requests.ask({ action: 'unsubscribe', room });
-    for (const [name, { event }] of this.#schedules) if (event?.room === room) this.#schedules.delete(name);
+    this.#schedules.left(room);
     this.#retained.left(room);
     this.#joined(room, null);
   }
@@ -259,7 +230,7 @@ export class Client implements AsyncIterable<RoomItem> {
       }
     }
     this.#refresh();
-    this.#emit('state', state);
+    this.#listeners.emit('state', state);
   }
 
   #onReceived(received: Received): void {
@@ -269,18 +240,17 @@ export class Client implements AsyncIterable<RoomItem> {
     if (reply !== undefined) this.#requests.answered(received);
     else if (event === 'hello') this.#onHello(members(data.resumed));
     else if (tick) {
-      const schedule = this.#schedule(tick.schedule);
       // What the contract promises of a tick, and below of a status and a message.
-      schedule.event = received as TickEvent;
-      if (schedule.state === 'changed') schedule.state = 'ok';
-      this.#emit('tick', schedule.event);
+      const newest = received as TickEvent;
+      this.#schedules.tick(newest);
+      this.#listeners.emit('tick', newest);
     } else if (event === 'status') {
-      this.#schedule(String(data.schedule)).state = String(data.state);
-      this.#emit('status', received as StatusEvent);
+      this.#schedules.status(String(data.schedule), String(data.state));
+      this.#listeners.emit('status', received as StatusEvent);
     } else if (event === 'closing') {
       this.#retained.left(room);
     } else if (event !== 'heartbeat') this.#onMessage(received as Message);
-    this.#emit('received', received);
+    this.#listeners.emit('received', received);
   }
 
   #onMessage(message: Message): void {
@@ -290,13 +260,13 @@ export class Client implements AsyncIterable<RoomItem> {
     if (event === 'withdrawn') isChange = this.#retained.map.delete(`${room} ${members(data).key}`);
     else {
       isChange = key !== undefined && this.#retained.put(`${room} ${key}`, message);
-      if (isNew && (isChange || key === undefined)) this.#emit('message', message);
+      if (isNew && (isChange || key === undefined)) this.#listeners.emit('message', message);
     }
-    if (isChange) this.#emit('retained', this.retained);
+    if (isChange) this.#listeners.emit('retained', this.retained);
   }
 
   #onHello(resumed: Readonly<Record<string, unknown>>): void {
-    for (const schedule of this.#schedules.values()) schedule.state = 'ok';
+    this.#schedules.connected();
     for (const room in resumed) {
       this.#retained.left(room);
       this.#joined(room, resumed[room]);
@@ -310,36 +280,12 @@ export class Client implements AsyncIterable<RoomItem> {
 
   /** What is retained of the room is out of date, unless the room is resumed. */
   #joined(room: unknown, resumed: unknown): void {
-    if (resumed !== true && this.#retained.forget(room)) this.#emit('retained', this.retained);
-    if (resumed === false) this.#emit('gap', { event: 'gap', room: String(room) });
-  }
-
-  #schedule(name: string): Schedule {
-    const schedule = this.#schedules.get(name) ?? { name, state: 'ok', freshness: 'stale', ageMs: 0 };
-    this.#schedules.set(name, schedule);
-    return schedule;
+    if (resumed !== true && this.#retained.forget(room)) this.#listeners.emit('retained', this.retained);
+    if (resumed === false) this.#listeners.emit('gap', { event: 'gap', room: String(room) });
   }
 
   #onError(error: unknown): void {
-    this.#emit('error', error instanceof Error ? error : new Error(String(error)));
-  }
-
-  #add(listener: (name: string, value: unknown) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  /** A listener that throws keeps the event from no other. */
-  #emit<Name extends keyof ClientEvents>(name: Name, value: ClientEvents[Name]): void {
-    for (const listener of this.#listeners) {
-      try {
-        listener(name, value);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    this.#listeners.emit('error', error instanceof Error ? error : new Error(String(error)));
   }
 
   // The time
@@ -352,7 +298,7 @@ export class Client implements AsyncIterable<RoomItem> {
     this.#lookedAtMs = nowMs;
     const sampleMs = this.#samplesLeft > 0 ? 0 : this.#serverClock.isStepped ? STEPPED_MS : SAMPLE_MS;
     if (this.#connection.isOpen && this.#clock.monotonic() - this.#sampledAtMs >= sampleMs) this.#sample();
-    if (this.#retained.expire(this.now())) this.#emit('retained', this.retained);
+    if (this.#retained.expire(this.now())) this.#listeners.emit('retained', this.retained);
     this.#tryWebSocket();
     this.#refresh();
   }
@@ -364,15 +310,10 @@ export class Client implements AsyncIterable<RoomItem> {
   #refresh(): void {
     const { isOpen } = this.#connection;
     const nowMs = this.errorMs < Number.POSITIVE_INFINITY ? this.now() : Number.NaN;
-    for (const schedule of this.#schedules.values()) {
-      const before = schedule.freshness;
-      const freshness = freshnessOf(schedule, nowMs, isOpen);
-      schedule.ageMs = Math.max(nowMs - Date.parse(schedule.event?.time ?? ''), 0);
-      schedule.freshness = freshness;
-      if (freshness === before) continue;
-      this.#emit('freshness', schedule);
-      if (isOpen && freshness === 'stale') this.#check();
-    }
+    this.#schedules.refresh(nowMs, isOpen, (schedule) => {
+      this.#listeners.emit('freshness', schedule);
+      if (isOpen && schedule.freshness === 'stale') this.#check();
+    });
   }
 
   /** Something may be wrong with the connection: connects at once, or makes sure that it is alive. */
@@ -388,7 +329,7 @@ export class Client implements AsyncIterable<RoomItem> {
     const sent = this.#serverClock.mark();
     try {
       const { t1, t2 } = members(await this.#time());
-      if (this.#serverClock.add(sent, Number(t1), Number(t2))) this.#emit('clock', this);
+      if (this.#serverClock.add(sent, Number(t1), Number(t2))) this.#listeners.emit('clock', this);
     } catch {}
   }
 

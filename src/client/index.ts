@@ -1,13 +1,15 @@
 /**
  * The client library of Belfry, for browsers and Node: `belfry/client`, and `/client.js` of every server.
  */
-import { Client, type ConnectOptions } from './client.ts';
+import { Client } from './client.ts';
+import type { ConnectOptions } from './options.ts';
 
 export type { Tick } from '../protocol/event.ts';
-export type { Client, ConnectOptions, PublishOptions } from './client.ts';
+export type { Client } from './client.ts';
 export type { ClientEvents } from './events.ts';
 export type { Freshness, Schedule } from './freshness.ts';
 export type { Gap, Message, RoomItem, StatusEvent, TickEvent } from './messages.ts';
+export type { ConnectOptions, PublishOptions } from './options.ts';
 export type { ClientState } from './reconnecting-client.ts';
 export { BelfryError } from './requests.ts';
 export type { WebSocketConstructor, WebSocketLike } from './wires.ts';

@@ -1,5 +1,6 @@
 import { type Cancel, type Clock, systemClock } from '../clock.ts';
 import type { CloseReason } from '../protocol/close-reason.ts';
+import { AwayRooms } from './away-rooms.ts';
 import { members, parseReceived, type Received } from './messages.ts';
 import { backOffMs, reconnectDelayMs, toldDelayMs } from './reconnect.ts';
 import { type Ending, NO_CLOSE_FRAME, type OpenWire, type Wire } from './wire.ts';
@@ -39,14 +40,6 @@ export interface ReconnectingClientOptions {
   readonly clock?: Clock;
 }
 
-/** A room that the server has ended this client's place in, while the connection stays open for others. */
-interface AwayRoom {
-  /** The last id that was seen before; undefined: nothing was seen of the room. */
-  readonly since: string | undefined;
-  /** Cancels the timer of the next attempt to come back to it. */
-  cancel: Cancel;
-}
-
 /** How long an attempt to connect may take. */
 const CONNECT_MS = 8000;
 /** A connection that was open for so long resets the back-off. */
@@ -77,10 +70,7 @@ export class ReconnectingClient {
   #lastId: string | undefined;
   /** What this connection was opened with. */
   #since: string | undefined;
-  /** Those that left first have the oldest ids. */
-  readonly #away = new Map<unknown, AwayRoom>();
-  /** The rooms that it does not ask for again. */
-  readonly #gone = new Set<unknown>();
+  readonly #away: AwayRooms;
   /** When the state was entered that it is in, on the monotonic clock. */
   #enteredAtMs = 0;
   #failures = 0;
@@ -99,6 +89,7 @@ export class ReconnectingClient {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#lastId = options.since;
+    this.#away = new AwayRooms(this.#clock, (room, since) => this.#comeBackTo(room, since));
   }
 
   get isOpen(): boolean {
@@ -112,14 +103,13 @@ export class ReconnectingClient {
 
   /** The id to resume from, as `since` of another client. */
   get lastId(): string | undefined {
-    const [oldest] = [...this.#away.values()].flatMap(({ since }) => since ?? []);
-    return oldest ?? this.#lastId;
+    return this.#away.oldestId ?? this.#lastId;
   }
 
   /** Connects, and from then on whenever it is time. Call it once. */
   connect(): void {
     this.#cancelRetry();
-    this.#cancelReturns();
+    this.#away.stop();
     this.#rooms = undefined;
     this.#closing = undefined;
     this.#since = this.lastId;
@@ -157,9 +147,7 @@ export class ReconnectingClient {
 
   /** Does not come back to a room that the server has closed; the room may be subscribed to again. */
   forget(room: string): void {
-    this.#away.get(room)?.cancel();
-    this.#away.delete(room);
-    this.#gone.delete(room);
+    this.#away.forget(room);
   }
 
   /**
@@ -190,7 +178,7 @@ export class ReconnectingClient {
     this.#state = 'closed';
     this.#wire = undefined;
     this.#cancelRetry();
-    this.#cancelReturns();
+    this.#away.stop();
     this.#cancelSilence();
     if (!wire) return;
     if (!isOpen) return wire.terminate();
@@ -202,12 +190,12 @@ export class ReconnectingClient {
   #address(): URL {
     const address = new URL(this.#options.address());
     const { searchParams } = address;
-    if (this.#since !== undefined) searchParams.set('since', this.#since);
-    const left = searchParams.getAll('room').filter((room) => !this.#gone.has(room));
-    if (this.#gone.size > 0 && left.length > 0) {
+    const left = searchParams.getAll('room').filter((room) => !this.#away.gone.has(room));
+    if (left.length > 0) {
       searchParams.delete('room');
       for (const room of left) searchParams.append('room', room);
     }
+    if (this.#since !== undefined) searchParams.set('since', this.#since);
     return address;
   }
 
@@ -236,9 +224,7 @@ export class ReconnectingClient {
     if (event === 'hello') {
       this.#silentMs = SILENT_HEARTBEATS * 1000 * Number(data.heartbeatSeconds);
       if (Array.isArray(data.rooms)) this.#rooms = new Set(data.rooms);
-      for (const away of [...this.#away.keys()]) {
-        if (this.#rooms?.has(away) !== false) this.#away.delete(away);
-      }
+      this.#away.entered(this.#rooms);
     }
     // What a room replays that it comes back to lies below what it has seen of the others.
     if (received.id !== undefined && !this.#away.has(room)) this.#lastId = received.id;
@@ -261,38 +247,25 @@ export class ReconnectingClient {
     // Where it has to connect again the other rooms are disturbed.
     const delayMs = this.#wire?.send ? this.#waitMs(toldMs) : toldMs;
     if (delayMs === undefined && this.#options.lookAgainMs === undefined) {
-      this.#gone.add(room);
-      return;
-    }
-    this.#away.get(room)?.cancel();
-    const away: AwayRoom = { cancel: () => {}, since, ...this.#away.get(room) };
-    if (delayMs !== undefined) away.cancel = this.#clock.after(delayMs, () => this.#comeBackTo(room, away));
-    this.#away.set(room, away);
+      this.#away.gone.add(room);
+    } else this.#away.left(room, since, delayMs);
   }
 
-  #comeBackTo(room: unknown, { since }: AwayRoom): void {
+  #comeBackTo(room: unknown, since: string | undefined): void {
     if (!this.isOpen) return;
-    const sent = this.send(JSON.stringify({ action: 'subscribe', ref: returnRef(room), room, since }));
+    const sent = this.send(JSON.stringify({ action: 'subscribe', ref: room, room, since }));
     if (!sent) this.restart();
   }
 
   #onSubscribed({ error, ref, data }: Received): void {
-    if (!error) {
-      const { room } = members(data);
-      this.#away.get(room)?.cancel();
-      this.#away.delete(room);
-      this.#rooms?.add(room);
+    if (error) {
+      // Its `ref` is the room where this client asked by itself.
+      this.#away.comeBackIn(ref, this.#waitMs(SUBSCRIBE_AGAIN_MS * (0.5 + Math.random() / 2)));
       return;
     }
-    for (const [room, away] of this.#away) {
-      if (ref !== returnRef(room)) continue;
-      const delayMs = this.#waitMs(SUBSCRIBE_AGAIN_MS * (0.5 + Math.random() / 2));
-      if (delayMs !== undefined) away.cancel = this.#clock.after(delayMs, () => this.#comeBackTo(room, away));
-    }
-  }
-
-  #cancelReturns(): void {
-    for (const { cancel } of this.#away.values()) cancel();
+    const { room } = members(data);
+    this.#away.back(room);
+    this.#rooms?.add(room);
   }
 
   /** How long it waits where the server said so much, or with `undefined` that it stays away. */
@@ -315,7 +288,7 @@ export class ReconnectingClient {
   #onEnded(wireEnding: Ending): void {
     this.#cancelRetry();
     this.#cancelSilence();
-    this.#cancelReturns();
+    this.#away.stop();
     this.#wire = undefined;
     const isClosed = wireEnding.how === 'closed';
     const ending = isClosed ? { ...wireEnding, closing: this.#closing } : wireEnding;
@@ -334,9 +307,4 @@ export class ReconnectingClient {
     this.#cancelRetry = this.#clock.after(delayMs, () => this.connect());
     this.#enter({ name: toldMs === undefined ? 'closed' : 'waiting', ending, delayMs });
   }
-}
-
-/** Marks the reply to a `subscribe` of this client's own. */
-function returnRef(room: unknown): string {
-  return `return to ${room}`;
 }

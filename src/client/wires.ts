@@ -1,4 +1,4 @@
-import { type Ending, NO_CLOSE_FRAME, type OpenWire, refusedBy } from './wire.ts';
+import { type Ending, NO_CLOSE_FRAME, type OpenWire, refusedBy, type WireListener } from './wire.ts';
 
 /** How long the request may take that finds out why there was no connection. */
 const QUESTION_MS = 5000;
@@ -36,35 +36,31 @@ export function webSocketWire(
 ): OpenWire {
   return (address, listener) => {
     let socket: WebSocketLike | undefined;
-    let isDropped = false;
     let onClosed = () => {};
-    const run = async (): Promise<Ending> => {
+    const dropped = run(listener, async (signal) => {
       const secret = await token();
       let isOpen = false;
       const { code, reason } = await new Promise<{ code: number; reason: string }>((resolve) => {
-        if (isDropped) return;
+        if (signal.aborted) return;
         const protocols = secret === undefined ? undefined : ['belfry', `bearer.${secret}`];
         socket = new WebSocket(address.href.replace('http', 'ws'), protocols);
         socket.onopen = () => {
           isOpen = true;
-          if (!isDropped) listener.opened();
+          if (!signal.aborted) listener.opened();
         };
         socket.onmessage = ({ data }) => {
-          if (!isDropped) listener.received(String(data));
+          if (!signal.aborted) listener.received(String(data));
         };
         socket.onerror = () => {};
         socket.onclose = (closed) => {
           onClosed();
-          if (!isDropped) resolve(closed);
+          if (!signal.aborted) resolve(closed);
         };
       });
       return isOpen ? { how: 'closed', code, reason } : whyNot(address, secret);
-    };
-    run()
-      .catch(failed)
-      .then((ending) => isDropped || listener.ended(ending));
+    });
     const drop = (code: number) => {
-      isDropped = true;
+      dropped.abort();
       socket?.close(code);
     };
     return {
@@ -88,9 +84,7 @@ export function webSocketWire(
 /** Server-sent events by `fetch`, which unlike an EventSource can send a token and see a refusal. */
 export function streamWire(token = NO_TOKEN): OpenWire {
   return (address, listener) => {
-    const stop = new AbortController();
-    const { signal } = stop;
-    const run = async (): Promise<Ending> => {
+    const dropped = run(listener, async (signal) => {
       const answer = await ask(address, 'text/event-stream', await token(), signal);
       if (answer.status !== 200 || !answer.body) return refusalOf(answer);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -110,13 +104,20 @@ export function streamWire(token = NO_TOKEN): OpenWire {
         }
       }
       return { how: 'closed', code: NO_CLOSE_FRAME, reason: '' };
-    };
-    run()
-      .catch(failed)
-      .then((ending) => signal.aborted || listener.ended(ending));
-    const terminate = () => stop.abort();
+    });
+    const terminate = () => dropped.abort();
     return { close: async () => terminate(), terminate };
   };
+}
+
+/** Reports how a connection ends, unless it was dropped before, which aborts the signal. */
+function run(listener: WireListener, connect: (signal: AbortSignal) => Promise<Ending>): AbortController {
+  const dropped = new AbortController();
+  const { signal } = dropped;
+  connect(signal)
+    .catch((error): Ending => ({ how: 'failed', text: String(error) }))
+    .then((ending) => signal.aborted || listener.ended(ending));
+  return dropped;
 }
 
 /**
@@ -144,8 +145,4 @@ async function refusalOf(answer: Response): Promise<Ending> {
     how: 'refused',
     ...refusedBy({ status, statusText, retryAfter: headers.get('Retry-After') }, body),
   };
-}
-
-function failed(error: unknown): Ending {
-  return { how: 'failed', text: String(error) };
 }
