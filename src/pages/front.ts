@@ -68,7 +68,7 @@ export async function frontPageText(page: FrontPage): Promise<string> {
       <dl>
         <dt>On a screen</dt>
         <dd><code>${address}</code></dd>
-        <dt>In a page, or in Node</dt>
+        <dt>In a page</dt>
         <dd><pre tabindex="0"><code>import { connect } from '${origin}/client.js';
 
 const belfry = connect('${origin}', { rooms: ['${room}'] });
