@@ -36,7 +36,7 @@ describe('the blocks of the documents', () => {
         ...['status', 'hello', 'heartbeat', 'closing', 'error'],
       ].map((name) => `json ${name}`),
     ];
-    // In e2e/proxies.test.ts, docs/tokens.test.ts and docs/protocol.test.ts.
+    // In e2e/proxies.test.ts, tokens.test.ts, protocol.test.ts and dashboards.test.ts.
     const elsewhere = [
       'nginx',
       'haproxy',
@@ -46,6 +46,9 @@ describe('the blocks of the documents', () => {
       'sh token',
       'js client',
       'text exchange',
+      'jsx framework',
+      'js framework',
+      'sh kiosk',
     ];
     const others = BLOCKS.filter(({ kind }) => ![...tried, ...elsewhere].includes(kind));
     // `npm start` is tried in e2e/npm-start.test.ts; the second is how these tests are run.

@@ -22,7 +22,7 @@ export function requireTool(name: string, program = name): string | undefined {
   return undefined;
 }
 
-const FLAGS = [
+export const FLAGS = [
   '--headless',
   '--no-sandbox',
   '--disable-gpu',
