@@ -6,6 +6,7 @@ import { ConfigError, type Fault } from './config/errors.ts';
 import { Secrets } from './config/redact.ts';
 import { type Config, configJsonSchema } from './config/schema.ts';
 import type { FeedKind } from './feed/feed.ts';
+import type { ChangedRules } from './hub/changed-rules.ts';
 import { Refusal } from './hub/errors.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Logger } from './observe/log.ts';
@@ -29,6 +30,8 @@ export interface ReloadsParts extends SettingsParts {
   readonly lifecycle: Pick<Lifecycle, 'phase'>;
   /** Applies the schedules in force; all of them or, where it throws, none. */
   readonly applySchedules: () => Applied;
+  /** Ends what the configuration in force does not allow any more. */
+  readonly applyRules: (changed: Pick<ChangedRules, 'areTokensOutdated'>) => void;
   readonly logger: Logger | undefined;
 }
 
@@ -91,6 +94,7 @@ export class Reloads {
       // Before the server runs it starts none: those in force then begin with it.
       const applied = phase === 'running' ? this.#parts.applySchedules() : NONE_APPLIED;
       if (before.remoteKeys !== settings.current.remoteKeys) before.remoteKeys?.stop();
+      this.#parts.applyRules({ areTokensOutdated: before.subscribers !== settings.current.subscribers });
       this.#document = document;
       this.#shown = undefined;
       this.#loadedAtMs = clock.now();

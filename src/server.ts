@@ -151,6 +151,12 @@ export function createBelfry(document: unknown = {}, options: BelfryOptions = {}
     settings,
     lifecycle,
     applySchedules,
+    applyRules: ({ areTokensOutdated }) => {
+      const returnAfterMs = (clients: number) => connections.returnAfterMs(0, clients);
+      hub
+        .applyChangedRules({ areTokensOutdated, returnAfterMs })
+        .catch((error) => onFault('the rules of a reload could not be applied to all connections', error));
+    },
     logger,
   });
 

@@ -1,12 +1,15 @@
+import { isDeepStrictEqual } from 'node:util';
 import { ClientAddresses } from './access/client-address.ts';
 import { Origins } from './access/origins.ts';
 import { RemoteKeys, type RemoteKeysParts } from './access/remote-keys.ts';
 import { RoomRules } from './access/room-rules.ts';
 import { SubscriberTokens } from './access/subscriber-tokens.ts';
 import { type TokenCheck, type TokenEntry, tokenCheck } from './access/tokens.ts';
+import type { Access } from './config/access.ts';
 import type { Config } from './config/schema.ts';
 import { type RoomMatcher, roomsMatcher } from './hub/event.ts';
 import type { HubSettings } from './hub/settings.ts';
+import type { Subscriber } from './hub/subscriber.ts';
 import type { HistorySettings } from './log/room-histories.ts';
 
 export interface SettingsParts extends RemoteKeysParts {
@@ -25,6 +28,7 @@ export class Settings implements HubSettings, HistorySettings {
   readonly origins: Origins;
   readonly tokens: TokenCheck;
   readonly addresses: ClientAddresses;
+  /** The same object for as long as tokens are verified in the same way. */
   readonly subscribers: SubscriberTokens | undefined;
   /** Fetches the keys of `subscribers`; to be stopped when no snapshot has them any more. */
   readonly remoteKeys: RemoteKeys | undefined;
@@ -49,7 +53,8 @@ export class Settings implements HubSettings, HistorySettings {
     if (isSame) this.remoteKeys = before.remoteKeys;
     else if (jwksUrl !== undefined) this.remoteKeys = new RemoteKeys(jwksUrl, parts);
     const keys = access?.key ?? this.remoteKeys;
-    if (access && keys) this.subscribers = new SubscriberTokens(access, keys, clock);
+    if (before && isSameAccess(access, before.config.access)) this.subscribers = before.subscribers;
+    else if (access && keys) this.subscribers = new SubscriberTokens(access, keys, clock);
   }
 
   retentionOf(room: string): { readonly messages: number; readonly ms: number } {
@@ -73,6 +78,10 @@ export class Settings implements HubSettings, HistorySettings {
     return this.#schedules.filter(({ reaches }) => reaches(room)).map(({ name }) => name);
   }
 
+  mayListen(room: string, subscriber: Subscriber | undefined): boolean {
+    return this.rooms.mayListen(room, subscriber);
+  }
+
   conflates(room: string): boolean {
     return this.rooms.conflates(room);
   }
@@ -84,4 +93,11 @@ export class Settings implements HubSettings, HistorySettings {
  */
 export interface SettingsHolder {
   current: Settings;
+}
+
+function isSameAccess(a: Access | undefined, b: Access | undefined): boolean {
+  const { key, ...rest } = a ?? {};
+  const { key: keyBefore, ...restBefore } = b ?? {};
+  const isSameKey = key && keyBefore ? key.key.equals(keyBefore.key) : key === keyBefore;
+  return isSameKey && isDeepStrictEqual(rest, restBefore);
 }

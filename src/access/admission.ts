@@ -1,8 +1,9 @@
-import type { Connection, Peer, Subscriber } from '../hub/connection.ts';
+import type { Connection, Peer } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { DEVICE_ACCEPTS, isDeviceName, isRoomName, ROOM_ACCEPTS } from '../hub/event.ts';
 import type { Hub } from '../hub/hub.ts';
 import { firstToOpen } from '../hub/lock.ts';
+import type { Subscriber } from '../hub/subscriber.ts';
 import type { ClientAddress, ClientAddresses, HeaderSource } from './client-address.ts';
 import type { ConnectionLimiter, Slot } from './connection-limits.ts';
 import type { Origins } from './origins.ts';
@@ -153,18 +154,18 @@ export class Admission {
    * where it is wrong, 403 where it is of another user.
    */
   async renew(token: string, { subscriber: before }: Connection): Promise<Subscriber> {
-    const { subscribers } = this.#parts.settings.current;
-    if (!subscribers)
+    if (!this.#parts.settings.current.subscribers)
       throw new Refusal(409, 'tokens are not looked at here: the configuration has no "access"');
     if (!before) throw new Refusal(403, 'this connection came without a token: connect again with one');
-    const subscriber = await subscribers.verify(token);
+    const subscriber = await this.#verified(token);
+    if (!subscriber) throw new Refusal(409, 'tokens are not looked at any more: connect again without one');
     if (subscriber.user === before.user) return subscriber;
     throw new Refusal(403, 'the token is of another user than the one that this connection came with');
   }
 
   /** Whether a connection may stay in a room that it is in. */
   mayStay(room: string, { subscriber }: Connection): boolean {
-    return !this.#parts.settings.current.rooms.needsToken(room) || subscriber?.mayJoin(room) === true;
+    return this.#parts.settings.current.rooms.mayListen(room, subscriber);
   }
 
   /** Checks host and origin only, for requests outside rooms. */
@@ -242,11 +243,19 @@ export class Admission {
   }
 
   async #verify(token: string): Promise<Subscriber | undefined> {
-    const { settings, lifecycle } = this.#parts;
-    const subscriber = await settings.current.subscribers?.verify(token);
+    const subscriber = await this.#verified(token);
     // The server may have been stopped meanwhile.
-    lifecycle.checkOpen();
+    this.#parts.lifecycle.checkOpen();
     return subscriber;
+  }
+
+  /** `undefined` where tokens are not looked at any more. */
+  async #verified(token: string): Promise<Subscriber | undefined> {
+    const { settings } = this.#parts;
+    const { subscribers } = settings.current;
+    const subscriber = await subscribers?.verify(token);
+    // A reload may have replaced the keys meanwhile.
+    return subscribers === settings.current.subscribers ? subscriber : this.#verified(token);
   }
 
   /** As much of a `User-Agent` as is kept with a connection. */

@@ -1,6 +1,6 @@
-import type { Subscriber } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import { isExact, type RoomMatcher, roomMatcher } from '../hub/event.ts';
+import type { Subscriber } from '../hub/subscriber.ts';
 
 export const SUBSCRIBERS = ['anyone', 'token', 'nobody'] as const;
 export const PUBLISHERS = ['members', 'token', 'nobody'] as const;
@@ -105,9 +105,10 @@ export class RoomRules {
     return slow === 'latest';
   }
 
-  /** Whether listening in the room takes a token. */
-  needsToken(room: string): boolean {
-    return this.#find(room)?.rule.subscribe === 'token';
+  /** Whether the client may listen in the room: as `checkSubscribe`. */
+  mayListen(room: string, subscriber?: Subscriber): boolean {
+    const subscribe = this.#find(room)?.rule.subscribe ?? DEFAULT_RULE.subscribe;
+    return subscribe === 'token' ? subscriber?.mayJoin(room) === true : subscribe === 'anyone';
   }
 
   /** Throws a 401 or 403 `Refusal` where the client may not listen in the room. */

@@ -1,8 +1,8 @@
 import type { errors, JWTPayload, JWTVerifyGetKey } from 'jose';
 import type { Clock } from '../clock.ts';
-import type { Subscriber } from '../hub/connection.ts';
 import { Refusal, retryAfterMs } from '../hub/errors.ts';
 import { isDeviceName, isRoomPattern, roomsMatcher } from '../hub/event.ts';
+import type { Subscriber } from '../hub/subscriber.ts';
 import { CLOSE } from '../protocol/close-reason.ts';
 import { PUBLIC_ALGORITHMS, type VerificationKey } from './verification-keys.ts';
 

@@ -3,9 +3,9 @@ import { LRUCache } from 'lru-cache';
 import { countedAs } from '../access/connection-limits.ts';
 import { type Role, type TokenCheck, type TokenHolder, tokenHolder } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
-import type { Subscriber } from '../hub/connection.ts';
 import { Refusal, shown } from '../hub/errors.ts';
 import { type Target, targetRooms } from '../hub/event.ts';
+import type { Subscriber } from '../hub/subscriber.ts';
 import { isLoopback } from '../loopback.ts';
 
 /** What is known of a request. */

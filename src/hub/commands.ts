@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Log, RecordChange } from '../log/log.ts';
 import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
-import { type Connection, type Connections, closingText } from './connection.ts';
+import type { Connection, Connections } from './connection.ts';
 import { Refusal } from './errors.ts';
 import { type CloseRoom, lockChange, lockFor, lockOfRecord } from './lock.ts';
 import type { RoomClosed, Rooms } from './room.ts';
@@ -42,7 +42,8 @@ export interface CommandsOptions {
   /** Called with faults that reach no caller. */
   readonly onFault: (what: string, error: unknown) => void;
   readonly close: (connection: Connection, reason: CloseReason, room?: string) => void;
-  readonly leave: (connection: Connection, room: string) => void;
+  /** Ends the place of a member in a room. */
+  readonly dismiss: (connection: Connection, room: string, reason: CloseReason) => void;
 }
 
 const NOTHING_STORED: Performed = { stored: Promise.resolve() };
@@ -87,7 +88,7 @@ export class Commands {
   }
 
   async #closeRoom({ kind, room: name, how }: Closing): Promise<Performed> {
-    const { clock, rooms, leave, close } = this.#options;
+    const { clock, rooms, dismiss } = this.#options;
     const before = rooms.get(name);
     if (!before && kind === 'close-room') return NOTHING_STORED;
     if (!before) this.#checkNumber(name);
@@ -97,15 +98,7 @@ export class Commands {
       refused: `the lock of room "${name}" could not be stored, so the room was not closed: try again`,
       lost: `room "${name}" is closed, but its lock is not stored: a restart would open it; try again`,
     });
-    const closed = await rooms.close(name, how, lock, (member, reason) => {
-      // A member that is left with no room is closed; a member that is in other rooms stays.
-      if (member.rooms.size === 1) {
-        close(member, reason, name);
-      } else {
-        member.send(closingText(reason, 'room', name));
-        leave(member, name);
-      }
-    });
+    const closed = await rooms.close(name, how, lock, (member, reason) => dismiss(member, name, reason));
     return { closed, stored };
   }
 

@@ -1,8 +1,9 @@
 import type { CloseReason, Closing, Ends } from '../protocol/close-reason.ts';
 import { Refusal } from './errors.ts';
-import type { JsonText, RoomMatcher, Sender, Target } from './event.ts';
+import type { JsonText, Sender, Target } from './event.ts';
 import { Frame, type Transport } from './frame.ts';
 import { Outbox, type OutboxContext, type Sink } from './outbox.ts';
+import type { Subscriber } from './subscriber.ts';
 
 /** The client at the other end, as far as the server knows. */
 export interface Peer {
@@ -10,18 +11,6 @@ export interface Peer {
   readonly user?: string;
   readonly remoteAddress: string;
   readonly userAgent?: string;
-}
-
-/** What the token of a client allows. */
-export interface Subscriber {
-  readonly user: string | undefined;
-  /** The rooms whose rule asks for a token. */
-  readonly mayJoin: RoomMatcher;
-  readonly mayPublish: RoomMatcher;
-  /** When the token expires, milliseconds since the epoch; absent: never. */
-  readonly expiresAtMs: number | undefined;
-  /** When the connection is closed: some seconds later, since clocks differ. `Infinity`: never. */
-  readonly endsAtMs: number;
 }
 
 const NO_ROOMS: Set<string> = new Set();

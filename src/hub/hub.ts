@@ -1,8 +1,9 @@
 import type { History, Log } from '../log/log.ts';
 import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { Backpressure } from './backpressure.ts';
+import { applyChangedRules, type ChangedRules } from './changed-rules.ts';
 import { type Command, Commands } from './commands.ts';
-import { Connection, Connections, type Peer } from './connection.ts';
+import { Connection, Connections, closingText, type Peer } from './connection.ts';
 import { Refusal, retryAfterMs } from './errors.ts';
 import type { RoomEvent } from './event.ts';
 import { FlushScheduler } from './flush-scheduler.ts';
@@ -113,7 +114,10 @@ export class Hub {
       close: (connection: Connection, reason: CloseReason, room?: string) =>
         this.close(connection, reason, room),
     };
-    this.#commands = new Commands({ ...parts, leave: (connection, room) => this.leave(connection, room) });
+    this.#commands = new Commands({
+      ...parts,
+      dismiss: (connection, room, reason) => this.#dismiss(connection, room, reason),
+    });
     this.#publisher = new Publisher({
       ...parts,
       perform: (command) => this.#commands.perform(command),
@@ -183,6 +187,16 @@ export class Hub {
     connection.close(reason, room);
     this.disconnect(connection);
     this.events.notify('close', { connection, reason });
+  }
+
+  /** To be called after a reload: ends what the configuration does not allow any more. */
+  applyChangedRules(changed: ChangedRules): Promise<void> {
+    return applyChangedRules(changed, {
+      ...this.#options,
+      connections: this.#connections,
+      close: (connection, reason) => this.close(connection, reason),
+      dismiss: (connection, room, reason) => this.#dismiss(connection, room, reason),
+    });
   }
 
   /**
@@ -305,6 +319,16 @@ export class Hub {
   /** See `Joins.history`. The history goes as far as `newestId` at the moment of the call. */
   history(room: string, since: string | undefined): Promise<History> {
     return this.#joins.history(room, since);
+  }
+
+  /** Ends the place of a member in a room; one that is left with no room is closed. */
+  #dismiss(connection: Connection, room: string, reason: CloseReason): void {
+    if (connection.rooms.size === 1) {
+      this.close(connection, reason, room);
+      return;
+    }
+    connection.send(closingText(reason, 'room', room));
+    this.leave(connection, room);
   }
 
   async #close(command: Command & { readonly room: string }): Promise<RoomClosed> {

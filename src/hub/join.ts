@@ -2,8 +2,9 @@ import { instant } from '../clock.ts';
 import type { History } from '../log/log.ts';
 import { CLOSE, type CloseReason } from '../protocol/close-reason.ts';
 import { Backpressure, type Steps } from './backpressure.ts';
+import { FORBIDDEN_NOW } from './changed-rules.ts';
 import { type Connection, closingText } from './connection.ts';
-import type { Refusal } from './errors.ts';
+import { Refusal } from './errors.ts';
 import type { RoomEvent } from './event.ts';
 import { Encoding, type EncodingOptions, type Frame, type ReplayFrames, type WireFormat } from './frame.ts';
 import { firstToOpen } from './lock.ts';
@@ -94,18 +95,22 @@ export class Joins {
     if (ready) await ready;
     while (this.#retaining) await this.#retaining;
     if (connection.closed) return;
-    const locked = new Map<string, CloseReason>();
+    const shut = new Map<string, CloseReason>();
     const refusals: Refusal[] = [];
     const open: string[] = [];
     for (const room of new Set(rooms)) {
+      if (!this.#mayListen(room, connection)) {
+        shut.set(room, FORBIDDEN_NOW);
+        continue;
+      }
       const refusal = this.#options.rooms.refusalOf(room);
       if (refusal) refusals.push(refusal);
-      if (refusal?.details.closing) locked.set(room, refusal.details.closing);
+      if (refusal?.details.closing) shut.set(room, refusal.details.closing);
       else open.push(room);
     }
     if (open.length === 0) {
-      const closing = firstToOpen(refusals)?.details.closing ?? CLOSE.roomClosed;
-      const [room] = locked.size === 1 ? locked.keys() : [];
+      const closing = firstToOpen(refusals)?.details.closing ?? FORBIDDEN_NOW;
+      const [room] = shut.size === 1 ? shut.keys() : [];
       this.#options.close(connection, closing, room);
       return;
     }
@@ -123,7 +128,7 @@ export class Joins {
     this.#timed(() =>
       connection.outbox.release([
         new Encoding(hello).in(connection.outbox.format),
-        ...[...locked].map(([room, closing]) => connection.frame(closingText(closing, 'room', room))),
+        ...[...shut].map(([room, closing]) => connection.frame(closingText(closing, 'room', room))),
         ...current,
         ...missed.frames,
       ]),
@@ -138,6 +143,7 @@ export class Joins {
     const ready = this.#backpressure.ready();
     if (ready) await ready;
     while (this.#retaining) await this.#retaining;
+    if (!this.#mayListen(room, connection)) throw new Refusal(403, `room "${room}": ${FORBIDDEN_NOW.reason}`);
     const refusal = this.#options.rooms.refusalOf(room);
     if (refusal) throw refusal;
     const entered = await this.#enter(connection, [room], since);
@@ -203,6 +209,11 @@ export class Joins {
       close(connection, CLOSE.internal);
       throw error;
     }
+  }
+
+  /** The client was admitted, but a reload may have come meanwhile. */
+  #mayListen(room: string, { subscriber }: Connection): boolean {
+    return this.#options.settings.current.mayListen(room, subscriber);
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Limits } from '../limits.ts';
 import type { Retention } from '../log/log.ts';
+import type { Subscriber } from './subscriber.ts';
 
 /** What the hub needs of the configuration in force. */
 export interface HubSettings {
@@ -16,6 +17,8 @@ export interface HubSettings {
   isNamed(room: string): boolean;
   /** Whether a rule is meant for the room: one that matches it and is not for every room. */
   isExpected(room: string): boolean;
+  /** Whether the rule of the room lets a client with this token, or without one, listen in it. */
+  mayListen(room: string, subscriber: Subscriber | undefined): boolean;
   /** Whether ticks in a room may be replaced by newer ones for a slow client. */
   conflates(room: string): boolean;
 }

@@ -2,9 +2,9 @@ import { type Context, Hono } from 'hono';
 import type { AccessSettings, Admission } from '../access/admission.ts';
 import type { PageRule } from '../access/room-rules.ts';
 import { type Clock, instant } from '../clock.ts';
-import type { Subscriber } from '../hub/connection.ts';
 import { Refusal } from '../hub/errors.ts';
 import type { Hub } from '../hub/hub.ts';
+import type { Subscriber } from '../hub/subscriber.ts';
 import { callerOf, clientAddressOf, type NodeEnv, representationFor } from './rooms-route.ts';
 
 /** What these routes read of the configuration in force. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type RoomRule, RoomRules } from '../../src/access/room-rules.ts';
-import type { Subscriber } from '../../src/hub/connection.ts';
+import type { Subscriber } from '../../src/hub/subscriber.ts';
 
 const rule = (match: string, more: Partial<RoomRule> = {}): RoomRule => ({
   match,

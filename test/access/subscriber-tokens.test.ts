@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type KeySource, SubscriberTokens, tokenOf } from '../../src/access/subscriber-tokens.ts';
 import { secretKey, type VerificationKey } from '../../src/access/verification-keys.ts';
-import type { Subscriber } from '../../src/hub/connection.ts';
 import { Refusal } from '../../src/hub/errors.ts';
+import type { Subscriber } from '../../src/hub/subscriber.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { keyPair, signed, unsigned } from '../helpers/tokens.ts';
 

@@ -1,8 +1,8 @@
 import type { JWTPayload } from 'jose';
-import { expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { BelfryOptions, Presence } from '../../src/belfry.ts';
-import { ManualClock } from '../helpers/manual-clock.ts';
 import { type Received, SocketGuest, StreamGuest } from '../helpers/guest.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
 import { answer, handshake, RawClient, request } from '../helpers/raw.ts';
 import { type ConfigOf, startServer, type TestServer } from '../helpers/server.ts';
 import { keyPair, keyServer, keySet, signed } from '../helpers/tokens.ts';
@@ -251,6 +251,84 @@ it('sends once what a listener repeats with a key, and keeps the keys of listene
   const others = [await post({ sub: 'bob' }), await post({ rooms: 'a' }), await post({ rooms: 'b' })];
   expect(new Set([ann, ...others]).size).toBe(4);
   expect(await post({ rooms: 'b' })).toBe(others[2]);
+});
+
+describe('a reload', () => {
+  /** A server with one other secret in its environment. */
+  async function reloadable(rooms: object[]) {
+    const document = { server: { ...PATIENT, drainSeconds: 0 }, access: { secretEnv: 'SECRET' }, rooms };
+    const source = { label: 'belfry.json', read: (): object => document };
+    const server = await guarded(document, { env: { SECRET, OTHER: `${SECRET}!` }, source });
+    const reload = (changes: object) => {
+      source.read = () => ({ ...document, ...changes });
+      return server.belfry.reload();
+    };
+    return { ...server, reload };
+  }
+  const claims = { sub: 'ann', rooms: 'ops-*' };
+
+  it.each(['token', 'nobody'])('takes clients out of rooms that are for "%s" now', async (subscribe) => {
+    const { url, visit, reload } = await reloadable([{ match: '*' }]);
+    const out = await visit('ops-1');
+    const also = await visit('ops-1', { rooms: 'lobby' });
+    const stream = new StreamGuest(`${url}/rooms/ops-1`);
+    onTestFinished(() => stream.leave());
+    await stream.event('hello');
+    const stays = new SocketGuest(`${url}/rooms?room=ops-1&room=lobby`);
+    onTestFinished(() => stays.socket.terminate());
+    await stays.event('hello');
+    const covered = await visit('ops-1', claims);
+    await reload({ rooms: [{ match: 'ops-*', subscribe }] });
+    const left = { code: 4003, reason: 'the rule of the room has changed', reconnect: false };
+    for (const guest of [out, also, stream]) {
+      expect(await guest.event('closing')).toMatchObject({
+        room: 'ops-1',
+        data: { ...left, ends: 'connection' },
+      });
+    }
+    expect((await out.closed).code).toBe(4003);
+    expect(await stays.event('closing')).toEqual({
+      event: 'closing',
+      room: 'ops-1',
+      data: { ...left, ends: 'room' },
+    });
+    expect(statusOf(await stays.ask({ action: 'unsubscribe', room: 'lobby' }))).toBeUndefined();
+    if (subscribe === 'nobody') expect((await covered.closed).code).toBe(4003);
+    else expect(statusOf(await covered.ask({ action: 'ping' }))).toBeUndefined();
+  });
+
+  it('closes those whose token has to be verified again, and tells them to come back', async () => {
+    const { visit, reload } = await reloadable(ROOMS);
+    const guests = [await visit('ops-1', claims), await visit('lobby', claims)];
+    const without = await visit('lobby');
+    await reload({ limits: { rooms: 77 } });
+    for (const guest of guests) expect(statusOf(await guest.ask({ action: 'ping' }))).toBeUndefined();
+    await reload({ access: { secretEnv: 'OTHER' } });
+    for (const guest of guests) {
+      expect((await guest.event('closing')).data).toEqual({
+        code: 4003,
+        reason: 'the token has to be verified again',
+        reconnect: true,
+        retryAfterMs: expect.any(Number),
+        ends: 'connection',
+      });
+      expect((await guest.closed).code).toBe(4003);
+    }
+    expect(statusOf(await without.ask({ action: 'ping' }))).toBeUndefined();
+    await visit('ops-1', await signed(claims, `${SECRET}!`));
+  });
+
+  it('counts for a token that is being verified', async () => {
+    const { url, key, keys, hold, release, source, document, belfry } = await remote();
+    hold();
+    const authorization = `Bearer ${await signed(claims, key)}`;
+    const coming = fetch(`${url}/rooms/ops-1`, { headers: { authorization } });
+    await expect.poll(() => keys.count).toBe(1);
+    source.read = () => ({ ...document, access: { jwksUrl: keys.url, issuer: 'me' } });
+    await belfry.reload();
+    release();
+    expect((await coming).status).toBe(401);
+  });
 });
 
 it('looks at no token where none is configured', async () => {

@@ -237,6 +237,7 @@ export function hubSettings(limits: Partial<Limits> = {}): { current: HubSetting
       joinHistoryOf: () => 0,
       isNamed: () => false,
       isExpected: () => true,
+      mayListen: () => true,
       conflates: (room) => !room.startsWith('strict'),
     },
   };
