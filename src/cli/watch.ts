@@ -26,13 +26,18 @@ export interface WatchOptions {
   readonly clock: Clock;
 }
 
-/** `belfry watch`: runs `watch` on the streams of this process until a signal stops it. */
+/**
+ * `belfry watch`: runs `watch` on the streams of this process until a signal stops it. The token is that of
+ * BELFRY_TOKEN: an option would show it in the list of processes.
+ */
 export function watchUntilSignal(url: string, json: boolean): Promise<number> {
   const stop = new AbortController();
   process.on('SIGINT', () => stop.abort());
   process.on('SIGTERM', () => stop.abort());
   const { stdin: input, stdout: output, stderr: errors } = process;
-  return watch({ url, input, output, errors, json, signal: stop.signal, clock: systemClock });
+  const token = process.env.BELFRY_TOKEN;
+  const options = { url, input, output, errors, json, ...(token && { token }) };
+  return watch({ ...options, signal: stop.signal, clock: systemClock });
 }
 
 /**
