@@ -13,7 +13,7 @@ const LONGEST_SHOWN = 1000;
 
 describe('whole conversations with a real server', () => {
   test('end neither the process nor its ticks; sound ones get every answer', {
-    timeout: 60_000 + CONVERSATIONS * 20,
+    timeout: 60_000 + CONVERSATIONS * 100,
   }, async () => {
     const [first, end] = range();
     let sound = 0;

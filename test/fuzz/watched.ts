@@ -22,6 +22,8 @@ const CONFIG = {
   limits: {
     // Full after a tenth of the cases: what rooms keep must not hide what should not stay.
     totalHistoryBytes: 524_288,
+    // Frames that were replayed stay until they count an eighth of this; with the default 32 MiB.
+    totalBufferedBytes: 16_777_216,
     // All cases come from one address.
     connectsPerSecond: 0,
     connectsPerSecondPerAddress: 0,
