@@ -13,6 +13,11 @@ const MIN_INTERVAL_MS = 30_000;
 const MAX_AGE_MS = 86_400_000;
 /** How long one fetch may take. */
 const TIMEOUT_MS = 5000;
+/**
+ * So many tokens with unknown names may wait for a fetch. More can be verified at once, so that made-up
+ * names leave room for tokens whose key is known.
+ */
+const MAX_WAITING = 64;
 const MAX_BYTES = 262_144;
 const MAX_KEYS = 100;
 
@@ -40,6 +45,7 @@ export class RemoteKeys implements KeySource {
   #fetchedAtMs = 0;
   #triedAtMs = Number.NEGATIVE_INFINITY;
   #isFailing = false;
+  #waiting = 0;
   /** The fetch under way; never rejects. */
   #fetching: Promise<void> | undefined;
   #cancel: Cancel | undefined;
@@ -53,7 +59,14 @@ export class RemoteKeys implements KeySource {
   async find(algorithm: string, kid: string | undefined): Promise<VerificationKey> {
     const known = this.#find(algorithm, kid);
     if (known) return known;
-    await this.#refresh();
+    if (this.#keys && this.#fetching && this.#waiting >= MAX_WAITING)
+      throw cannotVerify('the keys are being fetched', retryAfterMs(TIMEOUT_MS, this.#waiting));
+    this.#waiting++;
+    try {
+      await this.#refresh();
+    } finally {
+      this.#waiting--;
+    }
     const found = this.#find(algorithm, kid);
     if (found) return found;
     throw this.#keys ? unknownKey() : this.#noKeys();

@@ -174,7 +174,7 @@ const SUBPROTOCOL = 'bearer.';
 export function tokenOf(request: TokenCarrier): string | undefined {
   const tokens = request.url.searchParams.getAll('access_token').filter((token) => token !== '');
   const authorization = request.header('authorization') ?? '';
-  if (/^bearer\b/i.test(authorization)) tokens.push(authorization.slice('bearer'.length).trim());
+  if (/^bearer(?= |$)/i.test(authorization)) tokens.push(authorization.slice('bearer'.length).trim());
   for (const offered of request.header('sec-websocket-protocol')?.split(',') ?? []) {
     const name = offered.trim();
     if (name.startsWith(SUBPROTOCOL)) tokens.push(name.slice(SUBPROTOCOL.length));

@@ -57,6 +57,23 @@ describe('RemoteKeys', () => {
     expect(server.count).toBe(2);
   });
 
+  it('lets few tokens with unknown names wait for a fetch, so that tokens with known ones are verified', async () => {
+    const { server, clock, find } = await remote(keySet(A));
+    expect(await find('a')).toBe('a');
+    clock.advance(30 * SECOND);
+    let answer = () => {};
+    server.held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const found = Array.from({ length: 200 }, (_, index) => find(`made-up-${index}`));
+    expect(await find('a')).toBe('a');
+    answer();
+    const statuses = await Promise.all(found);
+    expect(statuses.filter((status) => status === 401)).toHaveLength(64);
+    expect(statuses.filter((status) => status === 503)).toHaveLength(136);
+    expect(server.count).toBe(2);
+  });
+
   it('forgets a key that was removed within ten minutes, asked or not', async () => {
     const { server, clock, find, fetched } = await remote(keySet(A, B));
     expect(await find('a')).toBe('a');

@@ -231,6 +231,7 @@ describe('tokenOf', () => {
     ['in the only subprotocol', '', { 'sec-websocket-protocol': 'bearer.a.b' }, 'a.b'],
     ['nowhere, with an empty query', '?access_token=', {}, undefined],
     ['nowhere, with a login for a proxy', '', { authorization: 'Basic YTpi' }, undefined],
+    ['nowhere, with a scheme that begins alike', '', { authorization: 'Bearer-x a.b' }, undefined],
     ['in the query, with a login for a proxy', '?access_token=a.b', { authorization: 'Basic YTpi' }, 'a.b'],
     ['empty in the header', '', { authorization: 'Bearer' }, ''],
     ['empty in the subprotocol', '', { 'sec-websocket-protocol': 'bearer.' }, ''],
