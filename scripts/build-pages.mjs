@@ -7,7 +7,10 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
-import { build } from 'esbuild';
+
+// So that each call waits until esbuild's process has ended: none outlives this script.
+process.env.ESBUILD_WORKER_THREADS = '0';
+const { buildSync } = await import('esbuild');
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const SOURCE = path('src/pages');
@@ -19,7 +22,7 @@ const OTHERS = { inspector: 'inspector.css', front: 'front.css', icon: 'icon.svg
 
 const shared = { bundle: true, minify: true, format: 'esm', target: 'es2022', logLevel: 'warning' };
 
-await build({
+buildSync({
   ...shared,
   entryPoints: [path('src/client/index.ts')],
   outfile: path('dist/client/browser.js'),
@@ -28,16 +31,16 @@ compress(path('dist/client/browser.js'));
 
 rmSync(ASSETS, { recursive: true, force: true });
 const hashed = { ...shared, outdir: ASSETS, entryNames: '[name]-[hash]', assetNames: '[name]-[hash]', metafile: true };
-const built = await Promise.all([
-  build({
+const built = [
+  buildSync({
     ...hashed,
     entryPoints: entries(SCRIPTS),
     loader: { '.svg': 'file' },
     jsx: 'automatic',
     jsxImportSource: 'preact',
   }),
-  build({ ...hashed, entryPoints: entries(OTHERS), loader: { '.svg': 'copy', '.png': 'copy' } }),
-]);
+  buildSync({ ...hashed, entryPoints: entries(OTHERS), loader: { '.svg': 'copy', '.png': 'copy' } }),
+];
 
 /** The name of each built file by the name that pages link to: `wall.js` is `wall-2ZQ4XK7C.js`. */
 const names = new Map();

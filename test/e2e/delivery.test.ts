@@ -52,7 +52,7 @@ describe('a room, by WebSocket, SSE and belfry watch', () => {
     const path = '/admin/rooms/lobby?reason=maintenance&reconnect=false';
     const answer = await curl(server, ['-X', 'DELETE'], path);
     expect(answer).toMatchObject({ room: 'lobby', connections: 3 });
-    const expected = { code: 4001, reason: 'maintenance', reconnect: false };
+    const expected = { code: 4001, reason: 'maintenance', reconnect: false, ends: 'connection' };
     const told = await Promise.all(sources.map((source) => source.find(({ event }) => event === 'closing')));
     for (const { data } of told) expect(data).toEqual(expected);
     expect(await socket.over).toBe(4001);

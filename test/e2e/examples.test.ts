@@ -36,7 +36,7 @@ const CONFIG = {
       { name: 'desk', token: 'publisher-token', role: 'publisher', rooms: ['lobby'] },
     ],
   },
-  rooms: [{ match: '*', publish: 'members' }],
+  rooms: [{ match: '*', publish: 'members', page: { title: 'Main lobby', schedules: ['clock'] } }],
   schedules: [{ name: 'clock', every: '3s', feed: { type: 'time', timezone: 'Europe/Berlin' } }],
 };
 
@@ -149,6 +149,7 @@ const ANSWERED = operations.flatMap(({ path, method, operation }) =>
 
 /** How each call comes to its answers, where its examples alone do not. */
 const HOW: Readonly<Record<string, Ask>> = {
+  'page 200': { query: '?room=lobby' },
   'time 200': { query: '?t0=1795197603001' },
   'listConnections 200': { query: '?transport=websocket' },
   'closeConnection 200': { query: '?reason=replaced%20by%20wall-4' },

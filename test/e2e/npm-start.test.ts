@@ -14,7 +14,15 @@ describe('npm start', () => {
   const cwd = mkdtempSync(join(tmpdir(), 'belfry-start-'));
   afterAll(() => rmSync(cwd, { recursive: true }));
   beforeAll(() => {
-    for (const name of ['package.json', 'tsconfig.json', 'belfry.json', 'openapi.yaml', 'src', 'scripts']) {
+    for (const name of [
+      'package.json',
+      'tsconfig.json',
+      'belfry.json',
+      'openapi.yaml',
+      'docs',
+      'src',
+      'scripts',
+    ]) {
       cpSync(join(TOP, name), join(cwd, name), { recursive: true });
     }
     symlinkSync(join(TOP, 'node_modules'), join(cwd, 'node_modules'));
