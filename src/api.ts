@@ -61,7 +61,7 @@ export interface Presence {
   readonly room: string;
   readonly connection: string;
   readonly device?: string;
-  /** Whom the client's token names. */
+  /** The user that the client's token names. */
   readonly user?: string;
   /**
    * With a user: how many connections of the same user are in the room now, 1 when the user comes and 0 when
@@ -83,7 +83,7 @@ export interface ActionClient {
   readonly id: string;
   /** The device that it named when it connected. */
   readonly device?: string;
-  /** Whom its token names. */
+  /** The user that its token names. */
   readonly user?: string;
   /** The rooms that it is in, at the moment of the call. */
   readonly rooms: readonly string[];

@@ -144,7 +144,7 @@ abstract class PublishRates<Limited extends Partial<Limits>> {
   }
 
   protected abstract rateOf(limits: Limited): Rate;
-  /** Whom the limit is for, and which key of the configuration it is. */
+  /** What the limit counts, and its key in the configuration. */
   protected abstract detailOf(name: string, rate: Rate): string;
 
   /** How many names are remembered. */

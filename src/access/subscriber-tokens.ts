@@ -30,7 +30,7 @@ const BUSY_MS = 1000;
 /** The last instant that a `Date` has. */
 const MAX_INSTANT_MS = 8_640_000_000_000_000;
 
-/** Verifies the tokens of listeners: JSON Web Tokens (RFC 7519), signed by whom the section `access` names. */
+/** Verifies the tokens of listeners: JSON Web Tokens (RFC 7519), signed with a key that `access` names. */
 export class SubscriberTokens {
   readonly #rules: TokenRules;
   readonly #keys: VerificationKey | KeySource;
